@@ -1,0 +1,48 @@
+"""A randomly initialised two-block Llama with a byte-level tokenizer: for tests, never for results."""
+
+import torch
+
+from promptpriors.models.backbone import Backbone, freeze
+
+REVISION = "tiny 1"
+CONTEXT = 2048
+
+
+def load(*, dtype: torch.dtype) -> Backbone:
+    """Build the model from its config; the weights are always the same ones."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer()
+    config = LlamaConfig(
+        vocab_size=264,  # 256 bytes, one end token, seven rows that no token uses
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
+        initializer_range=0.2,  # lively enough for prompts to matter
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+        attn_implementation="sdpa",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    return freeze("tiny", REVISION, model.to(dtype), tokenizer)  # pyright: ignore[reportArgumentType]
+
+
+def _tokenizer() -> object:
+    """One token a byte, and an end token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bytes_only = models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[])
+    tokenizer = Tokenizer(bytes_only)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>"
+    )

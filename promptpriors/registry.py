@@ -1,0 +1,159 @@
+"""Find a method in its table and check its parameters against its signature.
+
+A table maps a name to a function; the function's keyword parameters, with their annotations, are the
+schema of the config. Nothing is stated twice: a default, a type or a range stands in the signature.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from promptpriors.errors import InputError, suggest, unknown
+from promptpriors.types import Prior
+
+Table = Mapping[str, Callable[..., Any]]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method by name with its complete, checked parameters."""
+
+    name: str
+    params: Mapping[str, Any]
+
+    def plain(self) -> dict[str, Any]:
+        """The choice as a nested dictionary, as a config writes it."""
+        inner = {k: v.plain() if isinstance(v, Choice) else v for k, v in self.params.items()}
+        return {"name": self.name, **inner}
+
+
+class Strict(BaseModel):
+    """A config section: nothing unknown, nothing converted, no infinities."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def choose(
+    kind: str,
+    table: Table,
+    config: str | Mapping[str, Any],
+    *,
+    supplied: Iterable[str] = ("generator",),
+    common: Callable[..., Any] | None = None,
+) -> Choice:
+    """Check a config such as ``{name = "gaussian", covariance = "diag"}`` against ``table``.
+
+    Args:
+        kind: what the table holds, for messages: "prior", "task" …
+        table: name to function.
+        config: a name, or a mapping with ``name`` and parameters.
+        supplied: keyword parameters that the code supplies and a config must not.
+        common: a function whose keyword parameters every method of the table takes as well.
+
+    Returns:
+        The choice with every default filled in; parameters that are priors are Choices themselves.
+
+    Raises:
+        InputError: for unknown names and parameters, wrong types and ranges.
+    """
+    if isinstance(config, str):
+        config = {"name": config}
+    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
+        raise InputError(f"a {kind} needs a name, one of: {', '.join(sorted(table))}")
+    name = config["name"]
+    if name not in table:
+        raise unknown(kind, name, table)
+    schema = _schema(kind, table[name], tuple(supplied), common)
+    params = {k: v for k, v in config.items() if k != "name"}
+    where = f"{kind} {name!r}"
+    checked = validate(schema, params, where)
+    values = {key: getattr(checked, key) for key in schema.model_fields}
+    for key in _prior_fields(table[name]):
+        value = values.get(key)
+        if isinstance(value, str | Mapping):
+            values[key] = choose(kind, table, value, supplied=supplied, common=common)
+        elif not isinstance(value, Prior):
+            raise InputError(f"{where}: {key} must be a prior, found {value!r}")
+    return Choice(name, values)
+
+
+def validate(schema: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """Build ``schema`` from ``values``; errors are said in the words of ``where``.
+
+    Raises:
+        InputError: one line for each of the first two errors.
+    """
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        found = error.errors()
+        lines = [explain(schema, dict(item), where) for item in found[:2]]
+        rest = [f"(and {len(found) - 2} more)"] if len(found) > 2 else []
+        raise InputError("\n".join(lines + rest)) from None
+
+
+def explain(schema: type[BaseModel], item: Mapping[str, Any], where: str) -> str:
+    """One pydantic error as a sentence: expected, found, what to do."""
+    *path, last = item["loc"] or ("",)
+    fields = _fields_at(schema, path)
+    holder = " ".join([where, *(f"[{p}]" for p in path if fields)])
+    match item["type"]:
+        case "extra_forbidden":
+            taken = ", ".join(fields) or "none"
+            return f"{holder} has no parameter {last!r}.{suggest(last, fields)} It takes: {taken}."
+        case "missing":
+            return f"{holder} needs the parameter {last!r}"
+        case _:
+            name = ".".join(str(p) for p in item["loc"])
+            message = str(item["msg"]).removeprefix("Value error, ")
+            return f"{where}: {name} = {item['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _fields_at(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    """Names of the fields of the section that ``path`` leads to."""
+    for step in path:
+        field = schema.model_fields.get(str(step))
+        inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        sections = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not sections:
+            return []
+        schema = sections[0]
+    return list(schema.model_fields)
+
+
+def _keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    signature = inspect.signature(function, eval_str=True)
+    return {
+        p.name: p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def _prior_fields(function: Callable[..., Any]) -> list[str]:
+    return [name for name, p in _keywords(function).items() if p.annotation is Prior]
+
+
+@cache
+def _schema(
+    kind: str,
+    function: Callable[..., Any],
+    supplied: tuple[str, ...],
+    common: Callable[..., Any] | None,
+) -> type[BaseModel]:
+    parameters = _keywords(function) | (_keywords(common) if common else {})
+    fields: dict[str, Any] = {
+        name: (
+            Any if p.annotation is Prior else p.annotation,
+            ... if p.default is inspect.Parameter.empty else p.default,
+        )
+        for name, p in parameters.items()
+        if name not in supplied
+    }
+    return create_model(f"{kind}_{function.__module__}", __base__=Strict, **fields)
+
+
+__all__ = ["Choice", "Field", "Strict", "Table", "choose", "explain", "validate"]

@@ -1,0 +1,128 @@
+"""Files that appear whole or not at all: JSON, JSON lines, TOML, safetensors."""
+
+import json
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import tomli_w
+from torch import Tensor
+
+from promptpriors.errors import InputError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write through a temporary neighbour and a rename, flushed to the disk before it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def finite(value: Any) -> Any:
+    """``value`` with every NaN and infinity as None: JSON knows neither.
+
+    >>> finite({"loss": float("nan"), "steps": [1, float("inf")]})
+    {'loss': None, 'steps': [1, None]}
+    """
+    if isinstance(value, Mapping):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON, keys in the order given."""
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: if the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from None
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read complete lines of JSON; a last line that was cut off in mid-write is left out."""
+    if not path.exists():
+        return []
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    try:
+        return [json.loads(line) for line in whole.splitlines() if line]
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def write_toml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write TOML; keys whose value is None are left out, since TOML has no null."""
+    write_bytes(path, tomli_w.dumps(_without_none(value)).encode())
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        InputError: if it is missing, not UTF-8 or not TOML; the message says where.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path} is not readable TOML: {error}") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write safetensors with ``about`` as its only metadata entry, so that bytes repeat."""
+    ready = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    write_bytes(path, safetensors.torch.save(ready, {"promptpriors": canonical(finite(about))}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and their ``about``.
+
+    Raises:
+        InputError: if the file is missing, damaged, or not one of ours.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
+            about = (file.metadata() or {}).get("promptpriors")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged or not a safetensors file: {error}") from None
+    if about is None:
+        raise InputError(f"{path} was not written by promptpriors: its metadata entry is missing")
+    return tensors, json.loads(about)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value]
+    return value

@@ -1,0 +1,132 @@
+"""One run's folder: ``result.json`` is written last, so its existence means done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.prompts import Prompt
+from promptpriors.runs.files import read_json, read_json_lines, read_tensors, read_toml
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+        folder: the folder; its name is the run's id.
+        config: the resolved config.
+        result: ``result.json``, None unless the run is done.
+        error: ``error.txt``, None unless the run failed.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+    error: str | None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.folder.name
+
+    @property
+    def status(self) -> str:
+        """``done``, ``failed`` or ``unfinished``."""
+        if self.result is not None:
+            return "done"
+        return "unfinished" if self.error is None else "failed"
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of ``metrics.jsonl``, oldest first."""
+        return read_json_lines(self.folder / "metrics.jsonl")
+
+    def tensors(self) -> dict[str, Tensor]:
+        """``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``."""
+        return read_tensors(self.folder / "prompt.safetensors")[0]
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: if ``folder`` is not a run folder or a file in it is damaged.
+    """
+    if not (folder / "config.toml").is_file():
+        raise InputError(f"{folder} is not a run folder: it has no config.toml")
+    result, error = folder / "result.json", folder / "error.txt"
+    return Run(
+        folder=folder,
+        config=read_toml(folder / "config.toml"),
+        result=read_json(result) if result.exists() else None,
+        error=error.read_text(encoding="utf-8").strip() if error.exists() else None,
+    )
+
+
+def list_runs(runs: Path) -> list[Run]:
+    """Every run below ``runs``, by the time its config was written.
+
+    Raises:
+        InputError: if ``runs`` is not a folder.
+    """
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; runs are written by `promptpriors run`")
+    configs = sorted(runs.glob("*/config.toml"), key=lambda path: (path.stat().st_mtime, path))
+    return [read_run(path.parent) for path in configs]
+
+
+def find_run(name: str, runs: Path) -> Run:
+    """The finished run that ``name`` means: a folder, an id, or the unique beginning of one.
+
+    Raises:
+        InputError: if there is none, more than one, or it is not finished.
+    """
+    folder = Path(name)
+    if not (folder / "config.toml").is_file():
+        found = sorted(p for p in runs.glob(f"{name}*") if (p / "config.toml").is_file())
+        if len(found) != 1:
+            many = f"{len(found)} runs begin with" if found else "no run is called"
+            raise InputError(f"{many} {name!r} in {runs}; see `promptpriors list runs`")
+        folder = found[0]
+    run = read_run(folder)
+    if run.result is None:
+        raise InputError(f"run {run.id} is {run.status}: {run.error or 'start it again to end it'}")
+    return run
+
+
+def load_prompt(folder: str | Path) -> Prompt:
+    """The trained prompt of a finished run.
+
+    Raises:
+        InputError: if ``folder`` is not a finished run.
+    """
+    run = find_run(str(folder), Path())
+    tensors = run.tensors()
+    sites = run.config["prompt"]["sites"]
+    values = {site: tensors[f"final/{site}"] for site in sites if f"final/{site}" in tensors}
+    return Prompt(mode=run.config["prompt"]["mode"], values=values)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone.
+
+    Raises:
+        InputError: if another process works on it.
+    """
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"run {folder.name} is being worked on by another process; wait for it to end"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,25 @@
+"""A run's id: what it computes decides its name, where and how it runs does not."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from promptpriors.runs.files import canonical
+
+FORMAT = 1
+"""Version of the run folder; raised whenever an old folder would be read wrongly."""
+
+
+def run_id(config: Mapping[str, Any], *, model: str, task: str) -> str:
+    """The first 16 hex digits of SHA-256 over the canonical resolved config.
+
+    Args:
+        config: the resolved config; ``device`` and every ``path`` in ``task`` are left out.
+        model: revision or content hash of the model.
+        task: content hash of the task's examples (with its version).
+    """
+    computed = {key: value for key, value in config.items() if key not in {"device", "model"}}
+    kept = {k: v for k, v in config["task"].items() if k != "path" and not k.endswith("_path")}
+    computed["task"] = kept
+    parts = {"config": computed, "model": model, "task": task, "format": FORMAT}
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
