@@ -1,7 +1,7 @@
 """Find a method in its table and check its parameters against its signature.
 
-A table maps a name to a function; the function's keyword parameters, with their annotations, are the
-schema of the config. Nothing is stated twice: a default, a type or a range stands in the signature.
+A table maps a name to a function; the function's keyword parameters, with their annotations, are
+the schema of the config. Nothing is stated twice: a default, a type or a range stands in the signature.
 """
 
 import inspect
@@ -45,6 +45,7 @@ def choose(
     *,
     supplied: Iterable[str] = ("generator",),
     common: Callable[..., Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Check a config such as ``{name = "gaussian", covariance = "diag"}`` against ``table``.
 
@@ -54,6 +55,8 @@ def choose(
         config: a name, or a mapping with ``name`` and parameters.
         supplied: keyword parameters that the code supplies and a config must not.
         common: a function whose keyword parameters every method of the table takes as well.
+        defaults: values for parameters of these names, where a method has them and the config is
+            silent; they stand above the signature's defaults.
 
     Returns:
         The choice with every default filled in; parameters that are priors are Choices themselves.
@@ -69,14 +72,17 @@ def choose(
     if name not in table:
         raise unknown(kind, name, table)
     schema = _schema(kind, table[name], tuple(supplied), common)
-    params = {k: v for k, v in config.items() if k != "name"}
+    given = {k: v for k, v in config.items() if k != "name"}
+    filled = {k: v for k, v in (defaults or {}).items() if k in schema.model_fields}
     where = f"{kind} {name!r}"
-    checked = validate(schema, params, where)
+    checked = validate(schema, filled | given, where)
     values = {key: getattr(checked, key) for key in schema.model_fields}
     for key in _prior_fields(table[name]):
         value = values.get(key)
         if isinstance(value, str | Mapping):
-            values[key] = choose(kind, table, value, supplied=supplied, common=common)
+            values[key] = choose(
+                kind, table, value, supplied=supplied, common=common, defaults=defaults
+            )
         elif not isinstance(value, Prior):
             raise InputError(f"{where}: {key} must be a prior, found {value!r}")
     return Choice(name, values)

@@ -1,7 +1,7 @@
 """The words of the project as types. Read this first.
 
-Shape words: ``n m`` points, ``dim`` coordinates of a point, ``length`` vectors of a prompt, ``time``
-tokens of a text, ``row`` tokens of a packed row, ``vocab`` rows of a vocabulary.
+Shape words: ``n m`` points, ``dim`` coordinates of a point, ``length`` vectors of a prompt,
+``time`` tokens of a text, ``row`` tokens of a packed row, ``vocab`` rows of a vocabulary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -77,8 +77,9 @@ class Task:
         name: the row of ``TASKS`` it was built from.
         version: raised whenever scores would change.
         splits: ``train``, ``validation``, ``test`` and what else the task has.
-        score: answer and example to named scores in [0, 1]; empty where only the loss means something.
+        score: answer and example to named scores in [0, 1]; empty where only the loss counts.
         max_new_tokens: how long a generated answer may become.
+        stop: text before which a generated answer ends, besides the end token.
     """
 
     name: str
@@ -86,3 +87,4 @@ class Task:
     splits: Mapping[str, Sequence[Example]]
     score: Callable[[str, Example], Mapping[str, float]]
     max_new_tokens: int = 32
+    stop: str | None = "\n"

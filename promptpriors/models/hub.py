@@ -13,47 +13,61 @@ from promptpriors.models.backbone import Backbone, freeze
 def load(name: str, rows: list[str], *, dtype: torch.dtype) -> Backbone:
     """Load config, safetensors and tokenizer from a folder or from the hub.
 
+    Without a network a model that the hub's own cache holds is taken from there.
+
     Raises:
         InputError: if one of them is missing, the hub can't be reached, or the model is not
             decoder-only.
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    local = Path(name).is_dir()
+    where = {} if Path(name).is_dir() else _where(name, rows)
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, **where)
     except (OSError, ValueError) as error:
         raise _missing(name, rows, error) from None
     if config.is_encoder_decoder:
         raise InputError(
             f"model {name!r} is an encoder–decoder ({config.model_type}); expected a decoder-only one"
         )
-    model = _weights(name, dtype)
+    model = _weights(name, dtype, where)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except Exception as error:  # tokenizers raise bare Exceptions
-        place = f"folder {name}" if local else f"model {name!r}"
         raise InputError(
-            f"{place} has no tokenizer that can be read ({_first(error)}); expected tokenizer.json "
-            "and tokenizer_config.json beside config.json"
+            f"model {name!r} has no tokenizer that can be read ({_first(error)}); expected "
+            "tokenizer.json and tokenizer_config.json beside config.json"
         ) from None
-    found = content_hash(Path(name)) if local else str(config._commit_hash or name)  # noqa: SLF001
+    found = str(config._commit_hash) if where else content_hash(Path(name))
     return freeze(name, found, model, tokenizer)
 
 
 def commit(name: str, rows: list[str]) -> str:
-    """The commit that a hub id stands at.
+    """The commit that a hub id stands at, or that of the copy in the hub's cache.
 
     Raises:
-        InputError: if the hub does not know it or can't be reached.
+        InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(name)
+        return str(AutoConfig.from_pretrained(name, **_where(name, rows))._commit_hash)
     except (OSError, ValueError) as error:
         raise _missing(name, rows, error) from None
-    return str(config._commit_hash or name)  # noqa: SLF001
+
+
+def _where(name: str, rows: list[str]) -> dict[str, Any]:
+    """The hub's newest commit, or its cache alone when the hub can't be reached."""
+    import huggingface_hub
+
+    if _is_path(name) or ("/" not in name and suggest(name, rows)):
+        raise _missing(name, rows, OSError())
+    try:
+        return {"revision": huggingface_hub.model_info(name, timeout=10).sha}
+    except huggingface_hub.errors.RepositoryNotFoundError:
+        raise _missing(name, rows, OSError()) from None
+    except Exception:  # every transport has errors of its own
+        return {"local_files_only": True}
 
 
 def content_hash(folder: Path) -> str:
@@ -67,12 +81,12 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _weights(name: str, dtype: torch.dtype) -> Any:
+def _weights(name: str, dtype: torch.dtype, where: dict[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM
 
     def load(attention: str) -> Any:
         return AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation=attention, use_safetensors=True
+            name, dtype=dtype, attn_implementation=attention, use_safetensors=True, **where
         )
 
     try:
@@ -94,13 +108,17 @@ def _missing(name: str, rows: list[str], error: Exception) -> InputError:
     folder = Path(name)
     if folder.is_dir():
         return InputError(f"folder {name} is not a model folder: {_first(error)}")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if _is_path(name):
         return InputError(f"model folder {name} does not exist")
     return InputError(
         f"model {name!r} is not one of {', '.join(rows)}, not a folder, and can't be had from the hub."
         f"{suggest(name, rows)}\nWithout a network, point to a folder: model=/path/to/folder with "
         "config.json, model.safetensors and tokenizer.json"
     )
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _first(error: Exception) -> str:

@@ -18,17 +18,19 @@ class Prompt(nn.Module):
     Args:
         mode: a row of ``MODES``.
         values: the start at each site, ``[length, width]``, copied.
+        bos: whether the tokenizer's first token stands before the prompt, for models that need it.
 
     Raises:
         InputError: if the sites disagree about the length.
     """
 
-    def __init__(self, mode: str, values: Mapping[Site, Tensor]) -> None:
+    def __init__(self, mode: str, values: Mapping[Site, Tensor], *, bos: bool = False) -> None:
         super().__init__()
         lengths = {len(value) for value in values.values()}
         if len(lengths) > 1:
             raise InputError(f"a prompt has one length at all its sites, found {sorted(lengths)}")
         self.mode = mode
+        self.bos = bos
         self.sites: tuple[Site, ...] = tuple(values)
         self.length: int = lengths.pop() if lengths else 0
         for site, value in values.items():
@@ -39,6 +41,11 @@ class Prompt(nn.Module):
     def values(self) -> dict[Site, nn.Parameter]:
         """Site to parameter, in the order of ``sites``."""
         return {site: self.get_parameter(site.replace(".", "/")) for site in self.sites}
+
+    @property
+    def before(self) -> int:
+        """Positions that stand before the text: the prompt's and the first token's."""
+        return self.length + self.bos
 
     def snapshot(self) -> dict[Site, Tensor]:
         """A detached copy of the values on the CPU."""

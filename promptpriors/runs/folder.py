@@ -109,7 +109,7 @@ def load_prompt(folder: str | Path) -> Prompt:
     tensors = run.tensors()
     sites = run.config["prompt"]["sites"]
     values = {site: tensors[f"final/{site}"] for site in sites if f"final/{site}" in tensors}
-    return Prompt(mode=run.config["prompt"]["mode"], values=values)
+    return Prompt(run.config["prompt"]["mode"], values, bos=run.config["prompt"].get("bos", False))
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""Tasks: examples by split, and how an answer is scored. One file a task, one row in ``TASKS``.
+
+A row is a function with keyword parameters only. ``folder`` (the data folder that the user named,
+or None) is supplied by code; the others, with their annotations, are the schema of ``[task]`` in a
+config. Which examples are in a split depends on ``task.seed`` only, never on a run's seed.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from promptpriors.data import jsonl, mathematics, squad, text
+from promptpriors.errors import InputError
+from promptpriors.registry import Choice, choose
+from promptpriors.types import Task
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "squad": squad.build,
+    "mathematics": mathematics.build,
+    "text": text.build,
+    "jsonl": jsonl.build,
+}
+
+
+def choose_task(config: str | Mapping[str, Any]) -> Choice:
+    """Check a config such as ``{name = "squad", train = 500}`` against ``TASKS``; reads no data.
+
+    Raises:
+        InputError: for unknown names and parameters, wrong types and ranges.
+    """
+    return choose("task", TASKS, config, supplied=("folder",))
+
+
+def build_task(choice: Choice, folder: Path | None = None) -> Task:
+    """Read or generate the examples of a task.
+
+    Args:
+        choice: what ``choose_task`` returned.
+        folder: the data folder that the user named, if any.
+
+    Raises:
+        InputError: when data are missing, malformed or too few for train and validation.
+    """
+    task = TASKS[choice.name](**choice.params, folder=folder)
+    for split in ("train", "validation"):
+        if not task.splits[split]:
+            raise InputError(
+                f"task {task.name!r}: the {split} split is empty. Train and validation have no"
+                " article, document or source text in common, so the data must hold at least two."
+                " Give more data by task.path."
+            )
+    _check_ids(task)
+    return task
+
+
+def fingerprint(task: Task) -> str:
+    """SHA-256 over the task's name, version and every split's examples, in hex digits.
+
+    It knows data by content: a file that moves keeps its fingerprint, one that changes does not.
+    """
+    splits = {name: list(map(list, examples)) for name, examples in task.splits.items()}
+    content = json.dumps([task.name, task.version, splits], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _check_ids(task: Task) -> None:
+    for split, examples in task.splits.items():
+        most = Counter(example.id for example in examples).most_common(1)
+        if most and most[0][1] > 1:
+            raise InputError(
+                f"task {task.name!r}: {most[0][1]} examples of the {split} split have the id"
+                f" {most[0][0]!r}. Give every example an id of its own."
+            )
+
+
+__all__ = ["TASKS", "build_task", "choose_task", "fingerprint"]

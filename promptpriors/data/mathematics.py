@@ -1,0 +1,122 @@
+"""Arithmetic questions with exact answers, as many as one likes; ``arithmetic`` generates them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from promptpriors.data.arithmetic import (
+    MODULES,
+    PATIENCE,
+    Generator,
+    Module,
+    draw,
+    generators,
+    seeded,
+)
+from promptpriors.data.scoring import exact
+from promptpriors.data.splits import Count, Positive
+from promptpriors.errors import InputError, unknown
+from promptpriors.registry import Field
+from promptpriors.rng import derive
+from promptpriors.types import Example, Task
+
+
+def _known(name: object) -> object:
+    if name not in MODULES:
+        raise unknown("module", name, MODULES)
+    return name
+
+
+def _distinct(names: Sequence[str]) -> Sequence[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a module stands twice; name each once")
+    return names
+
+
+Modules = Annotated[
+    list[Annotated[Module, BeforeValidator(_known)]],
+    Field(min_length=1),
+    AfterValidator(_distinct),
+]
+
+
+def build(
+    *,
+    modules: Modules = ["add_or_sub"],  # noqa: B006 - the default of a schema, never changed
+    difficulty: Literal["all", "easy", "medium", "hard"] = "all",
+    train: Positive = 2000,
+    validation: Positive = 200,
+    test: Count = 200,
+    seed: int = 0,
+    folder: Path | None = None,  # noqa: ARG001 - every task takes it
+) -> Task:
+    """Questions that are distinct across all splits; modules take turns within each.
+
+    Validation comes from the same generators as train. Of the test questions half, rounded up,
+    are ``interpolate`` (all modules) and half are ``extrapolate`` (those of the six modules that
+    have harder questions), by turns; where no module has any, all are ``interpolate``. Both are
+    splits of their own too, and an id begins with the split that its question was made for. Train
+    is drawn last, so its size changes no other split.
+
+    Args:
+        modules: arithmetic modules of the package.
+        difficulty: as in the package's train, train-easy, train-medium and train-hard; it holds for
+            train and validation.
+        train: number of questions.
+        validation: number of questions.
+        test: number of interpolating and extrapolating questions together.
+        seed: decides the questions.
+        folder: not used.
+
+    Raises:
+        InputError: when a module has fewer distinct questions than asked for.
+    """
+    tables = generators(difficulty)
+    longer = [name for name in modules if name in tables["extrapolate"]]
+    beyond = test // 2 if longer else 0
+    used: set[str] = set()
+    splits = {
+        split: _split({name: tables[table][name] for name in names}, count, used, seed, split)
+        for split, table, names, count in (
+            ("interpolate", "interpolate", modules, test - beyond),
+            ("extrapolate", "extrapolate", longer, beyond),
+            ("validation", "train", modules, validation),
+            ("train", "train", modules, train),
+        )
+    }
+    splits["test"] = _by_turns([splits["interpolate"], splits["extrapolate"]])
+    return Task("mathematics", 1, splits, _score, max_new_tokens=24)
+
+
+def _split(
+    table: Mapping[str, Generator], count: int, used: set[str], seed: int, split: str
+) -> list[Example]:
+    """An equal share of ``count`` examples from each generator; the first ones give the rest."""
+    shares: list[list[Example]] = []
+    for i, (name, generate) in enumerate(table.items()):
+        wanted = (count + len(table) - 1 - i) // len(table)
+        with seeded(derive(seed, "mathematics", split, name)):
+            pairs = draw(generate, wanted, used)
+        if len(pairs) < wanted:
+            raise InputError(
+                f"task 'mathematics': module {name!r} gave {len(pairs)} new questions for {split},"
+                f" then {PATIENCE} repeated or too long ones in a row; {wanted} were asked for."
+                " Ask for fewer, add modules, or widen the difficulty."
+            )
+        shares.append([_example(f"{split}/{name}/{k}", *pair) for k, pair in enumerate(pairs)])
+    return _by_turns(shares)
+
+
+def _example(identity: str, question: str, answer: str) -> Example:
+    return Example(identity, (f"Question: {question}\nAnswer:",), (answer,))
+
+
+def _by_turns(lists: Sequence[Sequence[Example]]) -> list[Example]:
+    return [example for example in chain.from_iterable(zip_longest(*lists)) if example is not None]
+
+
+def _score(answer: str, example: Example) -> dict[str, float]:
+    return exact(answer, example.targets)

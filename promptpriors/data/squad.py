@@ -1,0 +1,194 @@
+"""SQuAD: questions on Wikipedia paragraphs, answered by a span of the paragraph.
+
+Version 1.1 is Rajpurkar et al. 2016 (arXiv 1606.05250), version 2.0 Rajpurkar, Jia & Liang 2018
+(arXiv 1806.03822); the latter's unanswerable questions get the target ``unanswerable``.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, StringConstraints, model_validator
+
+from promptpriors.data.files import find, read_json
+from promptpriors.data.scoring import UNANSWERABLE, qa_scores
+from promptpriors.data.splits import Count, Positive, Unit, apportion
+from promptpriors.errors import InputError
+from promptpriors.types import Example, Task
+
+Hub = Literal["rajpurkar/squad", "rajpurkar/squad_v2"]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+KEYS = "data[].title, .paragraphs[].context, .qas[].id, .question, .answers[].text"
+
+
+class _Answer(BaseModel):
+    text: Text
+
+
+class _Question(BaseModel):
+    id: Text
+    question: Text
+    answers: list[_Answer]
+    is_impossible: bool = False
+
+    @model_validator(mode="after")
+    def _answered(self) -> "_Question":
+        if not self.answers and not self.is_impossible:
+            raise ValueError("answers is empty, which needs is_impossible = true")
+        return self
+
+
+class _Paragraph(BaseModel):
+    context: Text
+    qas: list[_Question]
+
+
+class _Article(BaseModel):
+    title: Text
+    paragraphs: list[_Paragraph]
+
+
+class _File(BaseModel):
+    data: list[_Article]
+
+
+def build(
+    *,
+    path: str | None = None,
+    hub: Hub = "rajpurkar/squad",
+    train: Positive | None = None,
+    validation: Positive | None = None,
+    test: Count | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+) -> Task:
+    """Questions with their paragraph as the shared first piece.
+
+    Train and validation have no article in common; validation's articles are drawn at random.
+    Test comes from the dev file where there is one, else from further articles of the only file.
+    Within a split contexts are drawn at random and all their questions taken until there are
+    enough. A context of validation or test is left out of train.
+
+    Args:
+        path: a JSON file, or a folder with train-*.json and perhaps dev-*.json. None: the folder
+            ``squad`` of the data folder, else ``hub``.
+        hub: which data set is fetched from the hub, by the optional library ``datasets``.
+        train: questions; None: all.
+        validation: questions; None: 200, or a fifth of the train file's where that is less.
+        test: questions; None: as many as for validation, or 200 of a dev file.
+        seed: decides which questions are in a split.
+        folder: the data folder.
+
+    Raises:
+        InputError: when files are missing, malformed or too small, or the hub is out of reach.
+    """
+    where = _folder(path, folder)
+    pool, *dev = _from_hub(hub) if where is None else [_read(file) for file in _files(where)]
+    sizes = {"train": train, "validation": validation, "test": test}
+    given = {"test": dev[0]} if dev else None
+    splits = apportion(pool, sizes, name="squad", seed=seed, given=given)
+    return Task("squad", 1, splits, _score)
+
+
+def _score(answer: str, example: Example) -> dict[str, float]:
+    return qa_scores(answer, example.targets)
+
+
+def _example(identity: str, context: str, question: str, answers: Iterable[str]) -> Example:
+    source = (f"{context.strip()}\n", f"Question: {question.strip()}\nAnswer:")
+    targets = tuple(dict.fromkeys(answer.strip() for answer in answers))
+    return Example(identity, source, targets or (UNANSWERABLE,))
+
+
+def _units(rows: Iterable[tuple[str, Example]]) -> list[Unit]:
+    """One unit for each context of each article, from pairs of title and example."""
+    contexts: dict[tuple[str, str], list[Example]] = {}
+    for title, example in rows:
+        contexts.setdefault((title, example.source[0]), []).append(example)
+    return [Unit(title, context, tuple(found)) for (title, context), found in contexts.items()]
+
+
+def _read(file: Path) -> list[Unit]:
+    return _units(
+        (
+            article.title,
+            _example(
+                question.id,
+                paragraph.context,
+                question.question,
+                [] if question.is_impossible else [answer.text for answer in question.answers],
+            ),
+        )
+        for article in read_json(file, _File, "a SQuAD file", KEYS).data
+        for paragraph in article.paragraphs
+        for question in paragraph.qas
+    )
+
+
+def _folder(path: str | None, folder: Path | None) -> Path | None:
+    """Where the files are; None: nowhere, so the hub is asked."""
+    if path is not None:
+        return find(path, folder)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"the data folder {folder} does not exist. Set --data to one that does.")
+    inside = folder / "squad" if folder else None
+    return inside if inside and inside.exists() else None
+
+
+def _files(where: Path) -> list[Path]:
+    """The train file, and the dev file where there is one."""
+    if where.is_file():
+        return [where]
+    found = {part: sorted(where.glob(f"{part}-*.json")) for part in ("train", "dev")}
+    for part, files in found.items():
+        if len(files) > 1:
+            names = ", ".join(file.name for file in files)
+            raise InputError(
+                f"{where} has several {part} files: {names}. Leave one, or set task.path to a file."
+            )
+    if not found["train"]:
+        raise InputError(f"{where} has no train-*.json. Set task.path to a SQuAD file or folder.")
+    return [*found["train"], *found["dev"]]
+
+
+def _from_hub(hub: str) -> Sequence[list[Unit]]:
+    """The train and validation parts of a data set of the hub."""
+    data = _load(hub)
+    return [
+        _units(
+            (
+                row["title"],
+                _example(row["id"], row["context"], row["question"], row["answers"]["text"]),
+            )
+            for row in data[part]
+        )
+        for part in ("train", "validation")
+    ]
+
+
+def _load(hub: str) -> Any:
+    """The data set itself.
+
+    The hub is asked for its card first: ``load_dataset`` alone tries for half a minute before it
+    gives up.
+
+    Raises:
+        InputError: without the library or the network.
+    """
+    try:
+        from datasets import load_dataset
+        from huggingface_hub import HfApi, constants
+
+        if not constants.HF_HUB_OFFLINE:
+            HfApi().dataset_info(hub, timeout=10)
+        return load_dataset(hub)
+    except ImportError:
+        problem = f"{hub} needs pip install 'promptpriors[datasets]'"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        problem = f"{hub} is out of reach ({reason:.100}; a cached copy needs HF_HUB_OFFLINE=1)"
+    raise InputError(
+        f"task 'squad': {problem}.\n"
+        "Name a folder that holds squad/train-*.json by --data, or a SQuAD file by task.path."
+    )

@@ -1,0 +1,164 @@
+"""What runs of one process share: models, tasks, spaces, the loss without a prompt, maps."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.analysis.projection import fit_plane, project
+from promptpriors.data import build_task, fingerprint
+from promptpriors.errors import InputError
+from promptpriors.experiments.config import RunConfig
+from promptpriors.geometry import nearest_by_cosine
+from promptpriors.models import Backbone, load_model, vocabulary
+from promptpriors.models.vocabulary import labels
+from promptpriors.packing import Encoded, encode
+from promptpriors.priors import fit_prior
+from promptpriors.prompts import Prompt
+from promptpriors.rng import generator
+from promptpriors.runs import Map, write_map
+from promptpriors.training import Quality, quality
+from promptpriors.types import Space, Task
+
+NULL_DRAWS = 512
+"""Rows and draws by which the null figures of nearest tokens are measured."""
+
+
+class Session:
+    """Loads each thing once.
+
+    Args:
+        data: the data folder that the user named, if any.
+    """
+
+    def __init__(self, data: Path | None = None) -> None:
+        self.data = data
+        self._shared: dict[Any, Any] = {}
+
+    def backbone(self, config: RunConfig) -> Backbone:
+        """The config's model on its device."""
+        device = config.device
+        key = ("backbone", config.model, device.dtype, device.name)
+        return self._once(
+            key, lambda: load_model(config.model, dtype=device.dtype, device=device.name)
+        )
+
+    def task(self, config: RunConfig) -> "LoadedTask":
+        """The config's task with its fingerprint."""
+        key = ("task", repr(config.task))
+        return self._once(key, lambda: LoadedTask(build_task(config.task, self.data)))
+
+    def space(self, config: RunConfig, params: Mapping[str, Any]) -> Space:
+        """The space that a prior's config asks for.
+
+        Raises:
+            InputError: for a space that is not known.
+        """
+        if params["space"] != "vocabulary" or params["pool"] != "token":
+            raise InputError(
+                f"prior.space = {params['space']!r}, pool = {params['pool']!r}: expected space = "
+                "'vocabulary' with pool = 'token'; spaces of activations are not there yet"
+            )
+        counted = params.get("most_frequent") is not None
+
+        def build() -> Space:
+            backbone = self.backbone(config)
+            counts = self._counts(config) if counted else None
+            return vocabulary(backbone, counts=counts)
+
+        key = ("space", config.model, repr(config.task) if counted else None)
+        return self._once(key, build)
+
+    def floor(self, config: RunConfig) -> Quality:
+        """Quality of the plain model on the validation split."""
+        key = ("floor", config.model, config.device, repr(config.task), config.prompt.bos)
+        return self._once(key, lambda: self._floor(config))
+
+    def map(self, config: RunConfig, runs: Path) -> str:
+        """The map of the model's vocabulary below ``runs``, made when missing; its relative path."""
+        backbone = self.backbone(config)
+        name = hashlib.sha256(f"{backbone.revision}\0embed\0v1".encode()).hexdigest()[:16]
+        relative = f"maps/{name}.safetensors"
+        if not (runs / relative).exists():
+            write_map(runs / relative, self._map(config))
+        return relative
+
+    def tokens(self, config: RunConfig) -> list[str]:
+        """The text of each row of the vocabulary."""
+        return self._once(("tokens", config.model), lambda: labels(self.backbone(config)))
+
+    def _once(self, key: Any, make: Any) -> Any:
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+    def _floor(self, config: RunConfig) -> Quality:
+        backbone = self.backbone(config)
+        plain = Prompt("none", {}, bos=config.prompt.bos)
+        examples = self.task(config).task.splits["validation"]
+        return quality(backbone, plain, encode(backbone, examples, before=plain.before))
+
+    def _counts(self, config: RunConfig) -> Float[Tensor, " vocab"]:
+        """How often each token id occurs in the task's train split."""
+        backbone = self.backbone(config)
+        encoded = encode(backbone, self.task(config).task.splits["train"])
+        ids = torch.tensor([i for e in encoded for piece in (*e.pieces, e.target) for i in piece])
+        size = backbone.model.get_input_embeddings().num_embeddings
+        return torch.bincount(ids, minlength=size).float()
+
+    def _map(self, config: RunConfig) -> Map:
+        backbone = self.backbone(config)
+        space = vocabulary(backbone)
+        plane = fit_plane(space.points)
+        return Map(
+            model=backbone.name,
+            site=space.site,
+            coordinates=project(space.points, plane.mean, plane.components),
+            mean=plane.mean,
+            components=plane.components,
+            explained=plane.explained,
+            labels=self.tokens(config),
+            nulls=_nulls(space),
+        )
+
+
+class LoadedTask:
+    """A task and what a run's id knows of it."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of its content."""
+        return fingerprint(self.task)
+
+
+def check_lengths(backbone: Backbone, task: Task, before: int) -> dict[str, list[Encoded]]:
+    """Tokenise every split once, so that an example that is too long is found before the work.
+
+    Raises:
+        InputError: as ``packing.encode``.
+    """
+    more = task.max_new_tokens
+    return {
+        split: encode(backbone, examples, before=before, more=more if split == "test" else 0)
+        for split, examples in task.splits.items()
+        if split in {"train", "validation", "test"}
+    }
+
+
+def _nulls(space: Space) -> dict[str, float]:
+    """Mean best cosine to the vocabulary of real rows (to others) and of the fitted Gaussian's draws."""
+    chosen = torch.randperm(len(space.points), generator=generator(0, "nulls"))[:NULL_DRAWS]
+    rows = nearest_by_cosine(space.points[chosen], space.points, exclude=chosen)
+    draws = fit_prior("gaussian", space).sample(NULL_DRAWS, generator=generator(0, "nulls", "draws"))
+    return {
+        "real_rows": float(rows.cosine.mean()),
+        "gaussian": float(nearest_by_cosine(draws, space.points).cosine.mean()),
+    }

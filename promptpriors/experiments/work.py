@@ -1,0 +1,177 @@
+"""The work of one run inside its folder: train, keep, resume, sum up."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
+from promptpriors.experiments.result import summarise
+from promptpriors.experiments.session import Session
+from promptpriors.models import Backbone
+from promptpriors.packing import encode
+from promptpriors.prompts import Prompt
+from promptpriors.runs.files import (
+    finite,
+    read_json_lines,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
+from promptpriors.training import Progress, Record, evaluate, quality, train
+from promptpriors.types import Task
+
+Watch = Callable[[str, float, Mapping[str, Any]], None]
+"""Called with a stage, the share of it that is done, and what is known so far."""
+
+
+def silent(stage: str, share: float, known: Mapping[str, Any]) -> None:  # noqa: ARG001
+    """Watch nothing."""
+
+
+@dataclass
+class Work:
+    """One run in progress.
+
+    Attributes:
+        progress: None for a frozen prompt, which is evaluated and not trained.
+        initial: the prompt as it was drawn.
+        steps: of the trajectory.
+        trajectory: the prompt's values at each evaluation.
+        records: a row of ``metrics.jsonl`` each.
+        scores_initial: on the test split, before training.
+        spent: seconds of earlier starts of this run.
+    """
+
+    config: RunConfig
+    folder: Path
+    session: Session
+    backbone: Backbone
+    task: Task
+    prompt: Prompt
+    progress: Progress | None
+    watch: Watch
+    initial: dict[str, Tensor] = field(init=False)
+    steps: list[int] = field(default_factory=list)
+    trajectory: list[dict[str, Tensor]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    scores_initial: dict[str, float] = field(default_factory=dict)
+    spent: float = 0.0
+
+    def do(self) -> None:
+        """Score the start, train, score the end, and write the results."""
+        began = time.perf_counter()
+        reset_peak_memory(self.backbone.device)
+        self.initial = self.prompt.snapshot()
+        floor = self.session.floor(self.config)
+        self._resume()
+        if not self.scores_initial:
+            self.scores_initial = self._scores("scoring the start")
+        self._train(began)
+        trained = self.progress is not None
+        scores = self._scores("scoring the end") if trained else self.scores_initial
+        about = {"format": 1, "mode": self.prompt.mode, "model": self.backbone.revision}
+        write_tensors(self.folder / "prompt.safetensors", self._tensors(), about)
+        result = summarise(self, floor=floor, scores=scores) | {
+            "map": self.session.map(self.config, self.folder.parent),
+            "seconds": time.perf_counter() - began + self.spent,
+            "peak_memory_mib": peak_memory_mib(self.backbone.device),
+        }
+        write_json(self.folder / "result.json", result)
+        (self.folder / "state.safetensors").unlink(missing_ok=True)
+        self.watch("done", 1.0, {"folder": self.folder, "val_loss": result["val_loss"]})
+
+    def _scores(self, stage: str) -> dict[str, float]:
+        def progress(share: float) -> None:
+            self.watch(stage, share, {})
+
+        return evaluate(self.backbone, self.prompt, self.task, progress=progress)
+
+    def _train(self, began: float) -> None:
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+            for record in self._records():
+                self._keep(record, metrics)
+                if record.val_loss is not None:
+                    self.steps.append(record.step)
+                    self.trajectory.append(self.prompt.snapshot())
+                    self._checkpoint(time.perf_counter() - began + self.spent)
+
+    def _records(self) -> Iterator[Record]:
+        """Records of training, or the one of a frozen prompt."""
+        section = self.config.train
+        if self.progress is not None:
+            return train(
+                self.backbone,
+                self.prompt,
+                self.task,
+                steps=section.steps,
+                batch=section.batch,
+                schedule=section.schedule,
+                warmup=section.warmup,
+                clip=section.clip,
+                evaluate_every=section.evaluate_every,
+                grouping=section.grouping,
+                seed=self.config.seed,
+                progress=self.progress,
+            )
+        examples = self.task.splits["validation"]
+        encoded = encode(self.backbone, examples, before=self.prompt.before)
+        loss = quality(self.backbone, self.prompt, encoded).loss
+        return iter([Record(0, None, loss, {}, 0.0, 0)])
+
+    def _keep(self, record: Record, metrics: TextIO) -> None:
+        row = record._asdict()
+        self.records.append(row)
+        metrics.write(json.dumps(finite(row)) + "\n")
+        metrics.flush()
+        self.watch("training", record.step / max(1, self.config.train.steps), row)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The contents of ``prompt.safetensors``."""
+        final = self.prompt.snapshot()
+        tensors = {"trajectory/steps": torch.tensor(self.steps)}
+        for site in self.prompt.sites:
+            tensors[f"initial/{site}"] = self.initial[site]
+            tensors[f"final/{site}"] = final[site]
+            tensors[f"trajectory/{site}"] = torch.stack([t[site] for t in self.trajectory])
+        return tensors
+
+    def _checkpoint(self, spent: float) -> None:
+        """Keep all that is needed to go on; by rename, so the last one is always whole."""
+        if self.progress is None or self.progress.step == self.config.train.steps:
+            return
+        about = {
+            "progress": self.progress.counters(),
+            "scores_initial": self.scores_initial,
+            "spent": spent,
+        }
+        tensors = self._tensors() | self.progress.tensors()
+        write_tensors(self.folder / "state.safetensors", tensors, about)
+
+    def _resume(self) -> None:
+        """Go on from the last checkpoint, if there is a whole one; else start clean."""
+        path, metrics = self.folder / "state.safetensors", self.folder / "metrics.jsonl"
+        rows: list[dict[str, Any]] = []
+        if self.progress is not None and path.exists():
+            try:
+                tensors, about = read_tensors(path)
+            except InputError:
+                self.watch("the checkpoint is damaged, starting again", 0.0, {})
+            else:
+                self.progress.restore(tensors, about["progress"])
+                self.scores_initial, self.spent = about["scores_initial"], about["spent"]
+                self.steps = tensors["trajectory/steps"].tolist()
+                for k in range(len(self.steps)):
+                    sites = self.prompt.sites
+                    self.trajectory.append({s: tensors[f"trajectory/{s}"][k] for s in sites})
+                rows = [r for r in read_json_lines(metrics) if r["step"] <= self.progress.step]
+        self.records = rows
+        write_bytes(metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,0 +1,45 @@
+"""The empty figure that every figure starts from, and rows of strips on it."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+NEUTRAL = "#80838a"
+"""A grey that is legible on white and on black."""
+
+CLOUD = "rgba(128, 133, 145, 0.28)"
+"""The same grey, for fifty thousand points."""
+
+AXIS = {"automargin": True, "zeroline": False, "title": {"font": {"size": 13}}}
+
+ROW = 50
+"""Height of a row of ``rows``, in pixels."""
+
+
+def canvas(height: int) -> go.Figure:
+    """A figure without plotly's default theme: whoever shows it chooses font and background."""
+    return go.Figure(
+        layout={
+            "template": "none",
+            "height": height,
+            "margin": {"l": 64, "r": 16, "t": 24, "b": 52},
+            "hovermode": "closest",
+            "hoverlabel": {"namelength": -1},
+            "xaxis": AXIS,
+            "yaxis": AXIS,
+        }
+    )
+
+
+def rows(names: Sequence[str]) -> go.Figure:
+    """A figure with one row per name, from the top: row i lies at height −i, its name above it."""
+    figure = canvas(height=ROW * len(names) + 84)
+    figure.update_layout(margin={"l": 16, "t": 12}, showlegend=False)
+    for i, name in enumerate(names):
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", y=0.42 - i, yanchor="middle",
+            text=name, showarrow=False, font={"size": 12},
+        )  # fmt: skip
+    figure.update_yaxes(range=[0.4 - len(names), 0.75], showticklabels=False, showgrid=False)
+    figure.update_yaxes(fixedrange=True)
+    return figure

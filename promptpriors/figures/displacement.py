@@ -1,0 +1,78 @@
+"""How far training moved each prompt vector, in units of its length at the start."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.figures.canvas import rows
+from promptpriors.figures.look import Look, look, prior_of
+from promptpriors.figures.text import escape
+from promptpriors.runs import Run
+
+WIDE = 30.0
+"""Ratio of the largest to the smallest value from which the axis is logarithmic."""
+
+
+def displacement(runs: Sequence[Run], style: Look | None = None) -> go.Figure:
+    """Draw ‖final − initial‖ / ‖initial‖ of every vector, a row for each run and site.
+
+    Args:
+        runs: runs of one model on one task; those that are not done are left out.
+        style: the look of the page; by default that of ``runs``.
+    """
+    style = style or look(runs)
+    strips = [(run, *strip) for run in runs if run.result is not None for strip in moved(run)]
+    sites = {site for _, site, _ in strips}
+    names = [
+        escape(style.names[run.id] + (f" · {site}" if len(sites) > 1 else ""))
+        for run, site, _ in strips
+    ]
+    figure = rows(names)
+    for i, (run, _, values) in enumerate(strips):
+        figure.add_trace(_strip(values, -i, names[i], run, style))
+    wide = _is_wide([value for *_, values in strips for value in values.tolist()])
+    title = "‖final − initial‖ / ‖initial‖" + (", logarithmic" if wide else "")
+    figure.update_xaxes(title_text=title, type="log" if wide else "linear")
+    if not wide:
+        figure.update_xaxes(rangemode="tozero")
+    return figure
+
+
+def moved(run: Run) -> list[tuple[str, Float[Tensor, " length"]]]:
+    """Each site with the relative displacement of its vectors; a start of length 0 is left out."""
+    tensors = run.tensors()
+    found = []
+    for key in sorted(key for key in tensors if key.startswith("initial/")):
+        site = key.removeprefix("initial/")
+        start, end = tensors[key].double(), tensors[f"final/{site}"].double()
+        ratio = (end - start).norm(dim=1) / start.norm(dim=1)
+        found.append((site, ratio[ratio.isfinite()].float()))
+    return found
+
+
+def _is_wide(values: list[float]) -> bool:
+    return bool(values) and min(values) > 0 and max(values) / min(values) > WIDE
+
+
+def _strip(
+    values: Float[Tensor, " length"], row: int, name: str, run: Run, style: Look
+) -> go.Box:
+    colour, symbol = style.style(run)
+    return go.Box(
+        x=values.numpy(),
+        y=[row] * len(values),
+        orientation="h",
+        width=0.42,
+        boxpoints="all",
+        jitter=0.7,
+        pointpos=0,
+        name=name,
+        legendgroup=prior_of(run),
+        line={"color": colour, "width": 1.2},
+        fillcolor="rgba(128, 133, 145, 0.12)",
+        marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.75},
+        hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
+        hoveron="points",
+    )

@@ -1,0 +1,64 @@
+"""Validation loss against training steps, one line a run."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from promptpriors.figures.canvas import NEUTRAL, canvas
+from promptpriors.figures.look import BASELINE, Look, look, prior_of
+from promptpriors.figures.text import escape
+from promptpriors.runs import Run
+
+
+def validation_loss(runs: Sequence[Run], style: Look | None = None) -> go.Figure:
+    """Draw the stored evaluations of every finished run, and the loss without a prompt.
+
+    Args:
+        runs: runs of one model on one task; those that are not done are left out.
+        style: the look of the page; by default that of ``runs``.
+    """
+    style = style or look(runs)
+    figure = canvas(height=420)
+    done = [run for run in runs if run.result is not None]
+    for run in done:
+        if prior_of(run) != BASELINE:
+            figure.add_trace(_line(run, style))
+    for value in baselines(done):
+        figure.add_hline(
+            y=value,
+            line={"dash": "dash", "width": 1.5, "color": NEUTRAL},
+            annotation={"text": f"without a prompt {value:.3f}", "font": {"size": 12}},
+            annotation_position="top right",
+        )
+    figure.update_xaxes(title_text="training step", rangemode="tozero", showgrid=False)
+    figure.update_yaxes(title_text="validation loss, nats per target token")
+    return figure
+
+
+def baselines(runs: Sequence[Run]) -> list[float]:
+    """The distinct losses without a prompt that runs stored, to four digits."""
+    found = [run.result.get("val_loss_none") for run in runs if run.result is not None]
+    found += [run.result["val_loss"] for run in runs if run.result and prior_of(run) == BASELINE]
+    return sorted({round(value, 4) for value in found if value is not None})
+
+
+def evaluations(run: Run) -> dict[int, float]:
+    """Step to validation loss, where one was measured."""
+    records = [r for r in run.metrics() if r.get("val_loss") is not None]
+    return {record["step"]: record["val_loss"] for record in records}
+
+
+def _line(run: Run, style: Look) -> go.Scatter:
+    colour, symbol = style.style(run)
+    points = evaluations(run)
+    return go.Scatter(
+        x=list(points),
+        y=list(points.values()),
+        mode="lines+markers",
+        name=escape(style.names[run.id]),
+        legendgroup=prior_of(run),
+        line={"color": colour, "width": 2, "dash": style.dashes[run.id]},
+        marker={"symbol": symbol, "size": 7},
+        cliponaxis=False,
+        hovertemplate="step %{x}: <b>%{y:.4f}</b><extra>%{fullData.name}</extra>",
+    )

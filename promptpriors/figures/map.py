@@ -1,0 +1,122 @@
+"""The vocabulary on its plane of largest variance, and where prompts started and ended on it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.analysis.projection import project
+from promptpriors.figures.canvas import CLOUD, canvas
+from promptpriors.figures.look import Look, look, prior_of
+from promptpriors.figures.nearest import tokens_of
+from promptpriors.figures.text import escape, visible
+from promptpriors.runs import Map, Run
+
+Path2 = Float[Tensor, "moments length 2"]
+
+
+class Marks(NamedTuple):
+    """A run's vectors on the plane: moments from the start to the end, and hover texts."""
+
+    path: Path2
+    texts: dict[str, list[str]]
+
+
+def vocabulary_map(plane: Map, runs: Sequence[Run], style: Look | None = None) -> go.Figure:
+    """Draw the vocabulary in grey; of each prior's vectors the start hollow and the end filled.
+
+    Args:
+        plane: the stored map; prompt vectors at its site are projected into it.
+        runs: runs on that model; those that are not done or have no vectors there are left out.
+        style: the look of the page; by default that of ``runs``.
+    """
+    style = style or look(runs)
+    figure = canvas(height=640)
+    figure.add_trace(_cloud(plane))
+    marks = {run.id: _marks(run, plane, style) for run in runs if run.result is not None}
+    for prior in style.styles:
+        mine = [marks.get(run.id) for run in runs if prior_of(run) == prior]
+        for trace in _prior(prior, [m for m in mine if m is not None], style):
+            figure.add_trace(trace)
+    share = [f"{100 * float(value):.1f} % of the variance" for value in plane.explained]
+    figure.update_xaxes(title_text=f"first principal direction, {share[0]}")
+    figure.update_yaxes(title_text=f"second, {share[1]}", scaleanchor="x")
+    return figure
+
+
+def _cloud(plane: Map) -> go.Scattergl:
+    return go.Scattergl(
+        x=plane.coordinates[:, 0].float().numpy(),
+        y=plane.coordinates[:, 1].float().numpy(),
+        text=[escape(visible(label)) for label in plane.labels],
+        mode="markers",
+        name="vocabulary",
+        marker={"color": CLOUD, "size": 3},
+        hovertemplate="“%{text}”<extra></extra>",
+    )
+
+
+def _marks(run: Run, plane: Map, style: Look) -> Marks | None:
+    """The run's vectors at the map's site, or None if it has none there."""
+    tensors = run.tensors()
+    keys = [f"{moment}/{plane.site}" for moment in ("initial", "trajectory", "final")]
+    if keys[0] not in tensors:
+        return None
+    stored = [tensors[key].float() for key in keys if key in tensors]
+    path = torch.cat([t.reshape(-1, *t.shape[-2:]) for t in stored])
+    flat = project(path.flatten(0, 1), plane.mean, plane.components)
+    texts = {moment: _texts(run, plane.site, moment, path.shape[1], style) for moment in
+             ("initial", "final")}  # fmt: skip
+    return Marks(flat.reshape(*path.shape[:2], 2), texts)
+
+
+def _texts(run: Run, site: str, moment: str, length: int, style: Look) -> list[str]:
+    near = tokens_of(run, site).get(moment) or [[]] * length
+    texts = []
+    for i, best in enumerate(near):
+        text = f"{escape(style.names[run.id])}<br>vector {i}, {moment}"
+        if best:
+            token = escape(visible(best[0]["token"]))
+            text += f"<br>nearest “{token}”, cosine {best[0]['cosine']:.3f}"
+        texts.append(text)
+    return texts
+
+
+def _prior(prior: str, marks: list[Marks], style: Look) -> list[go.Scattergl]:
+    """Three traces for all runs of a prior: the ways, the starts, the ends."""
+    if not marks:
+        return []
+    colour, symbol = style.styles[prior]
+    common = {"name": escape(prior), "legendgroup": prior}
+    lines = torch.cat([_broken(m.path) for m in marks])
+    way = go.Scattergl(
+        x=lines[:, 0].numpy(), y=lines[:, 1].numpy(), mode="lines", hoverinfo="skip",
+        opacity=0.7, line={"color": colour, "width": 1.4}, showlegend=False, **common,
+    )  # fmt: skip
+    ends = []
+    for moment, index, suffix in (("initial", 0, "-open"), ("final", -1, "")):
+        points = torch.cat([m.path[index] for m in marks])
+        ends.append(
+            go.Scattergl(
+                x=points[:, 0].numpy(),
+                y=points[:, 1].numpy(),
+                text=[text for m in marks for text in m.texts[moment]],
+                mode="markers",
+                marker={
+                    "color": colour, "symbol": symbol + suffix, "size": 8, "line": {"width": 1.6},
+                },  # fmt: skip
+                hovertemplate="%{text}<extra></extra>",
+                showlegend=moment == "final",
+                **common,
+            )
+        )
+    return [way, *ends]
+
+
+def _broken(path: Path2) -> Float[Tensor, "n 2"]:
+    """Every vector's way as one row of points, with a gap (NaN) after each."""
+    gap = torch.full((1, *path.shape[1:]), torch.nan)
+    return torch.cat([path, gap]).transpose(0, 1).flatten(0, 1)

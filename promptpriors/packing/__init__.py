@@ -1,0 +1,20 @@
+"""Examples become one packed row with its tree; what can't be packed exactly becomes a rectangle."""
+
+from promptpriors.packing.batches import chunks, epochs
+from promptpriors.packing.exactness import packs_exactly
+from promptpriors.packing.rectangle import Rectangle, pad
+from promptpriors.packing.row import Row, pack, visible
+from promptpriors.packing.tokens import Encoded, encode
+
+__all__ = [
+    "Encoded",
+    "Rectangle",
+    "Row",
+    "chunks",
+    "encode",
+    "epochs",
+    "pack",
+    "packs_exactly",
+    "pad",
+    "visible",
+]

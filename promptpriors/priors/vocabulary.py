@@ -1,0 +1,55 @@
+"""Rows of the space drawn at random: on a vocabulary, the embeddings of random tokens."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.registry import Field
+from promptpriors.types import Space
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Uniform over ``rows``, with replacement."""
+
+    rows: Float[Tensor, "m dim"]
+
+    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Draw ``n`` rows."""
+        return self.rows[torch.randint(len(self.rows), (n,), generator=generator)]
+
+
+def fit(
+    space: Space,
+    *,
+    generator: Generator,  # noqa: ARG001 every fit takes one
+    most_frequent: Annotated[int, Field(ge=1)] | None = None,
+) -> Vocabulary:
+    """Rows drawn at random (PEFT's SAMPLE_VOCAB, without its reserved rows).
+
+    Args:
+        space: usually the vocabulary.
+        generator: not needed.
+        most_frequent: draw among the rows of the largest weight only, as Lester et al. (2021,
+            section 3.2) do with 5,000; in a run the weights are counts in the task's train split.
+
+    Raises:
+        InputError: if the space has no weights or fewer rows that occur.
+    """
+    if most_frequent is None:
+        return Vocabulary(space.points)
+    if space.weights is None:
+        raise InputError(
+            "prior 'vocabulary': most_frequent needs a space with weights, how often each row occurs"
+        )
+    occurring = int((space.weights > 0).sum())
+    if most_frequent > occurring:
+        raise InputError(
+            f"prior 'vocabulary': most_frequent = {most_frequent}, but only {occurring} rows occur"
+        )
+    order = torch.argsort(space.weights, descending=True, stable=True)
+    return Vocabulary(space.points[order[:most_frequent]])

@@ -1,0 +1,58 @@
+"""Glorot's initialisation of the prompt as one matrix: the usual default of deep prompts."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from promptpriors.priors.isotropic import Isotropic
+from promptpriors.registry import Field
+from promptpriors.types import Density, Space
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform on the cube [−bound, bound]^dim.
+
+    log p(x) = −dim · log(2 · bound) inside, −∞ outside
+    """
+
+    dim: int
+    bound: float
+
+    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Draw ``n`` vectors."""
+        return (torch.rand(n, self.dim, generator=generator) * 2 - 1) * self.bound
+
+    def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
+        """Log-density in nats."""
+        inside = (x.abs() <= self.bound).all(dim=1)
+        level = torch.full((len(x),), -self.dim * math.log(2 * self.bound), dtype=x.dtype)
+        return level.masked_fill(~inside, -math.inf)
+
+
+def fit(
+    space: Space,
+    *,
+    generator: Generator,  # noqa: ARG001 every fit takes one
+    distribution: Literal["uniform", "normal"] = "uniform",
+    length: Annotated[int, Field(ge=1)] = 20,
+) -> Density:
+    """Coordinates of variance 2/(length + dim); of the space only the dimension matters.
+
+    Source: Glorot & Bengio 2010, equations 12 and 16, with fan-in ``length`` and fan-out ``dim``.
+
+    Args:
+        space: gives the dimension.
+        generator: not needed.
+        distribution: of each coordinate.
+        length: vectors of the prompt; a run's config fills in its own.
+    """
+    dim = space.points.shape[1]
+    sigma = math.sqrt(2 / (length + dim))
+    if distribution == "normal":
+        return Isotropic(dim, sigma)
+    return Uniform(dim, sigma * math.sqrt(3))

@@ -1,0 +1,139 @@
+"""Greedy answers, generated on the tree as well: contexts once, one token an example a step."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.models import Backbone
+from promptpriors.packing import Encoded, chunks, encode, pack, packs_exactly, visible
+from promptpriors.prompts.loss import root_rows
+from promptpriors.prompts.prompt import Prompt
+from promptpriors.types import Example
+
+BUDGET = 800
+"""Tokens of sources a row; more would make the dense mask dearer than the sharing it brings."""
+
+
+@torch.no_grad()
+def generate(
+    backbone: Backbone,
+    prompt: Prompt | None,
+    examples: Sequence[Example],
+    *,
+    max_new_tokens: int = 32,
+    stop: str | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[str]:
+    """Answer each example greedily; equal to teacher forcing token by token.
+
+    Args:
+        backbone: the frozen model.
+        prompt: what stands before every source; None for the plain model.
+        examples: with a source.
+        max_new_tokens: at most so many tokens an answer.
+        stop: an answer ends before this text, besides the end token.
+        progress: called with the share that is done.
+
+    Returns:
+        The answers, white space around them removed.
+
+    Raises:
+        InputError: for an example without a source or longer than the model's context.
+    """
+    before = prompt.before if prompt else 0
+    encoded = encode(backbone, examples, before=before, more=max_new_tokens)
+    for example in encoded:
+        if not example.pieces:
+            raise InputError(f"example {example.id!r} has no source, so there is nothing to answer")
+
+    def ended(ids: list[int]) -> bool:
+        return ids[-1] == backbone.end or bool(stop and stop in backbone.decode(ids).lstrip())
+
+    answers = [""] * len(encoded)
+    done = 0
+    for chunk in chunks(encoded, BUDGET):
+        part = [encoded[i] for i in chunk]
+        longest = before + max(e.read for e in part) + max_new_tokens
+        method = _on_tree if packs_exactly(backbone, longest=longest) else _one_by_one
+        written = method(backbone, prompt, part, max_new_tokens, ended)
+        for index, ids in zip(chunk, written, strict=True):
+            text = backbone.decode(ids).strip()
+            answers[index] = text.split(stop)[0].strip() if stop else text
+        done += len(chunk)
+        progress(done / len(encoded))
+    return answers
+
+
+def _on_tree(
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    limit: int,
+    ended: Callable[[list[int]], bool],
+) -> list[list[int]]:
+    """Generated ids of each example, from one cache that holds the whole tree."""
+    from transformers import DynamicCache
+
+    row = pack(encoded, answers=False)
+    root = root_rows(backbone, prompt)
+    before = len(root)
+    seen = visible(row, before=before)
+    cache = DynamicCache()
+
+    def step(embeds: Tensor, mask: Tensor, positions: Tensor, keep: Tensor) -> list[int]:
+        logits = backbone.model(
+            inputs_embeds=embeds[None].to(backbone.dtype),
+            attention_mask=mask[None, None].to(backbone.device),
+            position_ids=positions[None].to(backbone.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=keep.to(backbone.device),
+        ).logits[0]
+        return logits.argmax(dim=-1).tolist()
+
+    places = torch.cat([torch.arange(before), before + row.positions])
+    starts = torch.cat([root, backbone.embed(row.tokens)])
+    unique, back = torch.unique(row.ends, return_inverse=True)
+    first = step(starts, seen, places, before + unique)
+    written = [[first[i]] for i in back.tolist()]
+    columns: Bool[Tensor, "examples seen"] = seen[before + row.ends]
+    positions: Int[Tensor, " examples"] = before + row.positions[row.ends]
+    live = [i for i, ids in enumerate(written) if not ended(ids)]
+    while live and max(map(len, written)) < limit:
+        new = torch.zeros(len(encoded), len(live), dtype=torch.bool)
+        new[live, torch.arange(len(live))] = True
+        columns = torch.cat([columns, new], dim=1)
+        positions = positions + 1
+        last = torch.tensor([written[i][-1] for i in live])
+        every = torch.arange(len(live))
+        following = step(backbone.embed(last), columns[live], positions[live], every)
+        for i, token in zip(live, following, strict=True):
+            written[i].append(token)
+        live = [i for i in live if not ended(written[i])]
+    return written
+
+
+def _one_by_one(
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    limit: int,
+    ended: Callable[[list[int]], bool],
+) -> list[list[int]]:
+    """The same by plain calls, for models whose tree is not exact."""
+    root = root_rows(backbone, prompt)
+    written = []
+    for example in encoded:
+        source = torch.tensor(sum(example.pieces, ()))
+        hidden = torch.cat([root, backbone.embed(source)]).to(backbone.dtype)[None]
+        cache, ids = None, []
+        while len(ids) < limit and not (ids and ended(ids)):
+            out = backbone.model(inputs_embeds=hidden, past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            ids.append(int(out.logits[0, -1].argmax()))
+            hidden = backbone.embed(torch.tensor([[ids[-1]]])).to(backbone.dtype)
+        written.append(ids)
+    return written

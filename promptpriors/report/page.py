@@ -1,0 +1,108 @@
+"""The page: one HTML file that opens without a network."""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import plotly.offline
+
+from promptpriors.errors import InputError
+from promptpriors.figures import look, setting_of
+from promptpriors.report.groups import grouped
+from promptpriors.report.numbers import fixed, whole
+from promptpriors.report.sections import Clouds, section
+from promptpriors.report.table import columns, facts, rows
+from promptpriors.runs import Run, list_runs
+from promptpriors.runs.files import write_bytes
+
+
+def build(runs_dir: Path) -> str:
+    """The report about the runs below ``runs_dir``, as HTML.
+
+    Raises:
+        InputError: if there is no such folder or no run in it.
+    """
+    runs = list_runs(runs_dir)
+    if not runs:
+        raise InputError(
+            f"{runs_dir} holds no runs; `promptpriors run CONFIG.toml --runs {runs_dir}` makes one"
+        )
+    style = look(runs)
+    clouds = Clouds(runs_dir)
+    sections = [section(group, style, clouds) for group in grouped(runs)]
+    table = columns(runs)
+    shown = rows(runs, table, style)
+    scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _asset("page.js")}
+    return _template().render(
+        name=runs_dir.resolve().name,
+        summary=_summary(runs),
+        columns=table,
+        several=len({setting_of(run) for run in runs}) > 1,
+        rows=shown,
+        sections=sections,
+        details=[(row, facts(row.run), _config(row.run)) for row in shown],
+        clouds=list(clouds.points.values()),
+        css=_asset("page.css"),
+        policy=_policy(scripts.values()),
+        **scripts,
+    )
+
+
+def write_report(runs_dir: Path, out: Path | None = None) -> Path:
+    """Write the report, by default to ``report.html`` beside the runs, and return its path."""
+    out = out or runs_dir / "report.html"
+    content = build(runs_dir).encode()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, content)
+    return out
+
+
+def _template() -> jinja2.Template:
+    """The page's template; everything that is put in is escaped unless it says otherwise."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline}
+    return environment.from_string(_asset("page.html"))
+
+
+def _asset(name: str) -> str:
+    return files("promptpriors.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """What the browser may do: run these scripts and no others, and ask nobody for anything.
+
+    ``unsafe-eval`` is for plotly's WebGL, which compiles its own drawing functions.
+    """
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; "
+        "style-src 'unsafe-inline'; img-src data: blob:"
+    )
+
+
+def _summary(runs: list[Run]) -> str:
+    """How many runs there are, and how many of them count."""
+    counts = Counter(run.status for run in runs)
+    parts = [f"{counts[s]} {s}" for s in ("done", "failed", "unfinished") if counts[s]]
+    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {', '.join(parts)}"
+
+
+def _config(run: Run) -> str:
+    return (run.folder / "config.toml").read_text(encoding="utf-8")
+
+
+def _headline(error: str) -> str:
+    """The line of an error that says most: the last one of a traceback, else the first.
+
+    >>> _headline("Traceback (most recent call last):\\n  File …\\nValueError: no"), _headline("a\\nb")
+    ('ValueError: no', 'a')
+    """
+    lines = error.splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]

@@ -1,0 +1,142 @@
+"""What the page says about one group of runs: figures as JSON, tables as rows."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from promptpriors.errors import InputError
+from promptpriors.figures import (
+    Look,
+    displacement,
+    nearest,
+    prior_of,
+    validation_loss,
+    visible,
+    vocabulary_map,
+)
+from promptpriors.figures.look import BASELINE
+from promptpriors.figures.loss import baselines, evaluations
+from promptpriors.report.groups import Group
+from promptpriors.report.numbers import fixed
+from promptpriors.runs import Map, Run, read_map
+
+
+class MapView(NamedTuple):
+    """A map of the vocabulary and what its caption needs; ``plane`` is None if it is unreadable."""
+
+    figure: dict[str, Any] | None
+    plane: Map | None
+    problem: str = ""
+
+
+class Tokens(NamedTuple):
+    """The nearest tokens of a run's vectors at a site: per vector those at the start, at the end."""
+
+    name: str
+    site: str
+    vectors: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything the template needs about a group."""
+
+    group: Group
+    chips: list[tuple[str, str]]
+    loss: dict[str, Any]
+    without: list[str]
+    dashed: bool
+    losses: list[tuple[int, list[str]]]
+    names: list[str]
+    maps: list[MapView]
+    displacement: dict[str, Any] | None
+    nearest: list[tuple[str, dict[str, Any], Map | None]]
+    tokens: list[Tokens]
+
+
+@dataclass
+class Clouds:
+    """Maps read so far, and their point clouds, which figures share."""
+
+    folder: Path
+    maps: dict[str, Map] = field(default_factory=dict)
+    points: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def read(self, name: str) -> Map:
+        """Read a map once."""
+        if name not in self.maps:
+            self.maps[name] = read_map(self.folder / name)
+        return self.maps[name]
+
+    def share(self, name: str, figure: dict[str, Any]) -> dict[str, Any]:
+        """Take the cloud out of a map's figure; the page puts it back."""
+        cloud = figure["data"][0]
+        self.points[name] = {key: cloud.pop(key) for key in ("x", "y", "text")}
+        cloud["meta"] = {"cloud": list(self.points).index(name)}
+        return figure
+
+
+def section(group: Group, look: Look, clouds: Clouds) -> Section:
+    """Gather a group's figures and tables."""
+    prompted = [run for run in group.runs if prior_of(run) != BASELINE]
+    priors = dict.fromkeys(prior_of(run) for run in prompted)
+    steps = {run.id: evaluations(run) for run in prompted}
+    maps = [_map(name, prompted, look, clouds) for name in _map_names(prompted)]
+    return Section(
+        group=group,
+        chips=[(prior, look.styles[prior].colour) for prior in priors],
+        loss=plain(validation_loss(group.runs, look)),
+        without=[fixed(value) for value in baselines(group.runs)],
+        dashed=len({look.dashes[run.id] for run in prompted}) > 1,
+        losses=[
+            (step, [fixed(steps[run.id].get(step)) for run in prompted])
+            for step in sorted({step for found in steps.values() for step in found})
+        ],
+        names=[look.names[run.id] for run in prompted],
+        maps=maps,
+        displacement=plain(displacement(prompted, look)) if prompted else None,
+        nearest=list(_nearest(prompted, look, maps)),
+        tokens=[tokens for run in prompted for tokens in _tokens(run, look)],
+    )
+
+
+def plain(figure: go.Figure) -> dict[str, Any]:
+    """A figure as plain JSON values; arrays are base64."""
+    return json.loads(figure.to_json() or "{}")
+
+
+def _map_names(runs: Iterable[Run]) -> list[str]:
+    names = [(run.result or {}).get("map") for run in runs]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _map(name: str, runs: list[Run], look: Look, clouds: Clouds) -> MapView:
+    try:
+        plane = clouds.read(name)
+    except InputError as error:
+        return MapView(None, None, str(error))
+    mine = [run for run in runs if (run.result or {}).get("map") == name]
+    return MapView(clouds.share(name, plain(vocabulary_map(plane, mine, look))), plane)
+
+
+def _nearest(
+    runs: list[Run], look: Look, maps: list[MapView]
+) -> Iterable[tuple[str, dict[str, Any], Map | None]]:
+    """For each site with stored tokens: the site, the figure, the map whose nulls it shows."""
+    sites = dict.fromkeys(s for run in runs for s in (run.result or {}).get("nearest_tokens") or {})
+    for site in sites:
+        plane = next((m.plane for m in maps if m.plane and m.plane.site == site), None)
+        yield site, plain(nearest(runs, plane and plane.nulls, site, look)), plane
+
+
+def _tokens(run: Run, look: Look) -> Iterable[Tokens]:
+    for site, stored in ((run.result or {}).get("nearest_tokens") or {}).items():
+        start, end = (
+            [[(visible(t["token"]), fixed(t["cosine"])) for t in vector] for vector in stored[moment]]
+            for moment in ("initial", "final")
+        )
+        yield Tokens(look.names[run.id], site, list(zip(start, end, strict=True)))

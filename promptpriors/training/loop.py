@@ -1,0 +1,202 @@
+"""The training loop: a generator that yields a record a step. Only the prompt changes."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from promptpriors.errors import InputError, WorkError
+from promptpriors.models import Backbone
+from promptpriors.packing import encode, epochs
+from promptpriors.prompts import Prompt, token_losses
+from promptpriors.training.evaluate import quality
+from promptpriors.training.rates import Relative, Schedule, factor, rates
+from promptpriors.types import Site, Task
+
+
+class Record(NamedTuple):
+    """What happened in one step; step 0 is before training.
+
+    Attributes:
+        step: steps taken.
+        train_loss: mean nats per target token of the step's batch, before its update.
+        val_loss: mean nats per target token of the validation split, at evaluations only.
+        lr: the step's rate by site.
+        seconds: of training and evaluation so far.
+        tokens: computed in training steps so far, prompt included, evaluation not.
+    """
+
+    step: int
+    train_loss: float | None
+    val_loss: float | None
+    lr: dict[Site, float]
+    seconds: float
+    tokens: int
+
+
+class Diverged(WorkError):
+    """The loss became NaN, infinite, or far worse than a uniform guess."""
+
+
+class Progress:
+    """Where a training stands: all that is needed to go on from there.
+
+    Args:
+        prompt: what is trained.
+        lr: absolute, or relative to the prompt's present values.
+        weight_decay: decoupled, per unit of rate.
+
+    Attributes:
+        step: steps taken.
+        peak: the rate by site before schedule and warm-up.
+        optimiser: AdamW over the prompt's parameters, one group a site.
+        seconds: as ``Record.seconds``.
+        training_seconds: of the steps alone.
+        tokens: as ``Record.tokens``.
+        useful: tokens of the examples trained on, each counted in full.
+    """
+
+    def __init__(self, prompt: Prompt, lr: float | Relative, *, weight_decay: float = 0.0) -> None:
+        self.prompt = prompt
+        self.step = 0
+        self.peak = rates(prompt, lr)
+        groups = [{"params": [value], "lr": self.peak[s]} for s, value in prompt.values.items()]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
+        self.seconds = 0.0
+        self.training_seconds = 0.0
+        self.tokens = 0
+        self.useful = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Values and moments by name, for a checkpoint."""
+        found = {}
+        for site, value in self.prompt.values.items():
+            found[f"value/{site}"] = value.detach().clone()
+            moments = self.optimiser.state.get(value, {})
+            found |= {f"{key}/{site}": tensor for key, tensor in moments.items()}
+        return found
+
+    def counters(self) -> dict[str, Any]:
+        """Everything else of a checkpoint."""
+        names = ("step", "peak", "seconds", "training_seconds", "tokens", "useful")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint of ``tensors()`` and ``counters()``."""
+        for name, value in counters.items():
+            setattr(self, name, value)
+        for site, parameter in self.prompt.values.items():
+            parameter.data.copy_(tensors[f"value/{site}"])
+            names = {name.partition("/")[0] for name in tensors if name.endswith(f"/{site}")}
+            for name in names & {"step", "exp_avg", "exp_avg_sq"}:
+                device = "cpu" if name == "step" else parameter.device
+                self.optimiser.state[parameter][name] = tensors[f"{name}/{site}"].to(device)
+
+
+def train(
+    backbone: Backbone,
+    prompt: Prompt,
+    task: Task,
+    *,
+    steps: int = 200,
+    batch: int = 16,
+    lr: float | Relative = {"relative": 0.1},  # noqa: B006 never changed
+    schedule: Schedule = "constant",
+    warmup: int = 0,
+    weight_decay: float = 0.0,
+    clip: float | None = None,
+    evaluate_every: int = 20,
+    grouping: str = "shared",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Record]:
+    """Train a prompt with Adam; the model stays as it is.
+
+    Args:
+        backbone: the frozen model.
+        prompt: changed in place.
+        task: its ``train`` and ``validation`` splits are used.
+        steps: updates.
+        batch: examples an update.
+        lr: absolute rate, or ``{"relative": r}`` in units of the start's rms per coordinate.
+        schedule: ``constant`` or ``cosine``.
+        warmup: steps of linear warm-up.
+        weight_decay: 0 by default, since it is a prior of its own.
+        clip: largest norm of the whole gradient; None does not clip.
+        evaluate_every: steps between validation losses; the first is before training, the last after.
+        grouping: ``shared`` or ``none``, see ``packing.epochs``.
+        seed: of the data's order.
+        progress: a restored checkpoint to go on from; its rates and decay are used.
+
+    Yields:
+        A record before training (unless resumed) and one after each step.
+
+    Raises:
+        InputError: for a prompt without vectors, an empty split, or an example that is too long.
+        Diverged: when a loss is not finite or worse than twice the start's and a uniform guess's.
+    """
+    if not prompt.length:
+        raise InputError(f"a prompt of mode {prompt.mode!r} has nothing to train")
+    state = progress or Progress(prompt, lr, weight_decay=weight_decay)
+    learn, check = (
+        encode(backbone, task.splits[split], before=prompt.before)
+        for split in ("train", "validation")
+    )
+    prompt.to(backbone.device)
+    limit = 2 * math.log(backbone.model.config.vocab_size)
+    began = time.perf_counter() - state.seconds
+
+    def record(train_loss: float | None, share: float) -> Record:
+        due = state.step % evaluate_every == 0 or state.step == steps
+        val_loss = quality(backbone, prompt, check).loss if due else None
+        for found in (train_loss, val_loss):
+            _check_loss(found, limit, state)
+        state.seconds = time.perf_counter() - began
+        rate = {site: peak * share for site, peak in state.peak.items()}
+        return Record(state.step, train_loss, val_loss, rate, state.seconds, state.tokens)
+
+    if state.step == 0:
+        first = record(None, 0.0)
+        limit = max(limit, 2 * (first.val_loss or 0.0))
+        yield first
+    order = epochs(learn, batch, seed=seed, grouping=grouping, skip=state.step)
+    while state.step < steps:
+        examples = [learn[i] for i in next(order)]
+        share = factor(state.step + 1, steps, schedule=schedule, warmup=warmup)
+        start = time.perf_counter()
+        train_loss, computed = _update(backbone, state, examples, share, clip)
+        state.training_seconds += time.perf_counter() - start
+        state.step += 1
+        state.tokens += computed
+        state.useful += sum(example.read + 1 for example in examples)
+        yield record(train_loss, share)
+
+
+def _update(
+    backbone: Backbone, state: Progress, examples: list[Any], share: float, clip: float | None
+) -> tuple[float, int]:
+    """One step of Adam: the batch's loss before it, and the tokens it computed."""
+    losses = token_losses(backbone, state.prompt, examples)
+    mean = losses.nats.mean()
+    if not torch.isfinite(mean):
+        _check_loss(float(mean), math.inf, state)
+    state.optimiser.zero_grad(set_to_none=True)
+    mean.backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(state.prompt.parameters(), clip)
+    for group, rate in zip(state.optimiser.param_groups, state.peak.values(), strict=True):
+        group["lr"] = rate * share
+    state.optimiser.step()
+    return float(mean.detach()), losses.computed
+
+
+def _check_loss(found: float | None, limit: float, state: Progress) -> None:
+    if found is not None and not found <= limit:
+        rate = ", ".join(f"{rate:.3g} at {site}" for site, rate in state.peak.items())
+        raise Diverged(
+            f"training diverged at step {state.step}: the loss is {found:.4g} nats per token, rate "
+            f"{rate}; try a smaller rate, warm-up or clipping"
+        )

@@ -1,0 +1,58 @@
+"""Learning rates: how large, and how they change over a run."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from promptpriors.errors import InputError
+from promptpriors.geometry import rms
+from promptpriors.prompts import Prompt
+from promptpriors.types import Site
+
+Schedule = Literal["constant", "cosine"]
+Relative = Mapping[Literal["relative"], float]
+"""A rate in units of the start's root mean square per coordinate."""
+
+
+def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
+    """The absolute rate at each site.
+
+    A relative rate is multiplied by the start's root mean square per coordinate at the site, so that
+    priors of different sizes are moved by the same share of themselves in a step.
+
+    Raises:
+        InputError: for a rate that is not a finite positive number, or a relative one of a start
+            that is zero.
+    """
+    share = lr["relative"] if isinstance(lr, Mapping) else None
+    number = lr if share is None else share
+    if not isinstance(number, int | float) or not math.isfinite(number) or number <= 0:
+        raise InputError(f"learning rate {number!r}: expected a finite number above 0")
+    if share is None:
+        return dict.fromkeys(prompt.sites, float(number))
+    found = {site: share * rms(value.detach()) for site, value in prompt.values.items()}
+    for site, rate in found.items():
+        if rate == 0:
+            raise InputError(
+                f"the start at {site!r} is zero, so a relative rate is zero too; give an absolute one"
+            )
+    return found
+
+
+def factor(step: int, steps: int, *, schedule: Schedule, warmup: int) -> float:
+    """What the rate of ``step`` (from 1) is multiplied by.
+
+    Linear from 1/warmup over the first ``warmup`` steps; then 1, or half a cosine that would reach 0
+    one step after the last.
+
+    >>> [round(factor(s, 4, schedule="cosine", warmup=0), 3) for s in (1, 2, 3, 4)]
+    [1.0, 0.854, 0.5, 0.146]
+    >>> [factor(s, 4, schedule="constant", warmup=2) for s in (1, 2, 3, 4)]
+    [0.5, 1.0, 1.0, 1.0]
+    """
+    if step <= warmup:
+        return step / warmup
+    if schedule == "constant":
+        return 1.0
+    done = (step - warmup - 1) / max(1, steps - warmup)
+    return (1 + math.cos(math.pi * done)) / 2
