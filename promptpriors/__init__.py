@@ -1,3 +1,41 @@
-"""Priors for tuned prompts: choose, train, see, know."""
+r"""PromptPriors: choose a tuned prompt's prior, train it, see where it went, know if it mattered.
+
+>>> import promptpriors as pp
+>>> backbone = pp.load_model("tiny")
+>>> prior = pp.fit_prior("gaussian", pp.vocabulary(backbone))
+>>> prompt = pp.draw_prompt(prior, length=4, seed=0)
+>>> examples = [pp.Example(id="1", source=("Question: 2 + 2?\nAnswer:",), targets=("4",))]
+>>> bool(pp.loss(backbone, prompt, examples) > 0)
+True
+"""
 
 __version__ = "0.1.0"
+
+from promptpriors.errors import InputError, WorkError
+from promptpriors.models import load_model, vocabulary
+from promptpriors.priors import fit_prior
+from promptpriors.prompts import Prompt, draw_prompt, generate, loss
+from promptpriors.runs import load_prompt
+from promptpriors.training import evaluate, train
+from promptpriors.types import Density, Example, Prior, Site, Space, Task
+
+__all__ = [
+    "Density",
+    "Example",
+    "InputError",
+    "Prior",
+    "Prompt",
+    "Site",
+    "Space",
+    "Task",
+    "WorkError",
+    "draw_prompt",
+    "evaluate",
+    "fit_prior",
+    "generate",
+    "load_model",
+    "load_prompt",
+    "loss",
+    "train",
+    "vocabulary",
+]

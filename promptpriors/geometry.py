@@ -19,7 +19,7 @@ def rms(points: Float[Tensor, "n dim"]) -> float:
 class Neighbours(NamedTuple):
     """The k nearest of a cloud's points to each query, nearest first."""
 
-    index: Int[Tensor, "n k"]
+    rows: Int[Tensor, "n k"]
     cosine: Float[Tensor, "n k"]
 
 

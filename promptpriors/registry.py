@@ -1,7 +1,7 @@
 """Find a method in its table and check its parameters against its signature.
 
 A table maps a name to a function; the function's keyword parameters, with their annotations, are
-the schema of the config. Nothing is stated twice: a default, a type or a range stands in the signature.
+the schema of the config. Nothing is stated twice: default, type and range stand in the signature.
 """
 
 import inspect

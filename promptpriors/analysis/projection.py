@@ -27,8 +27,8 @@ class Plane(NamedTuple):
 def fit_plane(points: Float[Tensor, "n dim"]) -> Plane:
     """Exact principal components: the top eigenvectors of the covariance, in float64.
 
-    An eigenvector's sign is arbitrary; here its coordinate of largest magnitude is positive, so that
-    the same cloud always gives the same picture.
+    An eigenvector's sign is arbitrary; here its coordinate of largest magnitude is positive, so
+    that the same cloud always gives the same picture.
 
     >>> cloud = torch.tensor([[2.0, 0.0, 1.0], [-2.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, -1.0, 1.0]])
     >>> fit_plane(cloud).explained.tolist()

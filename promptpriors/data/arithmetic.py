@@ -63,7 +63,7 @@ def generators(difficulty: str) -> dict[str, dict[str, Generator]]:
     return {"train": train, "interpolate": package.test(), "extrapolate": extrapolate}
 
 
-def draw(generate: Generator, count: int, used: set[str]) -> list[tuple[str, str]]:
+def draw(generate: Generator, count: int, used: set[str], *, seed: int) -> list[tuple[str, str]]:
     """Pairs of new question and answer; fewer than ``count`` when the generator is exhausted.
 
     Questions over 160 and answers over 30 characters are dropped, as the package itself does.
@@ -72,20 +72,22 @@ def draw(generate: Generator, count: int, used: set[str]) -> list[tuple[str, str
         generate: the generator.
         count: pairs wanted.
         used: questions not to be repeated; the new ones are added.
+        seed: decides what the generator gives.
     """
     settings = importlib.import_module("mathematics_dataset.generate_settings")
     pairs: list[tuple[str, str]] = []
     failures = 0
-    while len(pairs) < count and failures < PATIENCE:
-        problem = generate()
-        question, answer = str(problem.question), str(problem.answer)
-        long = len(question) > settings.MAX_QUESTION_LENGTH
-        if long or len(answer) > settings.MAX_ANSWER_LENGTH or question in used:
-            failures += 1
-            continue
-        failures = 0
-        used.add(question)
-        pairs.append((question, answer))
+    with seeded(seed):
+        while len(pairs) < count and failures < PATIENCE:
+            problem = generate()
+            question, answer = str(problem.question), str(problem.answer)
+            long = len(question) > settings.MAX_QUESTION_LENGTH
+            if long or len(answer) > settings.MAX_ANSWER_LENGTH or question in used:
+                failures += 1
+                continue
+            failures = 0
+            used.add(question)
+            pairs.append((question, answer))
     return pairs
 
 

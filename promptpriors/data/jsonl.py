@@ -22,7 +22,7 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
 
 
-def build(  # noqa: PLR0913 - the signature is the config's schema
+def build(
     *,
     path: str,
     validation_path: str | None = None,
@@ -36,7 +36,7 @@ def build(  # noqa: PLR0913 - the signature is the config's schema
     seed: int = 0,
     folder: Path | None = None,
 ) -> Task:
-    """One example a line, scored like SQuAD.
+    """One example a line, scored like SQuAD. Answers end at a line feed unless a target has one.
 
     Without a file of their own, validation and test are drawn from ``path``. Equal sources stay in
     one split, and a source of validation or test is left out of train.
@@ -68,7 +68,9 @@ def build(  # noqa: PLR0913 - the signature is the config's schema
     }
     sizes = {"train": train, "validation": validation, "test": test}
     splits = apportion(pools.pop("train"), sizes, name="jsonl", seed=seed, given=pools)
-    return Task("jsonl", 1, splits, _score, max_new_tokens)
+    answers = (target for part in splits.values() for row in part for target in row.targets)
+    stop = None if any("\n" in answer for answer in answers) else "\n"
+    return Task("jsonl", 1, splits, _score, max_new_tokens, stop)
 
 
 def _units(part: str, rows: Iterator[Row], source_field: str, targets_field: str) -> list[Unit]:

@@ -14,7 +14,6 @@ from promptpriors.data.arithmetic import (
     Module,
     draw,
     generators,
-    seeded,
 )
 from promptpriors.data.scoring import exact
 from promptpriors.data.splits import Count, Positive
@@ -98,8 +97,7 @@ def _split(
     shares: list[list[Example]] = []
     for i, (name, generate) in enumerate(table.items()):
         wanted = (count + len(table) - 1 - i) // len(table)
-        with seeded(derive(seed, "mathematics", split, name)):
-            pairs = draw(generate, wanted, used)
+        pairs = draw(generate, wanted, used, seed=derive(seed, "mathematics", split, name))
         if len(pairs) < wanted:
             raise InputError(
                 f"task 'mathematics': module {name!r} gave {len(pairs)} new questions for {split},"

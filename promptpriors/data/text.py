@@ -45,7 +45,8 @@ def build(
     stretches = STRETCHES if len(documents) == 1 else 1
     pool = [unit for text in documents.items() for unit in _units(*text, characters, stretches)]
     sizes = {"train": train, "validation": validation, "test": test}
-    return Task("text", 1, apportion(pool, sizes, name="text", seed=seed), _score)
+    splits = apportion(pool, sizes, name="text", seed=seed)
+    return Task("text", 1, splits, _score, stop=None)
 
 
 def cut(document: str, characters: int) -> list[str]:

@@ -28,7 +28,7 @@ class PromptSection(Strict):
 
     mode: str = "soft"
     length: Annotated[int, Field(ge=0)] = 20
-    sites: list[str] = ["embed"]
+    sites: list[str] = Field(default_factory=lambda: ["embed"])
     bos: bool = False
 
 
@@ -81,7 +81,9 @@ class RunConfig:
 
     def plain(self) -> dict[str, Any]:
         """As ``config.toml`` holds it."""
-        sections = {name: getattr(self, name).model_dump() for name in ("prompt", "train", "device")}
+        sections = {
+            name: getattr(self, name).model_dump() for name in ("prompt", "train", "device")
+        }
         return {
             "model": self.model,
             "seed": self.seed,
@@ -149,7 +151,9 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
     if prompt.mode == "none" or train.frozen:
         train = train.model_copy(update={"frozen": True, "steps": 0})
     elif train.steps == 0:
-        raise InputError("train.steps = 0: expected at least 1 (to evaluate the draw: frozen = true)")
+        raise InputError(
+            "train.steps = 0: expected at least 1 (to evaluate the draw: frozen = true)"
+        )
     if train.warmup > train.steps:
         raise InputError(f"train.warmup = {train.warmup} is more than train.steps = {train.steps}")
     length = {"length": max(1, prompt.length)}

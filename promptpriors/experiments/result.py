@@ -41,9 +41,7 @@ def summarise(work: "Work", *, floor: Quality, scores: dict[str, float]) -> dict
         "val_loss_none": floor.loss,
         "scores_initial": work.scores_initial,
         "scores": scores,
-        "eval_examples": {
-            split: len(work.task.splits[split]) for split in ("validation", "test")
-        },
+        "eval_examples": {split: len(work.task.splits[split]) for split in ("validation", "test")},
         "tokens": tokens,
         "tokens_useful": progress.useful if progress else 0,
         "tokens_per_second": tokens / seconds if seconds else None,
@@ -66,11 +64,8 @@ def nearest_tokens(work: "Work", final: dict[str, Tensor]) -> dict[str, Any]:
     def name(values: Tensor) -> list[list[dict[str, Any]]]:
         found = nearest_by_cosine(values, space.points, k=min(NEAREST, len(labels)))
         return [
-            [
-                {"token": labels[i], "cosine": round(c, 4)}
-                for i, c in zip(*pair, strict=True)
-            ]
-            for pair in zip(found.index.tolist(), found.cosine.tolist(), strict=True)
+            [{"token": labels[i], "cosine": round(c, 4)} for i, c in zip(*pair, strict=True)]
+            for pair in zip(found.rows.tolist(), found.cosine.tolist(), strict=True)
         ]
 
     return {"embed": {"initial": name(work.initial["embed"]), "final": name(final["embed"])}}

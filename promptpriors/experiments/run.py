@@ -87,5 +87,5 @@ def _check_writable(runs: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(
-            f"the output folder {runs} can't be written ({error.strerror}); give another: --runs DIR"
+            f"the output folder {runs} can't be written ({error.strerror}); give another by --runs"
         ) from None

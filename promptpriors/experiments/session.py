@@ -80,7 +80,7 @@ class Session:
         return self._once(key, lambda: self._floor(config))
 
     def map(self, config: RunConfig, runs: Path) -> str:
-        """The map of the model's vocabulary below ``runs``, made when missing; its relative path."""
+        """Relative path of the map of the model's vocabulary below ``runs``, made when missing."""
         backbone = self.backbone(config)
         name = hashlib.sha256(f"{backbone.revision}\0embed\0v1".encode()).hexdigest()[:16]
         relative = f"maps/{name}.safetensors"
@@ -154,10 +154,12 @@ def check_lengths(backbone: Backbone, task: Task, before: int) -> dict[str, list
 
 
 def _nulls(space: Space) -> dict[str, float]:
-    """Mean best cosine to the vocabulary of real rows (to others) and of the fitted Gaussian's draws."""
+    """Mean best cosine to the vocabulary of real rows (to others) and of the Gaussian's draws."""
     chosen = torch.randperm(len(space.points), generator=generator(0, "nulls"))[:NULL_DRAWS]
     rows = nearest_by_cosine(space.points[chosen], space.points, exclude=chosen)
-    draws = fit_prior("gaussian", space).sample(NULL_DRAWS, generator=generator(0, "nulls", "draws"))
+    draws = fit_prior("gaussian", space).sample(
+        NULL_DRAWS, generator=generator(0, "nulls", "draws")
+    )
     return {
         "real_rows": float(rows.cosine.mean()),
         "gaussian": float(nearest_by_cosine(draws, space.points).cosine.mean()),

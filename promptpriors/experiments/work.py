@@ -33,7 +33,7 @@ Watch = Callable[[str, float, Mapping[str, Any]], None]
 """Called with a stage, the share of it that is done, and what is known so far."""
 
 
-def silent(stage: str, share: float, known: Mapping[str, Any]) -> None:  # noqa: ARG001
+def silent(stage: str, share: float, known: Mapping[str, Any]) -> None:
     """Watch nothing."""
 
 

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from torch import Tensor
 
+from promptpriors.analysis.location import vector_displacements
 from promptpriors.figures.canvas import rows
 from promptpriors.figures.look import Look, look, prior_of
 from promptpriors.figures.text import escape
@@ -46,9 +47,8 @@ def moved(run: Run) -> list[tuple[str, Float[Tensor, " length"]]]:
     found = []
     for key in sorted(key for key in tensors if key.startswith("initial/")):
         site = key.removeprefix("initial/")
-        start, end = tensors[key].double(), tensors[f"final/{site}"].double()
-        ratio = (end - start).norm(dim=1) / start.norm(dim=1)
-        found.append((site, ratio[ratio.isfinite()].float()))
+        ratio = vector_displacements(tensors[key], tensors[f"final/{site}"])
+        found.append((site, ratio[ratio.isfinite()]))
     return found
 
 
@@ -56,9 +56,7 @@ def _is_wide(values: list[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) > WIDE
 
 
-def _strip(
-    values: Float[Tensor, " length"], row: int, name: str, run: Run, style: Look
-) -> go.Box:
+def _strip(values: Float[Tensor, " length"], row: int, name: str, run: Run, style: Look) -> go.Box:
     colour, symbol = style.style(run)
     return go.Box(
         x=values.numpy(),

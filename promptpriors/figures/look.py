@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from promptpriors.figures.canvas import NEUTRAL
 from promptpriors.runs import Run
 from promptpriors.runs.files import canonical
 
@@ -58,11 +59,11 @@ def prior_of(run: Run) -> str:
 
 def look(runs: Sequence[Run]) -> Look:
     """Choose colours and names for the runs that are shown together."""
-    priors = sorted({prior_of(run) for run in runs})
+    priors = sorted({prior_of(run) for run in runs} - {BASELINE})
     styles = {
         prior: Style(PALETTE[i % len(PALETTE)], SYMBOLS[i % len(SYMBOLS)])
         for i, prior in enumerate(priors)
-    }
+    } | {BASELINE: Style(NEUTRAL, "circle")}
     names: dict[str, str] = {}
     dashes: dict[str, str] = {}
     for mine in _by(runs, setting_of):

@@ -15,6 +15,9 @@ from promptpriors.figures.nearest import tokens_of
 from promptpriors.figures.text import escape, visible
 from promptpriors.runs import Map, Run
 
+RING = {"initial": {"width": 1.6}, "final": {"width": 1, "color": "white"}}
+"""Outlines that set the marks off from the cloud."""
+
 Path2 = Float[Tensor, "moments length 2"]
 
 
@@ -106,8 +109,11 @@ def _prior(prior: str, marks: list[Marks], style: Look) -> list[go.Scattergl]:
                 text=[text for m in marks for text in m.texts[moment]],
                 mode="markers",
                 marker={
-                    "color": colour, "symbol": symbol + suffix, "size": 8, "line": {"width": 1.6},
-                },  # fmt: skip
+                    "color": colour,
+                    "symbol": symbol + suffix,
+                    "size": 9,
+                    "line": RING[moment],
+                },
                 hovertemplate="%{text}<extra></extra>",
                 showlegend=moment == "final",
                 **common,

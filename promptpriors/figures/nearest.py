@@ -34,14 +34,13 @@ def nearest(
     for i, run in enumerate(shown):
         for moment, offset, suffix in MOMENTS:
             figure.add_trace(_marks(run, site, moment, offset - i, suffix, style))
-    for (key, value), side in zip((nulls or {}).items(), ("top left", "top right"), strict=False):
-        figure.add_vline(
-            x=value,
-            line={"dash": "dash", "width": 1.5, "color": NEUTRAL},
-            annotation={"text": f"{NULLS.get(key, escape(key))} {value:.2f}", "font": {"size": 12}},
-            annotation_position=side,
-        )
-    figure.update_layout(margin={"t": 34})
+    for i, (key, value) in enumerate(sorted((nulls or {}).items())):
+        figure.add_vline(x=value, line={"dash": "dash", "width": 1.5, "color": NEUTRAL})
+        figure.add_annotation(
+            x=value, xanchor="right", y=1, yref="paper", yanchor="bottom", yshift=15 * i,
+            text=f"{NULLS.get(key, escape(key))} {value:.2f}", showarrow=False, font={"size": 12},
+        )  # fmt: skip
+    figure.update_layout(margin={"t": 44})
     figure.update_xaxes(title_text="cosine to the nearest vocabulary row")
     return figure
 
@@ -52,9 +51,7 @@ def tokens_of(run: Run, site: str) -> dict[str, list[list[dict[str, Any]]]]:
     return stored.get(site) or {}
 
 
-def _marks(
-    run: Run, site: str, moment: str, height: float, suffix: str, style: Look
-) -> go.Scatter:
+def _marks(run: Run, site: str, moment: str, height: float, suffix: str, style: Look) -> go.Scatter:
     colour, symbol = style.style(run)
     best = [(i, near[0]) for i, near in enumerate(tokens_of(run, site)[moment]) if near]
     return go.Scatter(

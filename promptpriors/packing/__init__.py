@@ -1,4 +1,4 @@
-"""Examples become one packed row with its tree; what can't be packed exactly becomes a rectangle."""
+"""Examples become one packed row with its tree, or, where that is not exact, a rectangle."""
 
 from promptpriors.packing.batches import chunks, epochs
 from promptpriors.packing.exactness import packs_exactly

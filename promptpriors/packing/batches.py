@@ -46,7 +46,7 @@ def epochs(
 
 
 def chunks(encoded: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
-    """All examples once, groups together, until a row has ``budget`` tokens (at least one example)."""
+    """All examples once, groups together, in rows of ``budget`` tokens (at least one example)."""
     chunk: list[int] = []
     seen: set[tuple[tuple[int, ...], ...]] = set()
     size = 0

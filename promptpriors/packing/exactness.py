@@ -1,4 +1,4 @@
-"""Does a model compute the tree exactly? Asked of the model itself, since its kind proves nothing."""
+"""Does a model compute the tree exactly? Asked of the model; its kind proves nothing."""
 
 import warnings
 from weakref import WeakKeyDictionary
@@ -31,8 +31,9 @@ def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
         _verdicts[backbone.model] = difference <= TOLERANCE.get(backbone.dtype, COARSE)
         if not _verdicts[backbone.model]:
             warnings.warn(
-                f"model {backbone.name!r} ({backbone.model.config.model_type}) does not compute packed "
-                f"rows exactly (logits differ by {difference:.1e}), so it runs as padded batches, slower",
+                f"model {backbone.name!r} ({backbone.model.config.model_type}) does not compute "
+                f"packed rows exactly (logits differ by {difference:.1e}), so it runs as padded "
+                "batches, slower",
                 stacklevel=2,
             )
     return _verdicts[backbone.model]
@@ -56,7 +57,9 @@ def _difference(backbone: Backbone) -> float:
     except (ValueError, TypeError, RuntimeError):
         return float("inf")  # a model that refuses a tree mask can't be packed
     plain = [
-        backbone.model(input_ids=torch.tensor([[*shared, *ids]], device=backbone.device)).logits[0, -1]
+        backbone.model(input_ids=torch.tensor([[*shared, *ids]], device=backbone.device)).logits[
+            0, -1
+        ]
         for ids in (left, right)
     ]
     expected = torch.stack(plain).float()

@@ -1,4 +1,4 @@
-"""The padded rectangle: one example a line, for models whose tree is not exact, and as reference."""
+"""The padded rectangle: an example a line, for models whose tree is not exact; the reference."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

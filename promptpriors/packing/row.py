@@ -1,8 +1,8 @@
 """The packed row: a batch as a tree whose every node is computed once.
 
-In causal attention a token sees only what stands before it, so a prompt, a shared context and a shared
-question are the same for every example below them. The root, which is the prompt, is not part of the
-row: each insertion mode puts it in front in its own way.
+In causal attention a token sees only what stands before it, so a prompt, a shared context and a
+shared question are the same for every example below them. The root, which is the prompt, is not
+part of the row: each insertion mode puts it in front in its own way.
 """
 
 from collections.abc import Sequence

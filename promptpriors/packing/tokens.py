@@ -67,5 +67,5 @@ def _check(item: Encoded, backbone: Backbone, before: int, more: int) -> None:
         raise InputError(
             f"example {item.id!r} needs {needed} positions (prompt {before}), and model "
             f"{backbone.name!r} has {backbone.context}\n"
-            "Shorten or leave out the example, shorten the prompt, or take a model with more context"
+            "Shorten or leave out the example, shorten the prompt, or take another model"
         )

@@ -17,7 +17,7 @@ PRIORS: dict[str, Callable[..., Prior]] = {
     "vocabulary": vocabulary.fit,
     "xavier": xavier.fit,
 }
-"""Name to ``fit(space, *, generator, …) -> Prior``; the keywords after ``generator`` are the config."""
+"""Name to ``fit(space, *, generator, …) -> Prior``; keywords after ``generator`` are the config."""
 
 
 def fit_prior(name: str, space: Space, *, seed: int = 0, **params: Any) -> Prior:

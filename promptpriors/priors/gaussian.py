@@ -61,8 +61,8 @@ def fit(
         space: the points; each counts once.
         generator: not needed.
         covariance: all of it, or its diagonal.
-        shrinkage: towards a multiple of the identity, (1 − s)·Σ + s·(tr Σ/dim)·I, with s by Ledoit &
-            Wolf (2004) or OAS (Chen et al. 2010), as scikit-learn computes them.
+        shrinkage: towards a multiple of the identity, (1 − s)·Σ + s·(tr Σ/dim)·I, with s by Ledoit
+            & Wolf (2004) or OAS (Chen et al. 2010), as scikit-learn computes them.
 
     Returns:
         A Gaussian, or, where the covariance is singular (for n ≤ dim always, unless shrunk), an

@@ -44,7 +44,7 @@ def fit(
         return Vocabulary(space.points)
     if space.weights is None:
         raise InputError(
-            "prior 'vocabulary': most_frequent needs a space with weights, how often each row occurs"
+            "prior 'vocabulary': most_frequent needs a space with weights (how often a row occurs)"
         )
     occurring = int((space.weights > 0).sum())
     if most_frequent > occurring:

@@ -36,8 +36,8 @@ def draw_prompt(
         return Prompt(mode, {}, bos=bos)
     values = {}
     for site in sites:
-        chosen = prior.get(site) if isinstance(prior, Mapping) else prior
-        if chosen is None:
-            raise InputError(f"site {site!r} has no prior; there is one for {', '.join(prior)}")  # pyright: ignore[reportArgumentType]
+        if isinstance(prior, Mapping) and site not in prior:
+            raise InputError(f"site {site!r} has no prior; there is one for {', '.join(prior)}")
+        chosen = prior[site] if isinstance(prior, Mapping) else prior
         values[site] = chosen.sample(length, generator=generator(seed, "draw", site))
     return Prompt(mode, values, bos=bos)

@@ -116,7 +116,9 @@ def root_rows(backbone: Backbone, prompt: Prompt | None) -> Float[Tensor, "lengt
     return torch.cat([backbone.embed(torch.tensor([first])).to(root.dtype), root])
 
 
-def _read(logits: Tensor, slot: Tensor, targets: Tensor, owner: Tensor, computed: int) -> TokenLosses:
+def _read(
+    logits: Tensor, slot: Tensor, targets: Tensor, owner: Tensor, computed: int
+) -> TokenLosses:
     slot, targets = slot.to(logits.device), targets.to(logits.device)
     log_probs = torch.log_softmax(logits.float(), dim=-1)
     correct = logits.argmax(dim=-1)[slot] == targets

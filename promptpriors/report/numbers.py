@@ -38,7 +38,7 @@ def duration(seconds: float | None) -> str:
     """A time in the largest fitting units.
 
     >>> duration(8.25), duration(75), duration(3700), duration(None)
-    ('8.2 s', '1 min 15 s', '1 h 2 min', '–')
+    ('8.2 s', '1 min 15 s', '1 h 1 min', '–')
     """
     if seconds is None:
         return MISSING

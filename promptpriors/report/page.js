@@ -9,7 +9,7 @@
     const numeric = !heading.classList.contains("text");
     const key = row => row.cells[column]?.dataset.key ?? "";
     const compare = (a, b) => (numeric ? a - b : a.localeCompare(b, "en", { numeric: true }));
-    const order = (a, b) => (key(a) === "") - (key(b) === "") || sign * compare(key(a), key(b));
+    const order = (a, b) => sign * compare(key(a), key(b));
     all("th", table.tHead).forEach(other => other.removeAttribute("aria-sort"));
     heading.ariaSort = sign > 0 ? "ascending" : "descending";
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
@@ -35,6 +35,7 @@
     }
     return layout;
   }
+  const paper = () => getComputedStyle(document.body).backgroundColor;
   function put(layout, path, value) {
     const keys = path.split(".");
     const last = keys.pop();
@@ -43,12 +44,12 @@
 
   // Figures are drawn when they come near the window, and at most four maps live at a time.
   const config = {
-    responsive: true, displaylogo: false,
+    responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   };
   const webgl = !!document.createElement("canvas").getContext("webgl");
   const clouds = {};
-  const maps = [];
+  let maps = [];
   function cloud(index) {
     const whole = clouds[index] ??= JSON.parse(document.getElementById(`cloud-${index}`).textContent);
     return { ...whole };
@@ -64,14 +65,20 @@
     for (const trace of figure.data) {
       if (trace.meta?.cloud !== undefined) Object.assign(trace, cloud(trace.meta.cloud));
       if (!webgl && trace.type === "scattergl") trace.type = "scatter";
+      if (trace.marker?.line?.color === "white") trace.marker.line.color = paper();
       trace.visible = visible(trace, plot);
+    }
+    if (figure.layout.yaxis?.scaleanchor) {  // a map is at most square
+      figure.layout.height = Math.min(figure.layout.height, plot.clientWidth);
+      plot.style.minHeight = `${figure.layout.height}px`;
     }
     plot.drawn = plot.appendChild(document.createElement("div"));
     Plotly.newPlot(plot.drawn, figure.data, figure.layout, config);
     if (figure.data.some(trace => trace.type === "scattergl")) maps.push(plot);
-    if (maps.length > 4) erase(maps.shift());
+    if (maps.length > 4) erase(maps[0]);
   }
   function erase(plot) {
+    maps = maps.filter(other => other !== plot);
     Plotly.purge(plot.drawn);
     plot.drawn.remove();
     plot.drawn = null;
@@ -82,7 +89,7 @@
   const plots = all(".plot");
   plots.forEach(plot => near.observe(plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
-    plots.forEach(plot => plot.drawn && Plotly.relayout(plot.drawn, theme())));
+    plots.filter(plot => plot.drawn).forEach(plot => { erase(plot); draw(plot); }));
 
   // A chip shows or hides its prior in every figure of its group.
   all(".chip").forEach(chip => chip.addEventListener("click", () => {

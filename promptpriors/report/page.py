@@ -38,7 +38,7 @@ def build(runs_dir: Path) -> str:
     shown = rows(runs, table, style)
     scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _asset("page.js")}
     return _template().render(
-        name=runs_dir.resolve().name,
+        name=_name(runs_dir.resolve()),
         summary=_summary(runs),
         columns=table,
         several=len({setting_of(run) for run in runs}) > 1,
@@ -87,6 +87,11 @@ def _policy(scripts: Iterable[str]) -> str:
     )
 
 
+def _name(folder: Path) -> str:
+    """The folder's name; the usual one says nothing without the folder above it."""
+    return f"{folder.parent.name}/{folder.name}" if folder.name == "runs" else folder.name
+
+
 def _summary(runs: list[Run]) -> str:
     """How many runs there are, and how many of them count."""
     counts = Counter(run.status for run in runs)
@@ -99,10 +104,6 @@ def _config(run: Run) -> str:
 
 
 def _headline(error: str) -> str:
-    """The line of an error that says most: the last one of a traceback, else the first.
-
-    >>> _headline("Traceback (most recent call last):\\n  File …\\nValueError: no"), _headline("a\\nb")
-    ('ValueError: no', 'a')
-    """
+    """The line of an error that says most: the last one of a traceback, else the first."""
     lines = error.splitlines() or [""]
     return lines[-1 if lines[0].startswith("Traceback") else 0]

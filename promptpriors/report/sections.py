@@ -34,7 +34,7 @@ class MapView(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """The nearest tokens of a run's vectors at a site: per vector those at the start, at the end."""
+    """The nearest tokens of a run's vectors at a site: per vector at the start and at the end."""
 
     name: str
     site: str
@@ -136,7 +136,10 @@ def _nearest(
 def _tokens(run: Run, look: Look) -> Iterable[Tokens]:
     for site, stored in ((run.result or {}).get("nearest_tokens") or {}).items():
         start, end = (
-            [[(visible(t["token"]), fixed(t["cosine"])) for t in vector] for vector in stored[moment]]
+            [
+                [(visible(t["token"]), fixed(t["cosine"])) for t in vector]
+                for vector in stored[moment]
+            ]
             for moment in ("initial", "final")
         )
         yield Tokens(look.names[run.id], site, list(zip(start, end, strict=True)))

@@ -90,7 +90,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Vectors", f"{prompt.get('length', MISSING)} at {', '.join(prompt.get('sites', []))}"),
         ("Peak rate", ", ".join(f"{k} {significant(v)}" for k, v in rates.items()) or MISSING),
         ("Displacement by site", _by_site(result.get("displacement_by_site"))),
-        ("Test examples", whole(result.get("eval_examples"))),
+        ("Examples", _examples(result.get("eval_examples"))),
         ("Tokens computed", whole(tokens)),
         ("of them in examples", whole(useful) + share),
         ("Tokens per second", whole(result.get("tokens_per_second"))),
@@ -123,8 +123,14 @@ def _rate(run: Run) -> float | None:
     return next((v for v in lr.values() if isinstance(v, float | int)), None)
 
 
-def _by_site(values: dict[str, float] | None) -> str:
+def _by_site(values: dict[str, float | None] | None) -> str:
     return ", ".join(f"{k} {significant(v)}" for k, v in (values or {}).items()) or MISSING
+
+
+def _examples(counts: dict[str, int] | int | None) -> str:
+    if isinstance(counts, dict):
+        return ", ".join(f"{split} {whole(count)}" for split, count in counts.items())
+    return whole(counts)
 
 
 def _memory(value: float | None) -> str:

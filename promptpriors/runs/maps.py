@@ -6,6 +6,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from promptpriors.errors import InputError
 from promptpriors.runs.files import read_tensors, write_tensors
 
 
@@ -55,4 +56,7 @@ def write_map(path: Path, plane: Map) -> None:
 def read_map(path: Path) -> Map:
     """Read a stored map; raises InputError if it is missing or damaged."""
     tensors, about = read_tensors(path)
-    return Map(**about, **tensors)
+    try:
+        return Map(**{**about, **tensors})
+    except TypeError as error:
+        raise InputError(f"{path} is not a map: {error}") from None

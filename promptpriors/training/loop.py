@@ -126,7 +126,7 @@ def train(
         warmup: steps of linear warm-up.
         weight_decay: 0 by default, since it is a prior of its own.
         clip: largest norm of the whole gradient; None does not clip.
-        evaluate_every: steps between validation losses; the first is before training, the last after.
+        evaluate_every: steps between validation losses; the first before training, the last after.
         grouping: ``shared`` or ``none``, see ``packing.epochs``.
         seed: of the data's order.
         progress: a restored checkpoint to go on from; its rates and decay are used.

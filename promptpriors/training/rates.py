@@ -10,20 +10,22 @@ from promptpriors.prompts import Prompt
 from promptpriors.types import Site
 
 Schedule = Literal["constant", "cosine"]
-Relative = Mapping[Literal["relative"], float]
-"""A rate in units of the start's root mean square per coordinate."""
+Relative = Mapping[str, float]
+"""``{"relative": r}``: a rate in units of the start's root mean square per coordinate."""
 
 
 def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
     """The absolute rate at each site.
 
-    A relative rate is multiplied by the start's root mean square per coordinate at the site, so that
-    priors of different sizes are moved by the same share of themselves in a step.
+    A relative rate is multiplied by the start's root mean square per coordinate at the site, so
+    that priors of different sizes are moved by the same share of themselves in a step.
 
     Raises:
         InputError: for a rate that is not a finite positive number, or a relative one of a start
             that is zero.
     """
+    if isinstance(lr, Mapping) and set(lr) != {"relative"}:
+        raise InputError(f"learning rate {dict(lr)!r}: expected a number or {{'relative': number}}")
     share = lr["relative"] if isinstance(lr, Mapping) else None
     number = lr if share is None else share
     if not isinstance(number, int | float) or not math.isfinite(number) or number <= 0:
@@ -34,7 +36,7 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
     for site, rate in found.items():
         if rate == 0:
             raise InputError(
-                f"the start at {site!r} is zero, so a relative rate is zero too; give an absolute one"
+                f"the start at {site!r} is zero, and so is a relative rate; give an absolute one"
             )
     return found
 
@@ -42,8 +44,8 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
 def factor(step: int, steps: int, *, schedule: Schedule, warmup: int) -> float:
     """What the rate of ``step`` (from 1) is multiplied by.
 
-    Linear from 1/warmup over the first ``warmup`` steps; then 1, or half a cosine that would reach 0
-    one step after the last.
+    Linear from 1/warmup over the first ``warmup`` steps; then 1, or half a cosine that would reach
+    0 one step after the last.
 
     >>> [round(factor(s, 4, schedule="cosine", warmup=0), 3) for s in (1, 2, 3, 4)]
     [1.0, 0.854, 0.5, 0.146]

@@ -66,6 +66,11 @@ def test_field_names_and_answer_length_can_be_set(tmp_path):
     assert task.splits["train"][0].targets == ("yes",)
 
 
+def test_answers_end_at_a_line_feed_unless_a_target_has_one(tmp_path):
+    assert build(write(tmp_path / "a.jsonl", rows(5))).stop == "\n"
+    assert build(write(tmp_path / "b.jsonl", rows(5, targets="two\nlines"))).stop is None
+
+
 def test_equal_sources_stay_in_one_split(tmp_path):
     path = write(
         tmp_path / "a.jsonl", [{"source": f"q{i % 5}", "targets": str(i)} for i in range(40)]

@@ -16,7 +16,7 @@ NO_PROMPT = 2.3456
 
 
 def build_runs(folder: Path, *, vocabulary: int = 300, dim: int = 12, length: int = 4) -> Path:
-    """Four priors on one task, one of them with two seeds; failed, unfinished, baseline, other task."""
+    """Three priors on one task, a second seed, a baseline; another task; failed; unfinished."""
     plane = cloud(vocabulary, dim)
     write_map(folder / "maps" / "smollm2.safetensors", plane)
     kinds = [("gaussian", 0, 0.5), ("gaussian", 1, 0.5), ("isotropic", 0, 3.0), ("text", 0, 0.9)]
@@ -26,7 +26,9 @@ def build_runs(folder: Path, *, vocabulary: int = 300, dim: int = 12, length: in
     other = config("text", task={"name": SCRIPT, "train": 8}, model="tiny")
     finished(folder, f"{11:016x}", other, None, 1.0, length)
     failed = start(folder, f"{12:016x}", config("xavier"))
-    (failed / "error.txt").write_text(f"Traceback (most recent call last):\n  here\nValueError: {SCRIPT}\n")
+    (failed / "error.txt").write_text(
+        f"Traceback (most recent call last):\n  here\nValueError: {SCRIPT}\n"
+    )
     start(folder, f"{13:016x}", config("xavier", seed=1))
     return folder
 
@@ -50,13 +52,13 @@ def cloud(vocabulary: int, dim: int) -> Map:
     )
 
 
-def config(prior: str, *, seed: int = 0, mode: str = "soft", **parts: Any) -> dict[str, Any]:
+def config(named: str, *, seed: int = 0, mode: str = "soft", **parts: Any) -> dict[str, Any]:
     """A resolved config."""
     base: dict[str, Any] = {
         "model": "smollm2",
         "seed": seed,
         "task": {"name": "mathematics", "modules": ["add_or_sub"], "train": 64},
-        "prior": {"name": prior, "space": "vocabulary"},
+        "prior": {"name": named, "space": "vocabulary"},
         "prompt": {"mode": mode, "length": 4, "sites": ["embed"]},
         "train": {"steps": STEPS, "batch": 16, "lr": {"relative": 0.1}},
     }
@@ -82,7 +84,9 @@ def finished(
     if spread is not None:
         dim = plane.mean.numel() if plane else 12
         begin = spread * 0.2 * torch.randn(length, dim, generator=generator)
-        step = 0.04 * torch.randn(len(tensors["trajectory/steps"]), length, dim, generator=generator)
+        step = 0.04 * torch.randn(
+            len(tensors["trajectory/steps"]), length, dim, generator=generator
+        )
         way = begin + step.cumsum(0) - step[0]
         tensors |= {"initial/embed": begin, "final/embed": way[-1].clone(), "trajectory/embed": way}
         moved = float((way[-1] - begin).norm() / begin.norm())
@@ -140,7 +144,7 @@ def result(
         "val_loss_best": min(losses),
         "val_loss_none": NO_PROMPT,
         "scores": {"exact_match": 0.25, "accuracy": 0.25},
-        "eval_examples": 200,
+        "eval_examples": {"validation": 1000, "test": 200},
         "seconds": 75.4,
         "tokens": 123456,
         "tokens_useful": 120000,

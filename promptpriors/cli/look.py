@@ -1,0 +1,90 @@
+"""Commands that read: ask, report, list."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptpriors.cli.options import Json, Runs, print_json, print_table
+
+
+def ask(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, id, or its start.")],
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="A question; none: stdin, or a dialogue.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Answer with a trained prompt, and without it beside.
+
+    The text becomes "Question: TEXT" and "Answer:" on two lines, as in the tasks; a text that ends
+    in a colon is taken as it is.
+
+    Example: promptpriors ask 3f2a "What is 17 + 25?"
+    """
+    from promptpriors.cli.tune import use_threads
+    from promptpriors.experiments.ask import Answers, open_run
+
+    use_threads(None)
+    answer = open_run(name, runs, max_new_tokens)
+
+    def show(found: Answers) -> None:
+        if as_json:
+            print_json(found._asdict())
+        else:
+            sys.stdout.write(f"with the prompt:    {found.with_prompt}\n")
+            sys.stdout.write(f"without the prompt: {found.without_prompt}\n")
+
+    if text is not None:
+        show(answer(text))
+        return
+    if sys.stdin.isatty():
+        sys.stderr.write("one question a line, an empty line ends\n")
+    for line in sys.stdin:
+        if not line.strip():
+            break
+        show(answer(line.strip()))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="The page to write.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One self-contained page about the runs of a folder; opens offline.
+
+    Example: promptpriors report runs --out report.html
+    """
+    from promptpriors.report import write_report
+
+    page = write_report(folder, out)
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        sys.stdout.write(f"{page}\n")
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="priors|tasks|models|modes|runs")],
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """What there is, from the tables that the code uses.
+
+    Example: promptpriors list priors
+    """
+    from promptpriors.errors import unknown
+    from promptpriors.experiments.inventory import INVENTORY
+
+    if kind not in INVENTORY:
+        raise unknown("kind", kind, INVENTORY)
+    rows = INVENTORY[kind](runs)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows, list(rows[0]))

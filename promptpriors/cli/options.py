@@ -1,0 +1,59 @@
+"""Options that several commands take, and how results are printed."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from promptpriors.errors import InputError
+from promptpriors.runs.files import finite
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of run folders.", metavar="DIR")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="PROMPTPRIORS_DATA",
+        help="Folder with squad/, c4/, gsm8k/.",
+        metavar="DIR",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+
+
+def data_folder(data: Path | None) -> Path | None:
+    """The data folder, if one is named.
+
+    Raises:
+        InputError: if it does not exist.
+    """
+    if data is not None and not data.is_dir():
+        raise InputError(f"the data folder {data} does not exist (--data, PROMPTPRIORS_DATA)")
+    return data
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """A plain table on stdout, as wide as the terminal allows; dashes where nothing is known."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

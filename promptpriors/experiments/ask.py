@@ -1,0 +1,46 @@
+"""Answer with a trained prompt, and without it beside."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from promptpriors.errors import InputError
+from promptpriors.models import load_model
+from promptpriors.prompts import Prompt, generate
+from promptpriors.runs import find_run, load_prompt
+from promptpriors.types import Example
+
+
+class Answers(NamedTuple):
+    """What the model says with and without the trained prompt."""
+
+    text: str
+    with_prompt: str
+    without_prompt: str
+
+
+def open_run(name: str, runs: Path, max_new_tokens: int) -> Callable[[str], Answers]:
+    """Load a run's model and prompt once; the function returned answers a text.
+
+    Raises:
+        InputError: if there is no such finished run, or its model can't be loaded.
+    """
+    run = find_run(name, runs)
+    device = run.config["device"]
+    backbone = load_model(run.config["model"], dtype=device["dtype"], device=device["name"])
+    prompt = load_prompt(run.folder)
+    plain = Prompt("none", {}, bos=prompt.bos)
+
+    def answer(text: str) -> Answers:
+        if not text.strip():
+            raise InputError("there is nothing to answer: the text is empty")
+        source = text if text.rstrip().endswith(":") else f"Question: {text}\nAnswer:"
+        examples = [Example(id="asked", source=(source,), targets=("",))]
+        limit = max_new_tokens
+        found = (
+            generate(backbone, one, examples, max_new_tokens=limit, stop="\n")[0]
+            for one in (prompt, plain)
+        )
+        return Answers(text, *found)
+
+    return answer

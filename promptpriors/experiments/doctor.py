@@ -1,0 +1,217 @@
+"""Does a set-up learn at all? Checks on the real model and data, in a minute or two."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from promptpriors.errors import WorkError
+from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
+from promptpriors.experiments.run import draw
+from promptpriors.experiments.session import Session, check_lengths
+from promptpriors.experiments.work import Watch
+from promptpriors.geometry import rms
+from promptpriors.models import Backbone
+from promptpriors.packing import Encoded, encode, packs_exactly
+from promptpriors.prompts import Prompt, loss, token_losses
+from promptpriors.rng import generator
+from promptpriors.training import Progress, Record, factor, quality, train
+from promptpriors.types import Example, Task
+
+STEPS = 30
+"""Updates spent on overfitting one batch."""
+BATCH = 8
+"""Examples overfitted, so that a check costs a minute and not ten."""
+FALL = 0.5
+"""Share of its start that the overfitted batch's loss must fall below."""
+CHECKED = 64
+"""Validation examples on which questions are shuffled."""
+REACHES = 3.0
+"""Reach ratio from which statements about where a prompt ends can be tested."""
+
+
+class Finding(NamedTuple):
+    """One check: passed, failed, or (None) a note without a verdict."""
+
+    check: str
+    passed: bool | None
+    found: str
+
+
+def examine(config: RunConfig, session: Session, watch: Watch) -> Iterator[Finding]:
+    """Run the checks one after another.
+
+    Raises:
+        InputError: as a run of the same config would.
+    """
+    watch("loading", 0.0, {})
+    backbone, task = session.backbone(config), session.task(config).task
+    prompt = draw(config, session)
+    check_lengths(backbone, task, prompt.before)
+    reset_peak_memory(backbone.device)
+    yield _packing(backbone)
+    yield _plain(backbone, task)
+    if config.train.frozen:
+        yield Finding("trains", None, "nothing to train: the prompt is frozen or empty")
+        return
+    yield from _size(config, session, prompt)
+    weights = _fingerprint(backbone)
+    progress = Progress(prompt, config.lr, weight_decay=config.train.weight_decay)
+    yield _reach(config, session, prompt, progress.peak)
+    yield from _overfits(config, backbone, task, prompt, watch)
+    same = _fingerprint(backbone) == weights
+    yield Finding("only the prompt changes", same, "weights are the same bytes after training")
+    yield _reads(backbone, task, prompt)
+    yield _forecast(config, backbone, task, draw(config, session))
+
+
+def _packing(backbone: Backbone) -> Finding:
+    exact = packs_exactly(backbone)
+    window = f", up to its window of {backbone.window} tokens" if exact and backbone.window else ""
+    found = f"packed rows are exact{window}" if exact else "runs as padded batches, slower"
+    return Finding("shared prefixes", None, found)
+
+
+def _plain(backbone: Backbone, task: Task) -> Finding:
+    """The loss without a prompt against Hugging Face's own, example by example."""
+    examples = task.splits["validation"][:BATCH]
+    ours = float(loss(backbone, None, examples))
+    nats, count = 0.0, 0
+    for item in encode(backbone, examples):
+        source = [i for piece in item.pieces for i in piece]
+        ids = torch.tensor([[*source, *item.target]], device=backbone.device)
+        labels = ids.clone()
+        labels[0, : len(source)] = -100
+        predicted = len(item.target) - (0 if source else 1)
+        with torch.no_grad():
+            nats += float(backbone.model(input_ids=ids, labels=labels).loss) * predicted
+        count += predicted
+    theirs = nats / count
+    agree = math.isclose(ours, theirs, rel_tol=1e-4 if backbone.dtype == torch.float32 else 2e-2)
+    return Finding("plain model", agree, f"loss {ours:.5f}, Hugging Face's {theirs:.5f}")
+
+
+def _size(config: RunConfig, session: Session, prompt: Prompt) -> Iterator[Finding]:
+    cloud = session.space(config, {"space": "vocabulary", "pool": "token"}).points
+    for site, value in prompt.values.items():
+        ratio = rms(value.detach()) / rms(cloud)
+        found = f"the start's rms is {ratio:.2f} of the vocabulary's"
+        yield Finding(f"size at {site}", None, found)
+
+
+def _reach(config: RunConfig, session: Session, prompt: Prompt, peak: dict[str, float]) -> Finding:
+    """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
+    cloud = session.space(config, {"space": "vocabulary", "pool": "token"}).points
+    start = prompt.values["embed"].detach().cpu()
+    away = float(torch.cdist(start, cloud).amin(dim=1).mean())
+    section = config.train
+    shares = (
+        factor(step, section.steps, schedule=section.schedule, warmup=section.warmup)
+        for step in range(1, section.steps + 1)
+    )
+    reach = sum(shares) * peak["embed"] * math.sqrt(cloud.shape[1])
+    if away < 1e-6:
+        return Finding("reach", None, f"a vector can move {reach:.3g}; it starts in the vocabulary")
+    ratio = reach / away
+    verdict = "" if ratio >= REACHES else ": where prompts end is not testable at this budget"
+    return Finding("reach", None, f"{ratio:.2g} times the way to the vocabulary{verdict}")
+
+
+def _overfits(
+    config: RunConfig, backbone: Backbone, task: Task, prompt: Prompt, watch: Watch
+) -> Iterator[Finding]:
+    """Train on one batch alone, at the config's rate."""
+    few = task.splits["train"][:BATCH]
+    alone = replace(task, splits={"train": few, "validation": few})
+    records: list[Record] = []
+    try:
+        for record in train(
+            backbone,
+            prompt,
+            alone,
+            steps=STEPS,
+            batch=len(few),
+            lr=config.lr,
+            clip=config.train.clip,
+            evaluate_every=STEPS,
+            seed=config.seed,
+        ):
+            records.append(record)
+            watch("overfitting one batch", record.step / STEPS, {})
+    except WorkError as error:
+        yield Finding("loss stays finite", False, str(error))
+        return
+    yield Finding("loss stays finite", True, f"over {STEPS} steps")
+    first, last = records[0].val_loss or 0.0, records[-1].val_loss or 0.0
+    found = f"{len(few)} examples, {STEPS} steps: {first:.3f} → {last:.3f} nats per token"
+    yield Finding("overfits one batch", last < FALL * first, found)
+
+
+def _reads(backbone: Backbone, task: Task, prompt: Prompt) -> Finding:
+    """The loss must rise when the sources are shuffled among the targets."""
+    examples = list(task.splits["validation"][:CHECKED])
+    if not all(e.source for e in examples) or len(examples) < 2:
+        return Finding("reads the question", None, "the task has no questions to shuffle")
+    shift = 1 + int(torch.randint(len(examples) - 1, (1,), generator=generator(0, "shuffle")))
+    moved = [
+        e._replace(source=examples[(i + shift) % len(examples)].source)
+        for i, e in enumerate(examples)
+    ]
+    real, shuffled = (_loss_of(backbone, prompt, part) for part in (examples, moved))
+    found = f"{real:.3f} → {shuffled:.3f} nats per token with shuffled questions"
+    return Finding("reads the question", shuffled > 1.02 * real, found)
+
+
+def _loss_of(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]) -> float:
+    return quality(backbone, prompt, encode(backbone, examples, before=prompt.before)).loss
+
+
+def _forecast(config: RunConfig, backbone: Backbone, task: Task, prompt: Prompt) -> Finding:
+    """Time of a step and of an evaluation, measured, times how many there will be."""
+    section = config.train
+    learn = encode(backbone, task.splits["train"][: section.batch], before=prompt.before)
+    check = encode(backbone, task.splits["validation"], before=prompt.before)
+    step_seconds, tokens = time_step(backbone, prompt, learn)
+    part = check[:CHECKED]
+    began = time.perf_counter()
+    quality(backbone, prompt, part)
+    look = (time.perf_counter() - began) * len(check) / len(part)
+    looks = 1 + math.ceil(section.steps / section.evaluate_every)
+    total = section.steps * step_seconds + looks * look
+    memory = peak_memory_mib(backbone.device)
+    peak = "" if memory is None else f", {memory:.0f} MiB at the peak"
+    return Finding(
+        "forecast",
+        None,
+        f"{total / 60:.1f} min for {section.steps} steps and {looks} evaluations (answers to score "
+        f"come on top), {tokens / step_seconds:.0f} tokens/s{peak}",
+    )
+
+
+def time_step(backbone: Backbone, prompt: Prompt, batch: Sequence[Encoded]) -> tuple[float, int]:
+    """Seconds of a forward and backward pass over a batch, warmed up, and its tokens."""
+    seconds, computed = 0.0, 0
+    for _ in range(2):
+        began = time.perf_counter()
+        losses = token_losses(backbone, prompt, batch)
+        losses.nats.mean().backward()
+        seconds, computed = time.perf_counter() - began, losses.computed
+    prompt.zero_grad(set_to_none=True)
+    return seconds, computed
+
+
+def _fingerprint(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for tensor in backbone.model.state_dict().values():
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

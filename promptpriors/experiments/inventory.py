@@ -1,0 +1,67 @@
+"""What there is: the tables of the code, read out for people."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from promptpriors.data import TASKS
+from promptpriors.models import MODELS
+from promptpriors.priors import PRIORS
+from promptpriors.prompts import MODES
+from promptpriors.runs import list_runs
+
+Rows = list[dict[str, Any]]
+
+
+def _methods(table: Mapping[str, Callable[..., Any]]) -> Rows:
+    return [
+        {"name": name, "about": _about(function), "parameters": _parameters(function)}
+        for name, function in sorted(table.items())
+    ]
+
+
+def _about(function: Callable[..., Any]) -> str:
+    """First line of the docstring of the file that holds the method."""
+    module = inspect.getmodule(function)
+    return (inspect.getdoc(module) or "").partition("\n")[0].strip()
+
+
+def _parameters(function: Callable[..., Any]) -> str:
+    shown = []
+    for name, p in inspect.signature(function).parameters.items():
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and name not in {
+            "generator",
+            "folder",
+            "dtype",
+        }:
+            required = p.default is inspect.Parameter.empty
+            shown.append(name if required else f"{name}={p.default!r}")
+    return ", ".join(shown)
+
+
+def _runs(folder: Path) -> Rows:
+    return [
+        {
+            "id": run.id,
+            "status": run.status,
+            "model": run.config["model"],
+            "task": run.config["task"]["name"],
+            "prior": run.config["prior"]["name"],
+            "mode": run.config["prompt"]["mode"],
+            "seed": run.config["seed"],
+            "val_loss": (run.result or {}).get("val_loss"),
+        }
+        for run in list_runs(folder)
+    ]
+
+
+INVENTORY: dict[str, Callable[[Path], Rows]] = {
+    "priors": lambda _: _methods(PRIORS),
+    "tasks": lambda _: _methods(TASKS),
+    "models": lambda _: [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}],
+    "modes": lambda _: [{"name": name, "about": mode.about} for name, mode in MODES.items()],
+    "runs": _runs,
+}
+
+HUB = "any decoder-only Hugging Face model, from the hub or from a folder"

@@ -1,0 +1,40 @@
+"""What tests share: the tiny and the embedded model, real data, and how a test may be skipped."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import promptpriors as pp
+
+
+def require(name: str, reason: str) -> None:
+    """Skip for want of ``name``; fail instead when PROMPTPRIORS_REQUIRE lists it."""
+    if name in os.environ.get("PROMPTPRIORS_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required here: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    return pp.load_model("tiny")
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    return pp.load_model("smollm2")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("PROMPTPRIORS_DATA", beside))
+    if not (folder / "squad").is_dir():
+        require("data", f"no real data in {folder}; set PROMPTPRIORS_DATA")
+    return folder

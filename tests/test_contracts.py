@@ -1,0 +1,169 @@
+"""Laws that hold for every row of a table; a new row is tested without being named here."""
+
+import math
+
+import pytest
+import torch
+
+import promptpriors as pp
+from promptpriors.models import MODELS
+from promptpriors.packing import encode
+from promptpriors.priors import PRIORS, fit_prior
+from promptpriors.prompts import MODES, draw_prompt
+from promptpriors.prompts.loss import packed_losses, padded_losses
+from promptpriors.registry import choose
+from promptpriors.rng import generator
+from promptpriors.types import Density, Prior, Space
+
+REQUIRED = {"text": {"text": "abc"}, "matched": {"prior": "gaussian"}}
+VARIANTS = [
+    *((name, REQUIRED.get(name, {})) for name in PRIORS),
+    ("gaussian", {"covariance": "diag"}),
+    ("gaussian", {"shrinkage": "ledoit-wolf"}),
+    ("gaussian", {"shrinkage": "oas"}),
+    ("isotropic", {"sigma": "match"}),
+    ("matched", {"prior": {"name": "xavier"}, "match": "moments"}),
+    ("vocabulary", {"most_frequent": 10}),
+    ("xavier", {"distribution": "normal"}),
+]
+DETERMINISTIC = {"text"}
+
+variants = pytest.mark.parametrize(
+    ("name", "params"), VARIANTS, ids=[f"{n}-{'-'.join(map(str, p.values()))}" for n, p in VARIANTS]
+)
+
+
+def cloud(dim=3, n=400):
+    """Correlated points away from the origin, with weights and an encoder."""
+    stream = generator(0, "cloud")
+    mix = torch.randn(dim, dim, generator=stream) + 2 * torch.eye(dim)
+    points = torch.randn(n, dim, generator=stream) @ mix + torch.arange(dim)
+    weights = torch.arange(n).float()
+    return Space("embed", points, weights=weights, encode=lambda text: [ord(c) % n for c in text])
+
+
+@variants
+def test_a_prior_is_reproducible_finite_and_sensitive_to_its_seed(name, params):
+    prior = fit_prior(name, cloud(), **params)
+    first, again, other = (prior.sample(7, generator=generator(seed)) for seed in (1, 1, 2))
+    assert isinstance(prior, Prior)
+    assert first.shape == (7, 3)
+    assert first.dtype == torch.float32
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, again)
+    assert torch.equal(first, other) == (name in DETERMINISTIC)
+
+
+@variants
+def test_a_prior_leaves_the_global_generator_alone(name, params):
+    before = torch.get_rng_state()
+    fit_prior(name, cloud(), **params).sample(5, generator=generator(0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@variants
+def test_importance_weights_of_a_density_against_a_wider_gaussian_average_to_one(name, params):
+    prior = fit_prior(name, cloud(), **params)
+    if not isinstance(prior, Density):
+        assert name in {"vocabulary", "text", "matched"}, "this prior is expected to have a density"
+        return
+    draws = prior.sample(4000, generator=generator(3)).double()
+    mean, deviation = draws.mean(dim=0), 1.5 * draws.std(dim=0)
+    wide = torch.distributions.Normal(mean, deviation)
+    mixing = torch.linalg.cholesky(2.25 * torch.cov(draws.T))
+    wide = torch.distributions.MultivariateNormal(mean, scale_tril=mixing)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        x = wide.sample((40_000,))
+    weights = (prior.log_prob(x.float()).double() - wide.log_prob(x)).exp()
+    error = float(weights.std() / math.sqrt(len(weights)))
+    assert float(weights.mean()) == pytest.approx(1, abs=5 * error)
+    assert error < 0.05
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_priors_signature_is_its_config_schema(name):
+    choice = choose("prior", PRIORS, {"name": name, **REQUIRED.get(name, {})})
+    assert "generator" not in choice.params
+    with pytest.raises(pp.InputError, match="has no parameter 'nonsense'"):
+        choose("prior", PRIORS, {"name": name, **REQUIRED.get(name, {}), "nonsense": 1})
+
+
+EXAMPLES = [
+    pp.Example("0", ("A shared context.\n", "Question: who?\nAnswer:"), ("me",)),
+    pp.Example("1", ("A shared context.\n", "Question: when?\nAnswer:"), ("in 2016", "2016")),
+    pp.Example("2", ("A shared context.\n", "Question: when?\nAnswer:"), ("never",)),
+    pp.Example("3", ("Another.\n", "Question: what is it?\nAnswer:"), ("this",)),
+    pp.Example("4", ("Question: 2 + 2?\nAnswer:",), ("4",)),
+    pp.Example("5", (), ("a text",), continuation="a text", ends=False),
+]
+
+
+def drawn(backbone, mode, **more):
+    """A prompt of each mode, from a prior fitted to the backbone's vocabulary."""
+    row = MODES[mode]
+    prior = fit_prior("gaussian", pp.vocabulary(backbone))
+    return draw_prompt(
+        prior, length=5 if row.least else 0, mode=mode, sites=row.sites or (), seed=1, **more
+    )
+
+
+def both(backbone, prompt):
+    """Losses and gradients, packed and padded."""
+    found = []
+    for method in (packed_losses, padded_losses):
+        prompt.zero_grad(set_to_none=True)
+        nats = method(backbone, prompt, encode(backbone, EXAMPLES)).nats
+        if prompt.length:
+            nats.mean().backward()
+        found.append((nats.detach(), [value.grad.clone() for value in prompt.parameters()]))
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_loss_and_gradient_of_the_packed_tree_equal_the_padded_rectangles(tiny, mode):
+    (packed, gradients), (padded, expected) = both(tiny, drawn(tiny, mode))
+    torch.testing.assert_close(packed, padded, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_holds_on_the_embedded_model(smollm2, mode):
+    (packed, gradients), (padded, expected) = both(smollm2, drawn(smollm2, mode))
+    torch.testing.assert_close(packed, padded, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if n == "tiny"])
+def test_with_an_empty_prompt_a_backbone_equals_plain_hugging_face(name, tiny):
+    check_plain(tiny)
+
+
+@pytest.mark.slow
+def test_the_embedded_model_with_an_empty_prompt_equals_plain_hugging_face(smollm2):
+    check_plain(smollm2)
+
+
+def check_plain(backbone):
+    """Our loss of each example against the loss that Hugging Face computes from labels."""
+    for example in EXAMPLES[:5]:
+        source = [i for piece in example.source for i in backbone.encode(piece)]
+        target = [*backbone.encode(f" {example.targets[0]}"), backbone.end]
+        ids = torch.tensor([source + target])
+        labels = torch.tensor([[-100] * len(source) + target])
+        with torch.no_grad():
+            expected = backbone.model(input_ids=ids, labels=labels).loss
+        for empty in (None, drawn(backbone, "none")):
+            torch.testing.assert_close(pp.loss(backbone, empty, [example]), expected)
+
+
+def test_training_changes_nothing_but_the_prompt(tiny):
+    prompt = drawn(tiny, "soft")
+    weights = {name: tensor.clone() for name, tensor in tiny.model.state_dict().items()}
+    start = prompt.snapshot()["embed"]
+    task = pp.Task("toy", 1, {"train": EXAMPLES, "validation": EXAMPLES}, lambda *_: {})
+    assert len(list(pp.train(tiny, prompt, task, steps=3, batch=4, lr=0.1))) == 4
+    assert not torch.equal(start, prompt.snapshot()["embed"])
+    assert all(torch.equal(weights[k], v) for k, v in tiny.model.state_dict().items())
+    assert all(weight.grad is None for weight in tiny.model.parameters())
