@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import promptpriors as pp
+
+settings.register_profile("shared machine", deadline=None, max_examples=50)
+settings.load_profile("shared machine")
 
 
 def require(name: str, reason: str) -> None:

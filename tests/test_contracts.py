@@ -10,7 +10,7 @@ from promptpriors.models import MODELS
 from promptpriors.packing import encode
 from promptpriors.priors import PRIORS, fit_prior
 from promptpriors.prompts import MODES, draw_prompt
-from promptpriors.prompts.loss import packed_losses, padded_losses
+from promptpriors.prompts.losses import packed_losses, padded_losses
 from promptpriors.registry import choose
 from promptpriors.rng import generator
 from promptpriors.types import Density, Prior, Space

@@ -48,13 +48,19 @@ class Look:
 
 
 def prior_of(run: Run) -> str:
-    """The name of a run's prior; of a run without prompt vectors ``no prompt``.
+    """The name of a run's prior, such as ``gaussian``; without prompt vectors ``no prompt``.
 
-    Priors chosen per site are named as the one at the first site is.
+    A prior made of others names them, such as ``matched(gaussian)``. Priors chosen per site are
+    called by the one that the others replace.
     """
     if run.config["prompt"]["mode"] == "none":
         return BASELINE
-    return str(run.config["prior"]["name"])
+    return _spoken(run.config["prior"])
+
+
+def _spoken(prior: Mapping[str, Any]) -> str:
+    inner = [_spoken(v) for v in prior.values() if isinstance(v, Mapping) and "name" in v]
+    return str(prior["name"]) + (f"({', '.join(inner)})" if inner else "")
 
 
 def look(runs: Sequence[Run]) -> Look:

@@ -36,10 +36,10 @@ def validation_loss(runs: Sequence[Run], style: Look | None = None) -> go.Figure
 
 
 def baselines(runs: Sequence[Run]) -> list[float]:
-    """The distinct losses without a prompt that runs stored, to four digits."""
+    """The losses without a prompt that runs stored; those equal to four decimals count as one."""
     found = [run.result.get("val_loss_none") for run in runs if run.result is not None]
     found += [run.result["val_loss"] for run in runs if run.result and prior_of(run) == BASELINE]
-    return sorted({round(value, 4) for value in found if value is not None})
+    return sorted({round(value, 4): value for value in found if value is not None}.values())
 
 
 def evaluations(run: Run) -> dict[int, float]:

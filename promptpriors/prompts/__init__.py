@@ -1,8 +1,8 @@
 """Prompts: drawn from priors, inserted by modes, with their loss and their answers."""
 
 from promptpriors.prompts.draw import draw_prompt
-from promptpriors.prompts.generate import generate
-from promptpriors.prompts.loss import TokenLosses, loss, token_losses
+from promptpriors.prompts.generation import generate
+from promptpriors.prompts.losses import TokenLosses, loss, token_losses
 from promptpriors.prompts.modes import MODES, Mode, check_mode
 from promptpriors.prompts.prompt import Prompt
 

@@ -15,14 +15,14 @@ def fixed(value: float | None, digits: int = 3) -> str:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """A number with its significant digits.
+    """A number with its significant digits, trailing zeros among them.
 
-    >>> significant(0.0123456), significant(12345.6), significant(None)
-    ('0.0123', '12,346', '–')
+    >>> significant(0.0140), significant(123.4), significant(12345.6), significant(None)
+    ('0.0140', '123', '12,346', '–')
     """
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
 def whole(value: float | None) -> str:

@@ -9,7 +9,7 @@
     const numeric = !heading.classList.contains("text");
     const key = row => row.cells[column]?.dataset.key ?? "";
     const compare = (a, b) => (numeric ? a - b : a.localeCompare(b, "en", { numeric: true }));
-    const order = (a, b) => sign * compare(key(a), key(b));
+    const order = (a, b) => (key(a) === "") - (key(b) === "") || sign * compare(key(a), key(b));
     all("th", table.tHead).forEach(other => other.removeAttribute("aria-sort"));
     heading.ariaSort = sign > 0 ? "ascending" : "descending";
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));

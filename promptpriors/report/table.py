@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from promptpriors.figures import Look
+from promptpriors.figures import Look, prior_of
+from promptpriors.figures.look import BASELINE
 from promptpriors.report.numbers import MISSING, duration, fixed, significant, whole
 from promptpriors.runs import Run
 
@@ -52,7 +53,7 @@ def columns(runs: Sequence[Run]) -> list[Column]:
         Column("Lowest loss", "the lowest one measured", _of("val_loss_best"), fixed),
         Column("Loss without prompt", "the frozen model alone", _of("val_loss_none"), fixed),
         Column("Displacement", "‖final − initial‖ / ‖initial‖, the whole prompt at once",
-               _of("displacement"), significant),
+               _moved, significant),
     ]  # fmt: skip
     scores = [
         Column(title, f"{title.lower()} on the test examples, 0 to 1", _score(key), fixed)
@@ -114,6 +115,10 @@ def _score(key: str) -> Callable[[Run], float | None]:
 
 def _steps(run: Run) -> float | None:
     return (run.result or {}).get("steps")
+
+
+def _moved(run: Run) -> float | None:
+    return None if prior_of(run) == BASELINE else _of("displacement")(run)
 
 
 def _rate(run: Run) -> float | None:

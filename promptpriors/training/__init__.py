@@ -1,6 +1,6 @@
 """Training as a generator of records, and evaluation."""
 
-from promptpriors.training.evaluate import Quality, evaluate, quality
+from promptpriors.training.evaluation import Quality, evaluate, quality
 from promptpriors.training.loop import Diverged, Progress, Record, train
 from promptpriors.training.rates import Relative, factor, rates
 

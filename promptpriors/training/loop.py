@@ -12,7 +12,7 @@ from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
 from promptpriors.packing import encode, epochs
 from promptpriors.prompts import Prompt, token_losses
-from promptpriors.training.evaluate import quality
+from promptpriors.training.evaluation import quality
 from promptpriors.training.rates import Relative, Schedule, factor, rates
 from promptpriors.types import Site, Task
 

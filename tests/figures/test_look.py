@@ -93,5 +93,10 @@ def test_the_first_56_priors_differ_in_colour_or_marker():
     assert len(set(styles.values())) == 57
 
 
+def test_a_prior_made_of_others_names_them():
+    inner = {"name": "matched", "match": "rms", "prior": {"name": "isotropic", "sigma": 0.02}}
+    assert prior_of(run("", "a", prior=inner)) == "matched(isotropic)"
+
+
 def test_a_run_without_vectors_is_called_no_prompt():
     assert prior_of(run("gaussian", "a", mode="none")) == "no prompt"

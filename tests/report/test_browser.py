@@ -102,14 +102,15 @@ def test_missing_numbers_stay_last_in_both_directions(opened):
 
 
 def test_a_chip_hides_its_prior_in_every_figure_of_its_group(opened):
-    with opened() as page:
+    with opened(viewport={"width": 1000, "height": 100}) as page:
         visible = "plot => plot._fullData.filter(t => t.visible === true).map(t => t.legendgroup)"
-        drawn(page, LOSS)
-        figures = [drawn(page, LOSS)]
         chip = page.locator(".chip", has_text="gaussian").first
         chip.focus()
+        page.locator(LOSS).locator(".js-plotly-plot").wait_for()
+        figures = [page.locator(LOSS).locator(".js-plotly-plot")]
         page.keyboard.press("Space")
         assert chip.get_attribute("aria-pressed") == "false"
+        assert page.locator(MAP).locator(".js-plotly-plot").count() == 0
         figures.append(drawn(page, MAP))
         for figure in figures:
             shown = figure.evaluate(visible)

@@ -9,7 +9,7 @@ from torch import Tensor
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, chunks, encode, pack, packs_exactly, visible
-from promptpriors.prompts.loss import root_rows
+from promptpriors.prompts.losses import root_rows
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.types import Example
 

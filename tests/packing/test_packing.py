@@ -1,0 +1,123 @@
+"""The packed row: what is shared, who sees whom, and in which order examples travel."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import promptpriors as pp
+from promptpriors.packing import Encoded, chunks, encode, epochs, pack, pad, visible
+from promptpriors.packing.batches import groups
+
+ids = st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple)
+examples = st.lists(
+    st.builds(
+        Encoded,
+        id=st.just("x"),
+        pieces=st.lists(ids, min_size=1, max_size=3).map(tuple),
+        target=ids,
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(examples, st.integers(0, 3))
+def test_each_target_is_read_where_a_row_sees_exactly_its_own_text(encoded, before):
+    row, box = pack(encoded), pad(encoded)
+    mask = visible(row, before=before)
+    assert torch.equal(row.targets, box.targets)
+    assert torch.equal(row.owner, box.line)
+    for place, owner, column in zip(row.read[row.slot], row.owner, box.read, strict=True):
+        seen = mask[before + place]
+        assert seen[:before].all()
+        text = row.tokens[seen[before:]]
+        assert torch.equal(text, box.tokens[owner, : column + 1])
+        assert torch.equal(row.positions[seen[before:]], torch.arange(len(text)))
+
+
+@given(examples)
+def test_every_node_of_the_tree_is_computed_once(encoded):
+    sources = {e.pieces[: i + 1] for e in encoded for i in range(len(e.pieces))}
+    expected = sum(len(path[-1]) for path in sources) + sum(len(e.target) - 1 for e in encoded)
+    assert len(pack(encoded).tokens) == expected
+
+
+@given(examples)
+def test_for_generation_a_row_holds_the_sources_and_where_each_ends(encoded):
+    row = pack(encoded, answers=False)
+    mask = visible(row)
+    for end, example in zip(row.ends, encoded, strict=True):
+        assert row.tokens[mask[end]].tolist() == sum(map(list, example.pieces), [])
+
+
+def test_of_a_text_without_a_source_the_first_token_is_no_target():
+    row = pack([Encoded("t", (), (5, 6, 7))])
+    assert row.tokens.tolist() == [5, 6]
+    assert row.targets.tolist() == [6, 7]
+    assert row.read[row.slot].tolist() == [0, 1]
+
+
+shared = [Encoded(str(i), ((i // 3,), (i,)), (9,)) for i in range(10)]
+
+
+def test_examples_that_share_their_first_piece_travel_together():
+    assert groups(shared) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    order = list(islice(epochs(shared, 1, seed=0), 10))
+    places = {index: k for k, (index,) in enumerate(order)}
+    for unit in groups(shared):
+        assert max(places[i] for i in unit) - min(places[i] for i in unit) == len(unit) - 1
+
+
+@pytest.mark.parametrize("grouping", ["shared", "none"])
+def test_an_epoch_leaves_nobody_out_and_its_order_depends_on_the_seed(grouping):
+    def flat(seed):
+        batches = islice(epochs(shared, 4, seed=seed, grouping=grouping), 5)
+        return [i for batch in batches for i in batch]
+
+    assert Counter(flat(0)) == Counter([*range(10), *range(10)])
+    assert flat(0) == flat(0)
+    assert flat(0) != flat(1)
+    assert flat(0)[:10] != flat(0)[10:]
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 3, 7])
+def test_skipping_batches_goes_on_where_they_would_have_ended(skip):
+    whole = list(islice(epochs(shared, 4, seed=3), skip + 4))
+    assert list(islice(epochs(shared, 4, seed=3, skip=skip), 4)) == whole[skip:]
+
+
+@pytest.mark.parametrize("budget", [1, 5, 8, 1000])
+def test_chunks_hold_every_example_once_and_stay_within_the_budget(budget):
+    found = list(chunks(shared, budget))
+    assert sorted(i for chunk in found for i in chunk) == list(range(10))
+    for chunk in found:
+        size = len(pack([shared[i] for i in chunk]).tokens)
+        assert size <= budget or len(chunk) == 1
+
+
+def test_pieces_are_tokenised_one_by_one_and_the_end_token_is_trained(tiny):
+    example = pp.Example("a", ("ab", "", "c"), ("d",))
+    (found,) = encode(tiny, [example])
+    assert found.pieces == (tuple(tiny.encode("ab")), tuple(tiny.encode("c")))
+    assert found.target == (*tiny.encode(" d"), tiny.end)
+    (cut,) = encode(tiny, [example._replace(continuation="xy", ends=False)])
+    assert cut.target == tuple(tiny.encode("xy"))
+
+
+def test_an_example_longer_than_the_context_is_named_with_what_to_do(tiny):
+    example = pp.Example("long one", ("a" * 2040,), ("b",))
+    assert encode(tiny, [example], before=5)
+    for more in ({"before": 20}, {"more": 32}):
+        with pytest.raises(pp.InputError, match="'long one' needs 20.. positions") as error:
+            encode(tiny, [example], **more)
+        assert "Shorten" in str(error.value)
+
+
+def test_a_text_of_a_single_token_has_nothing_to_predict(tiny):
+    example = pp.Example("a", (), ("x",), continuation="x", ends=False)
+    with pytest.raises(pp.InputError, match="less than two tokens"):
+        encode(tiny, [example])
