@@ -1,5 +1,7 @@
 """The table of commands."""
 
+from typing import Annotated
+
 import typer
 
 from promptpriors import __version__
@@ -16,7 +18,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         typer.echo(f"promptpriors {__version__}")
         raise typer.Exit
@@ -24,9 +26,10 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and end."
-    ),
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = None,
 ) -> None:
     """Options before the command."""
 

@@ -12,9 +12,9 @@ from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode
 from promptpriors.registry import Choice, Field, Strict, choose, validate
 from promptpriors.runs.files import read_toml
-from promptpriors.training.rates import Schedule
+from promptpriors.training.rates import LARGEST, Schedule
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 
 
 class RelativeRate(Strict):

@@ -9,6 +9,7 @@ from promptpriors.geometry import rms
 from promptpriors.prompts import Prompt
 from promptpriors.types import Site
 
+LARGEST = 3e38
 Schedule = Literal["constant", "cosine"]
 Relative = Mapping[str, float]
 """``{"relative": r}``: a rate in units of the start's root mean square per coordinate."""
@@ -21,15 +22,15 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
     that priors of different sizes are moved by the same share of themselves in a step.
 
     Raises:
-        InputError: for a rate that is not a finite positive number, or a relative one of a start
-            that is zero.
+        InputError: for a rate that is not positive and finite in float32, or a relative one of a
+            start that is zero.
     """
     if isinstance(lr, Mapping) and set(lr) != {"relative"}:
         raise InputError(f"learning rate {dict(lr)!r}: expected a number or {{'relative': number}}")
     share = lr["relative"] if isinstance(lr, Mapping) else None
     number = lr if share is None else share
-    if not isinstance(number, int | float) or not math.isfinite(number) or number <= 0:
-        raise InputError(f"learning rate {number!r}: expected a finite number above 0")
+    if not isinstance(number, int | float) or not 0 < number <= LARGEST:
+        raise InputError(f"learning rate {number!r}: expected a number above 0 that float32 holds")
     if share is None:
         return dict.fromkeys(prompt.sites, float(number))
     found = {site: share * rms(value.detach()) for site, value in prompt.values.items()}

@@ -63,7 +63,7 @@ def test_precision_can_be_chosen():
 def test_sites_are_named_from_the_input_to_the_last_norm(tiny):
     assert list(tiny.sites) == ["embed", "block.0", "block.1", "final", "normed"]
     sites.check("block.1", tiny.model)
-    with pytest.raises(pp.InputError, match="block.0 … block.1, final, normed"):
+    with pytest.raises(pp.InputError, match=r"block\.0 … block\.1, final, normed"):
         sites.check("block.2", tiny.model)
 
 

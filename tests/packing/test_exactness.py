@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     BloomConfig,
     GPT2Config,
@@ -11,7 +12,6 @@ from transformers import (
     MistralConfig,
     Qwen3Config,
 )
-from transformers import AutoModelForCausalLM as Auto
 
 import promptpriors as pp
 from promptpriors.models.backbone import freeze

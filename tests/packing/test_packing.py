@@ -51,7 +51,7 @@ def test_for_generation_a_row_holds_the_sources_and_where_each_ends(encoded):
     row = pack(encoded, answers=False)
     mask = visible(row)
     for end, example in zip(row.ends, encoded, strict=True):
-        assert row.tokens[mask[end]].tolist() == sum(map(list, example.pieces), [])
+        assert row.tokens[mask[end]].tolist() == [i for piece in example.pieces for i in piece]
 
 
 def test_of_a_text_without_a_source_the_first_token_is_no_target():
@@ -112,7 +112,7 @@ def test_an_example_longer_than_the_context_is_named_with_what_to_do(tiny):
     example = pp.Example("long one", ("a" * 2040,), ("b",))
     assert encode(tiny, [example], before=5)
     for more in ({"before": 20}, {"more": 32}):
-        with pytest.raises(pp.InputError, match="'long one' needs 20.. positions") as error:
+        with pytest.raises(pp.InputError, match=r"'long one' needs 20.. positions") as error:
             encode(tiny, [example], **more)
         assert "Shorten" in str(error.value)
 

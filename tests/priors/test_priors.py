@@ -79,7 +79,9 @@ def test_vocabulary_draws_real_rows_and_only_frequent_ones_when_asked():
 def test_text_repeats_or_cuts_its_rows():
     space = cloud()
     expected = space.points[[97, 98, 99, 97, 98]]
-    assert torch.equal(fit_prior("text", space, text="abc").sample(5, generator=generator(0)), expected)
+    assert torch.equal(
+        fit_prior("text", space, text="abc").sample(5, generator=generator(0)), expected
+    )
     assert torch.equal(
         fit_prior("text", space, text="abc").sample(2, generator=generator(0)), expected[:2]
     )

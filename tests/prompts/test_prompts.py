@@ -33,7 +33,9 @@ def test_each_site_has_its_own_stream_and_may_have_its_own_prior():
     narrow = pp.fit_prior("isotropic", cloud())
     wide = pp.fit_prior("isotropic", cloud(), sigma=1.0)
     prompt = draw_prompt({"embed": narrow}, length=4)
-    assert torch.equal(prompt.values["embed"], narrow.sample(4, generator=generator(0, "draw", "embed")))
+    assert torch.equal(
+        prompt.values["embed"], narrow.sample(4, generator=generator(0, "draw", "embed"))
+    )
     assert not torch.equal(prompt.values["embed"], draw_prompt(wide, length=4).values["embed"])
     with pytest.raises(pp.InputError, match="site 'embed' has no prior"):
         draw_prompt({"block.1": narrow}, length=4)

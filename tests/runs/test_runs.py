@@ -104,7 +104,14 @@ def test_a_foreign_or_missing_safetensors_file_is_named(tmp_path):
 
 def test_a_map_comes_back(tmp_path):
     plane = Map(
-        "m", "embed", torch.rand(3, 2), torch.rand(4), torch.rand(2, 4), torch.rand(2), list("abc"), {}
+        "m",
+        "embed",
+        torch.rand(3, 2),
+        torch.rand(4),
+        torch.rand(2, 4),
+        torch.rand(2),
+        list("abc"),
+        {},
     )
     write_map(tmp_path / "maps" / "x.safetensors", plane)
     found = read_map(tmp_path / "maps" / "x.safetensors")
@@ -152,7 +159,11 @@ def test_runs_of_a_missing_folder_can_not_be_listed(tmp_path):
 
 
 def test_a_run_is_held_by_one_process_at_a_time(tmp_path):
-    with held(tmp_path / "a"), pytest.raises(pp.InputError, match="another process"), held(tmp_path / "a"):
+    with (
+        held(tmp_path / "a"),
+        pytest.raises(pp.InputError, match="another process"),
+        held(tmp_path / "a"),
+    ):
         pass
     with held(tmp_path / "a"):
         pass

@@ -1,14 +1,15 @@
 """Training: rates, records, resuming, and how it ends badly."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
 import promptpriors as pp
 from promptpriors.geometry import rms
-from promptpriors.training import Progress, factor, quality, rates
 from promptpriors.packing import encode
+from promptpriors.training import Progress, factor, quality, rates
 from tests.test_contracts import EXAMPLES, drawn
 
 
@@ -40,7 +41,7 @@ def test_a_relative_rate_of_a_zero_start_is_refused():
 def test_a_schedule_warms_up_and_a_cosine_ends_near_zero():
     curve = [factor(s, 10, schedule="cosine", warmup=3) for s in range(1, 11)]
     assert curve[:4] == [pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0, 1.0]
-    assert all(a > b for a, b in zip(curve[3:], curve[4:], strict=False))
+    assert all(a > b for a, b in pairwise(curve[3:]))
     assert 0 < curve[-1] < 0.1
 
 
@@ -51,7 +52,9 @@ def test_records_come_a_step_with_a_validation_loss_at_evaluations(tiny, task):
     assert [r.val_loss is not None for r in records] == [True, False, True, False, True, True]
     assert records[0].train_loss is None
     assert records[-1].val_loss < records[0].val_loss
-    assert records[-1].val_loss == pytest.approx(float(pp.loss(tiny, prompt, EXAMPLES).detach()), rel=1e-5)
+    assert records[-1].val_loss == pytest.approx(
+        float(pp.loss(tiny, prompt, EXAMPLES).detach()), rel=1e-5
+    )
     tokens = [r.tokens for r in records]
     assert tokens == sorted(tokens)
     assert tokens[0] == 0
@@ -85,7 +88,9 @@ def test_a_restored_checkpoint_ends_where_the_whole_training_does(tiny, task):
     assert torch.equal(whole.values["embed"], resumed.values["embed"])
 
 
-def test_scaling_start_and_rate_alike_is_not_free_for_soft_prompts_but_clipping_is_optional(tiny, task):
+def test_scaling_start_and_rate_alike_is_not_free_for_soft_prompts_but_clipping_is_optional(
+    tiny, task
+):
     free, clipped = drawn(tiny, "soft"), drawn(tiny, "soft")
     list(pp.train(tiny, free, task, steps=3, batch=6, lr=0.05))
     list(pp.train(tiny, clipped, task, steps=3, batch=6, lr=0.05, clip=1e-4))
@@ -125,7 +130,9 @@ def test_evaluation_gives_the_loss_and_the_means_of_the_tasks_scores(tiny, task)
     prompt = drawn(tiny, "soft")
     found = pp.evaluate(tiny, prompt, task)
     assert set(found) == {"loss", "token_accuracy", "exact_match"}
-    assert found["loss"] == pytest.approx(float(pp.loss(tiny, prompt, EXAMPLES[:5]).detach()), rel=1e-5)
+    assert found["loss"] == pytest.approx(
+        float(pp.loss(tiny, prompt, EXAMPLES[:5]).detach()), rel=1e-5
+    )
     answers = pp.generate(tiny, prompt, EXAMPLES[:5], max_new_tokens=4, stop="\n")
     hits = [a in e.targets for a, e in zip(answers, EXAMPLES[:5], strict=True)]
     assert found["exact_match"] == sum(hits) / 5
@@ -137,7 +144,7 @@ def test_a_text_has_a_loss_and_no_scores(tiny, task):
 
 
 def test_an_unknown_split_is_refused(tiny, task):
-    with pytest.raises(pp.InputError, match="unknown split of task 'toy' 'tset'. Did you mean"):
+    with pytest.raises(pp.InputError, match=r"unknown split of task 'toy' 'tset'\. Did you mean"):
         pp.evaluate(tiny, None, task, split="tset")
 
 

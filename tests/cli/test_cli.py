@@ -1,0 +1,187 @@
+"""The command line as a user meets it: what it prints, and how it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from promptpriors import __version__
+from promptpriors.cli import main
+from promptpriors.runs import list_runs
+
+CONFIG = """
+model = "tiny"
+[task]
+name = "mathematics"
+train = 30
+validation = 8
+test = 4
+[prior]
+name = "gaussian"
+[prompt]
+length = 3
+[train]
+steps = 3
+batch = 4
+evaluate_every = 2
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty working folder with a config in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PROMPTPRIORS_DATA", raising=False)
+    (tmp_path / "run.toml").write_text(CONFIG)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["promptpriors", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def ran(place, cli):
+    status, out, _ = cli("run", "run.toml", "--json")
+    assert status == 0
+    return json.loads(out)
+
+
+def test_run_prints_the_folder_and_nothing_else_on_stdout(place, cli):
+    status, out, err = cli("run", "run.toml")
+    assert status == 0
+    (run,) = list_runs(place / "runs")
+    assert out.strip() == f"runs/{run.id}"
+    assert "validation loss" in err
+
+
+def test_json_is_one_document_on_stdout(ran, place, cli):
+    assert ran["folder"] == f"runs/{ran['id']}"
+    assert ran["val_loss"] < ran["val_loss_initial"]
+    for words in (["list", "runs"], ["list", "priors"], ["list", "tasks"], ["list", "modes"]):
+        status, out, _ = cli(*words, "--json")
+        assert status == 0
+        assert json.loads(out)
+
+
+def test_list_reads_the_tables_and_the_runs(ran, cli):
+    _, out, _ = cli("list", "priors")
+    assert "covariance='full'" in out
+    _, out, _ = cli("list", "models")
+    assert "smollm2" in out
+    _, out, _ = cli("list", "runs")
+    assert ran["id"] in out
+    assert "done" in out
+
+
+def test_ask_answers_with_and_without_the_prompt(ran, cli):
+    status, out, _ = cli("ask", ran["id"][:4], "What is 2 + 2?", "--json", "--max-new-tokens", 5)
+    assert status == 0
+    found = json.loads(out)
+    assert set(found) == {"text", "with_prompt", "without_prompt"}
+    status, out, _ = cli("ask", ran["folder"], "What is 2 + 2?")
+    assert out.startswith("with the prompt:")
+
+
+def test_report_writes_one_page(ran, place, cli):
+    status, out, _ = cli("report", "runs", "--out", "page.html")
+    assert (status, out.strip()) == (0, "page.html")
+    assert ran["id"] in (place / "page.html").read_text()
+
+
+def test_doctor_ends_with_one_when_a_check_fails(place, cli):
+    status, out, _ = cli("doctor", "run.toml", "--json")
+    findings = {row["check"]: row["passed"] for row in json.loads(out)}
+    assert findings["plain model"] is True
+    assert (status == 1) == (False in findings.values())
+    status, out, _ = cli("doctor", "run.toml")
+    assert "plain model" in out
+
+
+def test_version_and_help_with_an_example_for_each_command(cli):
+    assert cli("--version")[1].strip() == f"promptpriors {__version__}"
+    for command in ("demo", "run", "ask", "report", "list", "doctor"):
+        status, out, _ = cli(command, "--help")
+        assert status == 0
+        assert f"Example: promptpriors {command}" in out
+
+
+SQUAD_WITHOUT_QAS = '{"data": [{"title": "t", "paragraphs": [{"context": "c"}]}]}'
+
+BAD = [
+    ("run nowhere.toml", "nowhere.toml: no such file"),
+    ("run run.toml model=tinny", "Did you mean 'tiny'?"),
+    ("run run.toml model=./nowhere", "model folder ./nowhere does not exist"),
+    ("run run.toml task.name=squat", "Did you mean 'squad'?"),
+    ("run run.toml prior.name=gausian", "Did you mean 'gaussian'?"),
+    ("run run.toml prior.covarince=diag", "Did you mean 'covariance'?"),
+    ("run run.toml prompt.mode=sotf", "Did you mean 'soft'?"),
+    ("run run.toml prompt.length=0", "mode 'none'"),
+    ("run run.toml prompt.length=2100", "Shorten"),
+    ("run run.toml train.steps=0", "frozen = true"),
+    ("run run.toml train.lr=-1", "train.lr"),
+    ("run run.toml train.lr=nan", "train.lr"),
+    ("run run.toml train.batch=many", "train.batch"),
+    ("run run.toml task.test=-1", "test"),
+    ("run run.toml task.modules=['ad']", "modules"),
+    ("run run.toml device.name=gpu7", "device 'gpu7' can't be used"),
+    ("run run.toml train", "expected key=value"),
+    ("run squad.toml task.path=nowhere.json", "nowhere.json"),
+    ("run squad.toml task.path=broken.json", "broken.json"),
+    ("run squad.toml task.path=noqas.json", "data[0].paragraphs[0]"),
+    ("run squad.toml --data nowhere", "data folder nowhere does not exist"),
+    ("run run.toml --runs run.toml/x", "can't be written"),
+    ("run jsonl.toml", "the train split is empty"),
+    ("ask abc question", "no run is called 'abc'"),
+    ("report nowhere", "nowhere"),
+    ("report .", "."),
+    ("list prior", "Did you mean 'priors'?"),
+    ("list runs", "no such folder"),
+    ("doctor run.toml prior.name=gausian", "Did you mean 'gaussian'?"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
+def test_bad_input_gets_a_few_lines_status_two_and_leaves_nothing(place, cli, line, message):
+    (place / "squad.toml").write_text('model = "tiny"\nprior = "gaussian"\ntask = "squad"\n')
+    (place / "broken.json").write_text('{"data": [')
+    (place / "noqas.json").write_text(SQUAD_WITHOUT_QAS)
+    (place / "empty.jsonl").touch()
+    (place / "jsonl.toml").write_text(
+        'model = "tiny"\nprior = "gaussian"\ntask = {name = "jsonl", path = "empty.jsonl"}\n'
+    )
+    before = sorted(place.rglob("*"))
+    status, out, err = cli(*line.split())
+    assert status == 2, err
+    assert out == ""
+    assert message in err
+    lines = [row for row in err.splitlines() if not row.startswith("loading")]
+    assert lines[0].startswith("error: ")
+    assert len(lines) <= 3
+    assert "Traceback" not in err
+    assert sorted(place.rglob("*")) == before
+
+
+def test_a_diverging_run_ends_with_one_and_names_prior_rate_and_step(place, cli):
+    status, out, err = cli("run", "run.toml", "train.lr=3e38")
+    assert status == 1
+    assert out == ""
+    message = next(row for row in err.splitlines() if row.startswith("failed: "))
+    assert "prior 'gaussian'" in message
+    assert "step" in message
+    assert "rate 3e+38" in message
+
+
+def test_importing_the_package_loads_neither_transformers_nor_ray():
+    code = "import sys, promptpriors; print({'transformers', 'ray', 'sklearn'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
