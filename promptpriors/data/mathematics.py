@@ -49,16 +49,18 @@ def build(
     train: Positive = 2000,
     validation: Positive = 200,
     test: Count = 200,
+    test_on: Literal["both", "interpolate", "extrapolate", "train"] = "both",
     seed: int = 0,
     folder: Path | None = None,  # noqa: ARG001 - every task takes it
 ) -> Task:
     """Questions that are distinct across all splits; modules take turns within each.
 
-    Validation comes from the same generators as train. Of the test questions half, rounded up,
-    are ``interpolate`` (all modules) and half are ``extrapolate`` (those of the six modules that
-    have harder questions), by turns; where no module has any, all are ``interpolate``. Both are
-    splits of their own too, and an id begins with the split that its question was made for. Train
-    is drawn last, so its size changes no other split.
+    Validation comes from the same generators as train. Test questions come from ``interpolate``
+    (all modules), ``extrapolate`` (those of the six modules that have harder questions), both by
+    turns (half of each, rounded towards ``interpolate``; all of it where no module has the other),
+    or, from the generators of train. The first two are splits of their own too, and
+    an id begins with the split that its question was made for. Train is drawn last, so its size
+    changes no other split.
 
     Args:
         modules: arithmetic modules of the package.
@@ -66,27 +68,36 @@ def build(
             train and validation.
         train: number of questions.
         validation: number of questions.
-        test: number of interpolating and extrapolating questions together.
+        test: number of test questions.
+        test_on: where they come from; ``train`` means new questions of train's difficulty.
         seed: decides the questions.
         folder: not used.
 
     Raises:
-        InputError: when a module has fewer distinct questions than asked for.
+        InputError: when a module has fewer distinct questions than asked for, or none of the
+            modules has questions to extrapolate to.
     """
     tables = generators(difficulty)
     longer = [name for name in modules if name in tables["extrapolate"]]
-    beyond = test // 2 if longer else 0
+    if test_on == "extrapolate" and not longer:
+        raise InputError(
+            f"task 'mathematics': test_on = 'extrapolate', but none of {', '.join(modules)} has"
+            f" harder questions; these have: {', '.join(sorted(tables['extrapolate']))}"
+        )
+    beyond = {"both": test // 2 if longer else 0, "extrapolate": test}.get(test_on, 0)
+    alike = test if test_on == "train" else 0
     used: set[str] = set()
     splits = {
         split: _split({name: tables[table][name] for name in names}, count, used, seed, split)
         for split, table, names, count in (
-            ("interpolate", "interpolate", modules, test - beyond),
+            ("interpolate", "interpolate", modules, test - beyond - alike),
             ("extrapolate", "extrapolate", longer, beyond),
+            ("test", "train", modules, alike),
             ("validation", "train", modules, validation),
             ("train", "train", modules, train),
         )
     }
-    splits["test"] = _by_turns([splits["interpolate"], splits["extrapolate"]])
+    splits["test"] = _by_turns([splits[name] for name in ("interpolate", "extrapolate", "test")])
     return Task("mathematics", 1, splits, _score, max_new_tokens=24)
 
 

@@ -24,17 +24,17 @@ BASE: dict[str, Any] = {
         "train": 1000,
         "validation": 64,
         "test": 32,
+        "test_on": "train",
     },
-    "train": {"steps": 40, "batch": 16, "schedule": "cosine", "evaluate_every": 10},
+    "train": {"steps": 64, "batch": 8, "schedule": "cosine", "evaluate_every": 16},
 }
 PRIORS: dict[str, tuple[dict[str, Any], float]] = {
     "vocabulary": ({"name": "vocabulary"}, 0.1),
     "gaussian": ({"name": "gaussian"}, 0.1),
     "isotropic": ({"name": "isotropic", "sigma": "match"}, 0.1),
-    "xavier": ({"name": "xavier"}, 0.1),
+    "xavier": ({"name": "xavier"}, 0.2),
 }
-"""Each prior's config and its rate, relative to the start's rms per coordinate."""
-"""See docs/log.md for how the rates were chosen."""
+"""Each prior's config and its rate relative to the start's size; docs/log.md says how chosen."""
 OVERHEAD = 1.45
 """A run's time over that of its steps: evaluations and answers, measured on two cores."""
 

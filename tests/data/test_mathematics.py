@@ -164,3 +164,18 @@ def test_an_answer_is_right_when_it_is_the_target():
     example = task.splits["test"][0]
     assert task.score(f" {example.targets[0]}", example)["accuracy"] == 1.0
     assert task.score("no idea", example) == {"exact_match": 0.0, "accuracy": 0.0}
+
+
+@pytest.mark.parametrize("source", ["interpolate", "extrapolate", "train"])
+def test_the_test_questions_can_come_from_one_place_alone(source):
+    splits = build(test_on=source).splits
+    assert len(splits["test"]) == 9
+    made_for = "test" if source == "train" else source
+    assert all(example.id.startswith(f"{made_for}/") for example in splits["test"])
+    questions = [e.source for name in ("train", "validation", "test") for e in splits[name]]
+    assert len(set(questions)) == len(questions)
+
+
+def test_modules_without_harder_questions_can_not_extrapolate():
+    with pytest.raises(InputError, match="these have: add_or_sub"):
+        build(modules=["simplify_surd"], test_on="extrapolate")
