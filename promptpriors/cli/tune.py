@@ -79,6 +79,9 @@ def doctor(
     config: Config,
     overrides: Overrides = None,
     data: Data = None,
+    rates: Annotated[
+        bool, typer.Option("--advise", help="Try a few rates as well and name the best.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Does this set-up learn at all? Checks model, data, loss and gradient; forecasts the run.
@@ -88,6 +91,7 @@ def doctor(
     Example: promptpriors doctor configs/squad.toml --data ../data
     """
     from promptpriors.experiments import Session, read_config
+    from promptpriors.experiments.advise import advise
     from promptpriors.experiments.doctor import examine
 
     resolved = read_config(config, overrides or [])
@@ -95,6 +99,8 @@ def doctor(
     session = Session(data_folder(data))
     with progress_bar() as watch:
         findings = [finding._asdict() for finding in examine(resolved, session, watch)]
+        if rates and not resolved.train.frozen:
+            findings.append(advise(resolved, session, watch)._asdict())
     if as_json:
         print_json(findings)
     else:

@@ -28,11 +28,12 @@ BASE: dict[str, Any] = {
     },
     "train": {"steps": 64, "batch": 8, "schedule": "cosine", "evaluate_every": 16},
 }
+TEXT = "You are a helpful AI assistant that answers questions."
 PRIORS: dict[str, tuple[dict[str, Any], float]] = {
     "vocabulary": ({"name": "vocabulary"}, 0.1),
     "gaussian": ({"name": "gaussian"}, 0.1),
     "isotropic": ({"name": "isotropic", "sigma": "match"}, 0.1),
-    "xavier": ({"name": "xavier"}, 0.2),
+    "text": ({"name": "text", "text": TEXT}, 0.1),
 }
 """Each prior's config and its rate relative to the start's size; docs/log.md says how chosen."""
 OVERHEAD = 1.45

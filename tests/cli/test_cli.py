@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, and how it refuses."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -105,6 +106,15 @@ def test_doctor_ends_with_one_when_a_check_fails(place, cli):
     assert (status == 1) == (False in findings.values())
     status, out, _ = cli("doctor", "run.toml")
     assert "plain model" in out
+
+
+def test_doctor_advises_the_rate_that_learns_fastest(place, cli):
+    _, out, _ = cli("doctor", "run.toml", "--advise", "--json")
+    advice = json.loads(out)[-1]
+    assert advice["check"] == "advice"
+    found = dict(re.findall(r"([\d.]+): ([\d.]+)", advice["found"]))
+    best = min(found, key=lambda rate: float(found[rate]))
+    assert advice["found"].startswith(f"train.lr.relative={best} ")
 
 
 def test_version_and_help_with_an_example_for_each_command(cli):
