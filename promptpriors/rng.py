@@ -9,6 +9,7 @@ def derive(seed: int, *purpose: str | int) -> int:
     """A 63-bit seed for one purpose: the head of SHA-256 over the seed and the purpose's words.
 
     Streams for different purposes or steps are independent, so no generator's state is ever stored.
+    (torch's CPU generator takes the low 32 bits.)
 
     >>> derive(0, "prior") == derive(0, "prior"), derive(0, "prior") == derive(0, "order", 3)
     (True, False)

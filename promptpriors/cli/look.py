@@ -1,6 +1,7 @@
 """Commands that read: ask, report, list."""
 
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +17,13 @@ def ask(
     ] = None,
     runs: Runs = Path("runs"),
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 32,
+    device: Annotated[str | None, typer.Option(help="Where to run; else as the run did.")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer with a trained prompt, and without it beside.
 
     The text becomes "Question: TEXT" and "Answer:" on two lines, as in the tasks; a text that ends
-    in a colon is taken as it is.
+    in a colon is taken as it is. With --json, questions from stdin give one list.
 
     Example: promptpriors ask 3f2a "What is 17 + 25?"
     """
@@ -29,24 +31,26 @@ def ask(
     from promptpriors.experiments.ask import Answers, open_run
 
     use_threads(None)
-    answer = open_run(name, runs, max_new_tokens)
+    answer = open_run(name, runs, max_new_tokens, device)
 
-    def show(found: Answers) -> None:
-        if as_json:
-            print_json(found._asdict())
-        else:
+    def show(found: Answers) -> dict[str, str]:
+        if not as_json:
             sys.stdout.write(f"with the prompt:    {found.with_prompt}\n")
             sys.stdout.write(f"without the prompt: {found.without_prompt}\n")
+            sys.stdout.flush()
+        return found._asdict()
 
     if text is not None:
-        show(answer(text))
+        shown = show(answer(text))
+        if as_json:
+            print_json(shown)
         return
     if sys.stdin.isatty():
         sys.stderr.write("one question a line, an empty line ends\n")
-    for line in sys.stdin:
-        if not line.strip():
-            break
-        show(answer(line.strip()))
+    lines = takewhile(str.strip, sys.stdin)
+    several = [show(answer(line.strip())) for line in lines]
+    if as_json:
+        print_json(several)
 
 
 def report(

@@ -1,5 +1,6 @@
 """Answer with a trained prompt, and without it beside."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,15 +20,26 @@ class Answers(NamedTuple):
     without_prompt: str
 
 
-def open_run(name: str, runs: Path, max_new_tokens: int) -> Callable[[str], Answers]:
+def open_run(
+    name: str, runs: Path, max_new_tokens: int, device: str | None = None
+) -> Callable[[str], Answers]:
     """Load a run's model and prompt once; the function returned answers a text.
+
+    Warns when the model is not the one that the prompt was trained on.
 
     Raises:
         InputError: if there is no such finished run, or its model can't be loaded.
     """
     run = find_run(name, runs)
-    device = run.config["device"]
-    backbone = load_model(run.config["model"], dtype=device["dtype"], device=device["name"])
+    trained = run.config["device"]
+    place = device or trained["name"]
+    backbone = load_model(run.config["model"], dtype=trained["dtype"], device=place)
+    known = run.about().get("model")
+    if known != backbone.revision:
+        warnings.warn(
+            f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
+            stacklevel=2,
+        )
     prompt = load_prompt(run.folder)
     plain = Prompt("none", {}, bos=prompt.bos)
 

@@ -149,7 +149,7 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         prompt = PromptSection(mode="none", length=0, sites=[], bos=prompt.bos)
     check_mode(prompt.mode, prompt.length, prompt.sites)
     if prompt.mode == "none" or train.frozen:
-        train = train.model_copy(update={"frozen": True, "steps": 0})
+        train = train.model_copy(update={"frozen": True, "steps": 0, "warmup": 0})
     elif train.steps == 0:
         raise InputError(
             "train.steps = 0: expected at least 1 (to evaluate the draw: frozen = true)"

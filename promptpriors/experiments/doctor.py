@@ -21,7 +21,7 @@ from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, packs_exactly
 from promptpriors.prompts import Prompt, loss, token_losses
 from promptpriors.rng import generator
-from promptpriors.training import Progress, Record, factor, quality, train
+from promptpriors.training import Record, factor, quality, rates, train
 from promptpriors.types import Example, Task
 
 STEPS = 30
@@ -62,8 +62,7 @@ def examine(config: RunConfig, session: Session, watch: Watch) -> Iterator[Findi
         return
     yield from _size(config, session, prompt)
     weights = _fingerprint(backbone)
-    progress = Progress(prompt, config.lr, weight_decay=config.train.weight_decay)
-    yield _reach(config, session, prompt, progress.peak)
+    yield _reach(config, session, prompt, rates(prompt, config.lr))
     yield from _overfits(config, backbone, task, prompt, watch)
     same = _fingerprint(backbone) == weights
     yield Finding("only the prompt changes", same, "weights are the same bytes after training")
@@ -126,7 +125,7 @@ def _reach(config: RunConfig, session: Session, prompt: Prompt, peak: dict[str, 
 def _overfits(
     config: RunConfig, backbone: Backbone, task: Task, prompt: Prompt, watch: Watch
 ) -> Iterator[Finding]:
-    """Train on one batch alone, at the config's rate."""
+    """Train on one batch alone, at the config's rate, without schedule or warm-up."""
     few = task.splits["train"][:BATCH]
     alone = replace(task, splits={"train": few, "validation": few})
     records: list[Record] = []
@@ -138,6 +137,7 @@ def _overfits(
             steps=STEPS,
             batch=len(few),
             lr=config.lr,
+            weight_decay=config.train.weight_decay,
             clip=config.train.clip,
             evaluate_every=STEPS,
             seed=config.seed,

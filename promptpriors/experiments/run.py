@@ -3,13 +3,14 @@
 import time
 from pathlib import Path
 
+import torch
+
 from promptpriors.errors import InputError, WorkError
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.session import Session, check_lengths
 from promptpriors.experiments.work import Watch, Work, silent
-from promptpriors.models import revision
 from promptpriors.priors import build_prior
-from promptpriors.prompts import Prompt, draw_prompt
+from promptpriors.prompts import Prompt, draw_prompt, root_rows
 from promptpriors.runs import Run, read_run, run_id
 from promptpriors.runs.files import write_bytes, write_toml
 from promptpriors.runs.folder import held
@@ -30,10 +31,10 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
 
     Raises:
         InputError: for whatever the config, the model or the data have wrong; no folder is left.
-        WorkError: when training diverges; ``error.txt`` says why.
+        WorkError: when training diverges or memory or disk fail; ``error.txt`` says why.
     """
     loaded = session.task(config)
-    identity = {"model": revision(config.model), "task": loaded.fingerprint}
+    identity = {"model": session.revision(config), "task": loaded.fingerprint}
     folder = runs / run_id(config.plain(), **identity)
     if (folder / "result.json").exists():
         watch("done before", 1.0, {"folder": folder})
@@ -41,12 +42,15 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
     watch("loading", 0.0, {"folder": folder})
     backbone = session.backbone(config)
     prompt = draw(config, session)
+    root_rows(backbone, prompt)
     check_lengths(backbone, loaded.task, prompt.before)
     progress = None
     if not config.train.frozen:
         progress = Progress(prompt, config.lr, weight_decay=config.train.weight_decay)
     _check_writable(runs)
     with held(folder):
+        if (folder / "result.json").exists():  # done by another process in the meantime
+            return read_run(folder)
         folder.mkdir(exist_ok=True)
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)
@@ -58,6 +62,7 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
             write_bytes(folder / "error.txt", f"{type(error).__name__}: {reason}\n".encode())
             if isinstance(error, Diverged):
                 (folder / "state.safetensors").unlink(missing_ok=True)
+            if isinstance(error, Diverged | torch.OutOfMemoryError | MemoryError | OSError):
                 raise WorkError(f"{reason}\nThe run's folder is {folder}") from None
             raise
     return read_run(folder)

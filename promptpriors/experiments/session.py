@@ -15,7 +15,7 @@ from promptpriors.data import build_task, fingerprint
 from promptpriors.errors import InputError
 from promptpriors.experiments.config import RunConfig
 from promptpriors.geometry import nearest_by_cosine
-from promptpriors.models import Backbone, load_model, vocabulary
+from promptpriors.models import Backbone, load_model, revision, vocabulary
 from promptpriors.models.vocabulary import labels
 from promptpriors.packing import Encoded, encode
 from promptpriors.priors import fit_prior
@@ -48,6 +48,10 @@ class Session:
             key, lambda: load_model(config.model, dtype=device.dtype, device=device.name)
         )
 
+    def revision(self, config: RunConfig) -> str:
+        """What the config's model name means today."""
+        return self._once(("revision", config.model), lambda: revision(config.model))
+
     def task(self, config: RunConfig) -> "LoadedTask":
         """The config's task with its fingerprint."""
         key = ("task", repr(config.task))
@@ -71,7 +75,7 @@ class Session:
             counts = self._counts(config) if counted else None
             return vocabulary(backbone, counts=counts)
 
-        key = ("space", config.model, repr(config.task) if counted else None)
+        key = ("space", config.model, config.device, repr(config.task) if counted else None)
         return self._once(key, build)
 
     def floor(self, config: RunConfig) -> Quality:
@@ -82,7 +86,8 @@ class Session:
     def map(self, config: RunConfig, runs: Path) -> str:
         """Relative path of the map of the model's vocabulary below ``runs``, made when missing."""
         backbone = self.backbone(config)
-        name = hashlib.sha256(f"{backbone.revision}\0embed\0v1".encode()).hexdigest()[:16]
+        words = (backbone.revision, config.device.dtype, "embed", "v1")
+        name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
         relative = f"maps/{name}.safetensors"
         if not (runs / relative).exists():
             write_map(runs / relative, self._map(config))

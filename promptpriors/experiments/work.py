@@ -70,6 +70,7 @@ class Work:
         """Score the start, train, score the end, and write the results."""
         began = time.perf_counter()
         reset_peak_memory(self.backbone.device)
+        self.prompt.to(self.backbone.device)
         self.initial = self.prompt.snapshot()
         floor = self.session.floor(self.config)
         self._resume()
@@ -163,15 +164,20 @@ class Work:
         if self.progress is not None and path.exists():
             try:
                 tensors, about = read_tensors(path)
-            except InputError:
+                step = about["progress"]["step"]
+                rows = [row for row in read_json_lines(metrics) if row["step"] <= step]
+                if [row["step"] for row in rows] != list(range(step + 1)):
+                    raise InputError(f"{metrics} has lost records")
+            except (InputError, KeyError):
+                rows = []
                 self.watch("the checkpoint is damaged, starting again", 0.0, {})
             else:
                 self.progress.restore(tensors, about["progress"])
                 self.scores_initial, self.spent = about["scores_initial"], about["spent"]
                 self.steps = tensors["trajectory/steps"].tolist()
+                sites = self.prompt.sites
+                self.initial = {site: tensors[f"initial/{site}"] for site in sites}
                 for k in range(len(self.steps)):
-                    sites = self.prompt.sites
                     self.trajectory.append({s: tensors[f"trajectory/{s}"][k] for s in sites})
-                rows = [r for r in read_json_lines(metrics) if r["step"] <= self.progress.step]
         self.records = rows
         write_bytes(metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,7 +1,6 @@
 """Hugging Face models as frozen backbones, their sites, and their vocabulary as a Space."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -56,8 +55,7 @@ def revision(name: str) -> str:
     """
     if name in MODELS:
         return {"smollm2": smollm2.REVISION, "tiny": tiny.REVISION}[name]
-    folder = Path(name)
-    return hub.content_hash(folder) if folder.is_dir() else hub.commit(name, list(MODELS))
+    return hub.revision(name, list(MODELS))
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:

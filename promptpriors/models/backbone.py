@@ -47,12 +47,15 @@ class Backbone:
     @property
     def context(self) -> int | None:
         """Longest sequence in tokens, prompt included; None where the config does not say."""
-        return getattr(self.model.config, "max_position_embeddings", None)
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
     def window(self) -> int | None:
-        """Tokens that the narrowest attention sees; None when every layer sees everything."""
-        config = self.model.config
+        """Tokens that the narrowest attention sees; None when every layer sees everything.
+
+        Where layers differ from full attention and no width is known, 0: nothing is sure to fit.
+        """
+        config = self.model.config.get_text_config()
         kinds = getattr(config, "layer_types", None)
         if kinds is not None and all(kind == "full_attention" for kind in kinds):
             return None
@@ -60,7 +63,7 @@ class Backbone:
             return None
         widths = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
         known = [width for width in widths if isinstance(width, int)]
-        return min(known) if known else None
+        return min(known) if known else (None if kinds is None else 0)
 
     @property
     def end(self) -> int:

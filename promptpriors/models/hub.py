@@ -9,6 +9,11 @@ import torch
 from promptpriors.errors import InputError, suggest
 from promptpriors.models.backbone import Backbone, freeze
 
+FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+"""What is taken from a hub: no pickles, no code."""
+PROBE = 10
+"""Tokens by which a model is asked whether it looks ahead."""
+
 
 def load(name: str, rows: list[str], *, dtype: torch.dtype) -> Backbone:
     """Load config, safetensors and tokenizer from a folder or from the hub.
@@ -16,111 +21,138 @@ def load(name: str, rows: list[str], *, dtype: torch.dtype) -> Backbone:
     Without a network a model that the hub's own cache holds is taken from there.
 
     Raises:
-        InputError: if one of them is missing, the hub can't be reached, or the model is not
-            decoder-only.
+        InputError: if one of them is missing or damaged, the hub can't be reached, or the model is
+            not causal and decoder-only.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
-    where = {} if Path(name).is_dir() else _where(name, rows)
-    try:
-        config = AutoConfig.from_pretrained(name, **where)
-    except (OSError, ValueError) as error:
-        raise _missing(name, rows, error) from None
-    if config.is_encoder_decoder:
-        raise InputError(
-            f"model {name!r} is an encoder–decoder ({config.model_type}); expected a decoder only"
-        )
-    model = _weights(name, dtype, where)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    except Exception as error:  # tokenizers raise bare Exceptions
-        raise InputError(
-            f"model {name!r} has no tokenizer that can be read ({_first(error)}); expected "
-            "tokenizer.json and tokenizer_config.json beside config.json"
-        ) from None
-    found = str(config._commit_hash) if where else content_hash(Path(name))
-    return freeze(name, found, model, tokenizer)
+    local = Path(name).expanduser()
+    folder = local if local.is_dir() else _snapshot(name, rows, FILES)
+    _check_config(name, folder)
+    model = _weights(name, folder, dtype)
+    _check_causal(name, model)
+    return freeze(name, revision(name, rows), model, _tokenizer(name, folder))
 
 
-def commit(name: str, rows: list[str]) -> str:
-    """The commit that a hub id stands at, or that of the copy in the hub's cache.
+def revision(name: str, rows: list[str]) -> str:
+    """A folder's content hash, or the commit that a hub id stands at (without a network, its copy).
 
     Raises:
         InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
-    from transformers import AutoConfig
-
-    try:
-        return str(AutoConfig.from_pretrained(name, **_where(name, rows))._commit_hash)
-    except (OSError, ValueError) as error:
-        raise _missing(name, rows, error) from None
-
-
-def _where(name: str, rows: list[str]) -> dict[str, Any]:
-    """The hub's newest commit, or its cache alone when the hub can't be reached."""
-    import huggingface_hub
-
-    if _is_path(name) or ("/" not in name and suggest(name, rows)):
-        raise _missing(name, rows, OSError())
-    try:
-        return {"revision": huggingface_hub.model_info(name, timeout=10).sha}
-    except huggingface_hub.errors.RepositoryNotFoundError:
-        raise _missing(name, rows, OSError()) from None
-    except Exception:  # every transport has errors of its own
-        return {"local_files_only": True}
+    local = Path(name).expanduser()
+    return content_hash(local) if local.is_dir() else _snapshot(name, rows, ["config.json"]).name
 
 
 def content_hash(folder: Path) -> str:
     """SHA-256 over the names and contents of a model folder's JSON, text and weight files."""
     digest = hashlib.sha256()
-    kinds = {".json", ".safetensors", ".model", ".txt", ".jinja"}
-    for path in sorted(p for p in folder.iterdir() if p.suffix in kinds and p.is_file()):
+    for path in sorted(p for pattern in FILES for p in folder.glob(pattern) if p.is_file()):
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
-def _weights(name: str, dtype: torch.dtype, where: dict[str, Any]) -> Any:
-    from transformers import AutoModelForCausalLM
+def _snapshot(name: str, rows: list[str], patterns: list[str]) -> Path:
+    """The hub's newest copy of a model in its local cache; the folder's name is the commit."""
+    import huggingface_hub
 
-    def load(attention: str) -> Any:
-        return AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation=attention, use_safetensors=True, **where
-        )
-
-    try:
-        try:
-            return load("sdpa")
-        except ValueError as error:
-            if "scaled_dot_product_attention" not in str(error):
-                raise
-            return load("eager")  # such a model runs as padded batches
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the weights of model {name!r} can't be read ({_first(error)}); "
-            "expected model.safetensors of a causal language model"
-        ) from None
-
-
-def _missing(name: str, rows: list[str], error: Exception) -> InputError:
-    """Why a config could not be had: no folder, not a model folder, or no hub."""
-    folder = Path(name)
-    if folder.is_dir():
-        return InputError(f"folder {name} is not a model folder: {_first(error)}")
-    if _is_path(name):
-        return InputError(f"model folder {name} does not exist")
-    return InputError(
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"model folder {name} does not exist")
+    refusal = InputError(
         f"model {name!r} is not one of {', '.join(rows)}, not a folder, and can't be had from the "
         f"hub.{suggest(name, rows)}\nWithout a network, point to a folder: model=/path/to/folder "
         "with config.json, model.safetensors and tokenizer.json"
     )
+    if "/" not in name and suggest(name, rows):
+        raise refusal
+    where: dict[str, Any]
+    try:
+        where = {"revision": huggingface_hub.model_info(name, timeout=10).sha}
+    except huggingface_hub.errors.RepositoryNotFoundError:
+        raise refusal from None
+    except Exception:  # every transport has errors of its own
+        where = {"local_files_only": True}
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns, **where))
+    except Exception:  # as above
+        raise refusal from None
 
 
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or name.count("/") > 1
+def _check_config(name: str, folder: Path) -> None:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except Exception as error:  # configs check themselves with errors of their own
+        raise InputError(f"folder {name} is not a model folder: {_first(error)}") from None
+    if config.is_encoder_decoder:
+        raise InputError(
+            f"model {name!r} is an encoder–decoder ({config.model_type}); expected a decoder only"
+        )
+
+
+def _weights(name: str, folder: Path, dtype: torch.dtype) -> Any:
+    """The model, all of its weights read from safetensors."""
+    from transformers import AutoModelForCausalLM
+
+    def load(attention: str) -> Any:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+
+    try:
+        try:
+            model, found = load("sdpa")
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            model, found = load("eager")  # such a model runs as padded batches
+    except Exception as error:  # readers of weights raise errors of their own
+        raise InputError(
+            f"the weights of model {name!r} can't be read ({_first(error)}); "
+            "expected model.safetensors of a causal language model"
+        ) from None
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(
+            f"the weights of model {name!r} are incomplete: {missing[0]} is missing, and "
+            f"{len(missing) - 1} more; expected all weights of a causal language model"
+        )
+    return model
+
+
+@torch.no_grad()
+def _check_causal(name: str, model: Any) -> None:
+    """Refuse a model whose earlier logits change with the last token: it would see the answers."""
+    model.eval()
+    size = model.get_input_embeddings().num_embeddings
+    ids = torch.arange(PROBE)[None] % size
+    other = ids.clone()
+    other[0, -1] = (ids[0, -1] + 1) % size
+    here, there = (model(input_ids=row).logits[0, :-1].float() for row in (ids, other))
+    if not (here - there).abs().max() <= 1e-5 * here.abs().max():
+        raise InputError(
+            f"model {name!r} ({model.config.model_type}) is not causal: it looks at later tokens, "
+            "so a loss would see the answers; expected a decoder-only language model"
+        )
+
+
+def _tokenizer(name: str, folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # tokenizers raise bare Exceptions
+        raise InputError(
+            f"model {name!r} has no tokenizer that can be read ({_first(error)}); expected "
+            "tokenizer.json and tokenizer_config.json beside config.json"
+        ) from None
 
 
 def _first(error: Exception) -> str:
     """The first sentence of a foreign message."""
-    return str(error).strip().splitlines()[0].split(". ")[0][:160]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split(". ")[0][:160]

@@ -31,9 +31,11 @@ def load(*, dtype: torch.dtype) -> Backbone:
     from transformers import AutoTokenizer, LlamaForCausalLM
 
     folder = cache_folder() / "smollm2-135m-instruct-0.1.2-v1"
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _convert(_gguf(), folder)
+    if not folder.is_dir():
+        gguf = _gguf()
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():  # converted by another process in the meantime
+                _convert(gguf, folder)
     model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     return freeze("smollm2", REVISION, model, AutoTokenizer.from_pretrained(folder))
 

@@ -22,10 +22,7 @@ def vocabulary(backbone: Backbone, *, counts: Float[Tensor, " vocab"] | None = N
         A Space at ``embed``, float32 on the CPU; ``encode`` maps text to its rows, leaving out
         tokens that have no row.
     """
-    with torch.no_grad():
-        every = torch.arange(backbone.model.get_input_embeddings().num_embeddings)
-        points = backbone.embed(every).to("cpu", torch.float32)
-    kept = ordinary_rows(points, _special(backbone), len(backbone.tokenizer))
+    points, kept = _rows(backbone)
     row_of = torch.full((len(points),), -1)
     row_of[kept] = torch.arange(int(kept.sum()))
 
@@ -39,11 +36,7 @@ def vocabulary(backbone: Backbone, *, counts: Float[Tensor, " vocab"] | None = N
 
 def labels(backbone: Backbone) -> list[str]:
     """The text of each row of ``vocabulary(backbone)``; a lone byte is shown as its token."""
-    with torch.no_grad():
-        every = torch.arange(backbone.model.get_input_embeddings().num_embeddings)
-        points = backbone.embed(every).to("cpu", torch.float32)
-    kept = ordinary_rows(points, _special(backbone), len(backbone.tokenizer))
-    ids = every[kept].tolist()
+    ids = _rows(backbone)[1].nonzero()[:, 0].tolist()
     texts = backbone.tokenizer.batch_decode([[i] for i in ids])
     tokens = backbone.tokenizer.convert_ids_to_tokens(ids)
     return [token if "\ufffd" in text else text for text, token in zip(texts, tokens, strict=True)]
@@ -69,6 +62,14 @@ def ordinary_rows(
         kept &= cosines.amax(dim=1) < SAME_DIRECTION
         kept[known] = False
     return kept
+
+
+def _rows(backbone: Backbone) -> tuple[Tensor, Tensor]:
+    """All rows of the input embeddings, float32 on the CPU, and which of them are ordinary."""
+    with torch.no_grad():
+        every = torch.arange(backbone.model.get_input_embeddings().num_embeddings)
+        points = backbone.embed(every).to("cpu", torch.float32)
+    return points, ordinary_rows(points, _special(backbone), len(backbone.tokenizer))
 
 
 def _special(backbone: Backbone) -> list[int]:

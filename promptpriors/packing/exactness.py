@@ -4,6 +4,7 @@ import warnings
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
 from promptpriors.models import Backbone
 from promptpriors.packing.row import pack, visible
@@ -13,6 +14,10 @@ from promptpriors.rng import generator
 TOLERANCE = {torch.float32: 1e-4}
 """Largest difference of logits, relative to the largest logit; coarser types get ``COARSE``."""
 COARSE = 5e-2
+LEAK = 1e-6
+"""Largest change of one branch's logits when another branch changes, in every type."""
+
+Ids = tuple[int, ...]
 
 _verdicts: WeakKeyDictionary[object, bool] = WeakKeyDictionary()
 
@@ -20,9 +25,9 @@ _verdicts: WeakKeyDictionary[object, bool] = WeakKeyDictionary()
 def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
     """Whether the packed row equals plain calls for this model, up to ``longest`` positions.
 
-    Three short random segments are computed packed and one by one, once a model; one that differs
-    runs as padded batches and says so once. A dense mask switches sliding windows off, so a model
-    with windows packs only what is shorter than the narrowest of them.
+    Three short random segments are computed packed and one by one, once a model; one that differs,
+    or whose branches see each other, runs as padded batches and says so once. A dense mask switches
+    sliding windows off, so a model with windows packs only what fits into the narrowest of them.
     """
     if backbone.window is not None and longest > backbone.window:
         return False
@@ -41,27 +46,34 @@ def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
 
 @torch.no_grad()
 def _difference(backbone: Backbone) -> float:
-    """Largest difference between packed and plain logits, relative to the largest plain one."""
-    drawn = torch.randint(
-        1, backbone.model.config.vocab_size, (3, 6), generator=generator(0, "exactness")
-    ).tolist()
-    shared, left, right = (tuple(ids) for ids in drawn)
-    row = pack([Encoded("left", (shared, left), (0,)), Encoded("right", (shared, right), (0,))])
+    """Largest difference between packed and plain logits, relative to the largest plain one.
+
+    Infinite if a branch's logits change with another branch, or the model refuses a tree mask.
+    """
+    size = backbone.model.get_input_embeddings().num_embeddings
+    drawn = torch.randint(1, size, (4, 6), generator=generator(0, "exactness")).tolist()
+    shared, left, right, other = (tuple(ids) for ids in drawn)
     try:
-        packed = backbone.model(
-            input_ids=row.tokens[None].to(backbone.device),
-            attention_mask=visible(row)[None, None].to(backbone.device),
-            position_ids=row.positions[None].to(backbone.device),
-            use_cache=False,
-        ).logits[0, row.ends]
+        packed = _branches(backbone, shared, left, right)
+        leak = (packed - _branches(backbone, shared, other, right))[1].abs().max()
     except (ValueError, TypeError, RuntimeError):
-        return float("inf")  # a model that refuses a tree mask can't be packed
-    plain = [
-        backbone.model(input_ids=torch.tensor([[*shared, *ids]], device=backbone.device)).logits[
-            0, -1
-        ]
-        for ids in (left, right)
-    ]
-    expected = torch.stack(plain).float()
-    difference = (packed.float() - expected).abs().max() / expected.abs().max()
-    return float(difference.nan_to_num(nan=torch.inf))
+        return float("inf")
+    whole = (torch.tensor([[*shared, *ids]], device=backbone.device) for ids in (left, right))
+    plain = [backbone.model(input_ids=ids).logits[0, -1].float() for ids in whole]
+    expected = torch.stack(plain)
+    scale = expected.abs().max()
+    if not leak <= LEAK * scale:
+        return float("inf")
+    return float(((packed - expected).abs().max() / scale).nan_to_num(nan=torch.inf))
+
+
+def _branches(backbone: Backbone, shared: Ids, left: Ids, right: Ids) -> Tensor:
+    """Logits after each of two branches below a shared piece, float32."""
+    row = pack([Encoded("left", (shared, left), (0,)), Encoded("right", (shared, right), (0,))])
+    out = backbone.model(
+        input_ids=row.tokens[None].to(backbone.device),
+        attention_mask=visible(row)[None, None].to(backbone.device),
+        position_ids=row.positions[None].to(backbone.device),
+        use_cache=False,
+    )
+    return out.logits[0, row.ends].float()

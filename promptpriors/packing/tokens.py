@@ -1,6 +1,6 @@
 """Examples as token ids, piece by piece, so that shared pieces are shared tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -42,16 +42,20 @@ def encode(
     Raises:
         InputError: if an example is longer than the model's context, or has nothing to predict.
     """
+    inside = _inside(backbone)
 
     @cache
-    def ids(text: str) -> tuple[int, ...]:
-        return tuple(backbone.encode(text))
+    def ids(text: str, first: bool) -> tuple[int, ...]:
+        return tuple(backbone.encode(text) if first else inside(text))
 
     encoded = []
     for example in examples:
-        pieces = tuple(piece for piece in map(ids, example.source) if piece)
+        texts = [text for text in example.source if text]
+        pieces = tuple(ids(text, i == 0) for i, text in enumerate(texts))
         text = example.continuation
-        target = ids(f" {example.targets[0]}" if text is None else text)
+        if text is None:
+            text = f" {example.targets[0]}"
+        target = ids(text, not texts)
         if example.ends:
             target = (*target, backbone.end)
         encoded.append(Encoded(example.id, pieces, target))
@@ -59,9 +63,27 @@ def encode(
     return encoded
 
 
+def _inside(backbone: Backbone) -> Callable[[str], list[int]]:
+    """How to tokenise a piece that stands inside a text.
+
+    Tokenizers of the SentencePiece kind put a blank before whatever they are given; a piece inside
+    a text is given to them after a line feed, whose tokens are cut off again.
+    """
+    feed = backbone.encode("\n")
+    if backbone.encode("\na") == [*feed, *backbone.encode("a")]:
+        return backbone.encode
+
+    def encode_after_feed(text: str) -> list[int]:
+        found = backbone.encode("\n" + text)
+        return found[len(feed) :] if found[: len(feed)] == feed else backbone.encode(text)
+
+    return encode_after_feed
+
+
 def _check(item: Encoded, backbone: Backbone, before: int, more: int) -> None:
-    if not item.pieces and len(item.target) < 2:
-        raise InputError(f"example {item.id!r} has no source and a text of less than two tokens")
+    if len(item.target) < (1 if item.pieces else 2):
+        least = "no tokens to predict" if item.pieces else "no source and less than two tokens"
+        raise InputError(f"example {item.id!r} has {least}")
     needed = before + max(item.read, sum(map(len, item.pieces)) + more)
     if backbone.context is not None and needed > backbone.context:
         raise InputError(

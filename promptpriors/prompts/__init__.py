@@ -2,7 +2,7 @@
 
 from promptpriors.prompts.draw import draw_prompt
 from promptpriors.prompts.generation import generate
-from promptpriors.prompts.losses import TokenLosses, loss, token_losses
+from promptpriors.prompts.losses import TokenLosses, loss, root_rows, token_losses
 from promptpriors.prompts.modes import MODES, Mode, check_mode
 from promptpriors.prompts.prompt import Prompt
 
@@ -15,5 +15,6 @@ __all__ = [
     "draw_prompt",
     "generate",
     "loss",
+    "root_rows",
     "token_losses",
 ]

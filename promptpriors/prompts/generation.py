@@ -41,8 +41,11 @@ def generate(
         The answers, white space around them removed.
 
     Raises:
-        InputError: for an example without a source or longer than the model's context.
+        InputError: for an example without a source or longer than the model's context, and for
+            fewer than one new token.
     """
+    if max_new_tokens < 1:
+        raise InputError(f"max_new_tokens = {max_new_tokens}: expected at least 1")
     before = prompt.before if prompt else 0
     encoded = encode(backbone, examples, before=before, more=max_new_tokens)
     for example in encoded:
@@ -60,8 +63,8 @@ def generate(
         method = _on_tree if packs_exactly(backbone, longest=longest) else _one_by_one
         written = method(backbone, prompt, part, max_new_tokens, ended)
         for index, ids in zip(chunk, written, strict=True):
-            text = backbone.decode(ids).strip()
-            answers[index] = text.split(stop)[0].strip() if stop else text
+            text = backbone.decode(ids).lstrip()
+            answers[index] = (text.split(stop)[0] if stop else text).strip()
         done += len(chunk)
         progress(done / len(encoded))
     return answers
@@ -132,8 +135,9 @@ def _one_by_one(
         cache, ids = None, []
         while len(ids) < limit and not (ids and ended(ids)):
             out = backbone.model(inputs_embeds=hidden, past_key_values=cache, use_cache=True)
-            cache = out.past_key_values
+            cache = getattr(out, "past_key_values", None)
             ids.append(int(out.logits[0, -1].argmax()))
-            hidden = backbone.embed(torch.tensor([[ids[-1]]])).to(backbone.dtype)
+            last = backbone.embed(torch.tensor([[ids[-1]]])).to(backbone.dtype)
+            hidden = torch.cat([hidden, last], dim=1) if cache is None else last
         written.append(ids)
     return written

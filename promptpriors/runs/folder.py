@@ -1,5 +1,6 @@
 """One run's folder: ``result.json`` is written last, so its existence means done."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ class Run:
         """``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``."""
         return read_tensors(self.folder / "prompt.safetensors")[0]
 
+    def about(self) -> dict[str, Any]:
+        """What ``prompt.safetensors`` says of itself: format, mode, the model's revision."""
+        return read_tensors(self.folder / "prompt.safetensors")[1]
+
 
 def read_run(folder: Path) -> Run:
     """Read a run folder.
@@ -59,17 +64,22 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / "config.toml").is_file():
         raise InputError(f"{folder} is not a run folder: it has no config.toml")
-    result, error = folder / "result.json", folder / "error.txt"
-    return Run(
-        folder=folder,
-        config=read_toml(folder / "config.toml"),
-        result=read_json(result) if result.exists() else None,
-        error=error.read_text(encoding="utf-8").strip() if error.exists() else None,
-    )
+    path, error = folder / "result.json", folder / "error.txt"
+    config = read_toml(folder / "config.toml")
+    sections = [config.get(name) for name in ("task", "prior", "prompt", "train")]
+    if "model" not in config or not all(isinstance(section, dict) for section in sections):
+        raise InputError(f"{folder / 'config.toml'} is not the resolved config of a run")
+    result = read_json(path) if path.exists() else None
+    if result is not None and not (isinstance(result, dict) and "val_loss" in result):
+        raise InputError(f"{path} is not the result of a run")
+    text = error.read_text(encoding="utf-8", errors="replace").strip() if error.exists() else None
+    return Run(folder, config, result, text)
 
 
 def list_runs(runs: Path) -> list[Run]:
     """Every run below ``runs``, by the time its config was written.
+
+    A folder that can't be read is left out with a warning.
 
     Raises:
         InputError: if ``runs`` is not a folder.
@@ -77,7 +87,13 @@ def list_runs(runs: Path) -> list[Run]:
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; runs are written by `promptpriors run`")
     configs = sorted(runs.glob("*/config.toml"), key=lambda path: (path.stat().st_mtime, path))
-    return [read_run(path.parent) for path in configs]
+    found = []
+    for path in configs:
+        try:
+            found.append(read_run(path.parent))
+        except InputError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return found
 
 
 def find_run(name: str, runs: Path) -> Run:
@@ -88,7 +104,8 @@ def find_run(name: str, runs: Path) -> Run:
     """
     folder = Path(name)
     if not (folder / "config.toml").is_file():
-        found = sorted(p for p in runs.glob(f"{name}*") if (p / "config.toml").is_file())
+        names = sorted(runs.iterdir()) if runs.is_dir() and name else []
+        found = [p for p in names if p.name.startswith(name) and (p / "config.toml").is_file()]
         if len(found) != 1:
             many = f"{len(found)} runs begin with" if found else "no run is called"
             raise InputError(f"{many} {name!r} in {runs}; see `promptpriors list runs`")

@@ -12,7 +12,7 @@ from promptpriors.prompts import Prompt, generate, token_losses
 from promptpriors.types import Task
 
 BUDGET = 800
-"""Tokens a row in evaluation; see docs/results/first-light.md for the rates of longer rows."""
+"""Tokens a row in evaluation; docs/log.md has the rates of longer rows."""
 
 
 class Quality(NamedTuple):

@@ -57,6 +57,7 @@ class Progress:
         training_seconds: of the steps alone.
         tokens: as ``Record.tokens``.
         useful: tokens of the examples trained on, each counted in full.
+        ceiling: the loss above which training counts as diverged, known after the first evaluation.
     """
 
     def __init__(self, prompt: Prompt, lr: float | Relative, *, weight_decay: float = 0.0) -> None:
@@ -69,6 +70,7 @@ class Progress:
         self.training_seconds = 0.0
         self.tokens = 0
         self.useful = 0
+        self.ceiling = math.inf
 
     def tensors(self) -> dict[str, Tensor]:
         """Values and moments by name, for a checkpoint."""
@@ -81,11 +83,11 @@ class Progress:
 
     def counters(self) -> dict[str, Any]:
         """Everything else of a checkpoint."""
-        names = ("step", "peak", "seconds", "training_seconds", "tokens", "useful")
+        names = ("step", "peak", "seconds", "training_seconds", "tokens", "useful", "ceiling")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint of ``tensors()`` and ``counters()``."""
+        """Go on from a checkpoint of ``tensors()`` and ``counters()``, on the prompt's device."""
         for name, value in counters.items():
             setattr(self, name, value)
         for site, parameter in self.prompt.values.items():
@@ -129,7 +131,7 @@ def train(
         evaluate_every: steps between validation losses; the first before training, the last after.
         grouping: ``shared`` or ``none``, see ``packing.epochs``.
         seed: of the data's order.
-        progress: a restored checkpoint to go on from; its rates and decay are used.
+        progress: where this prompt's training stands; its rates and decay are used.
 
     Yields:
         A record before training (unless resumed) and one after each step.
@@ -140,27 +142,29 @@ def train(
     """
     if not prompt.length:
         raise InputError(f"a prompt of mode {prompt.mode!r} has nothing to train")
+    prompt.to(backbone.device)
     state = progress or Progress(prompt, lr, weight_decay=weight_decay)
+    if state.prompt is not prompt:
+        raise InputError("progress belongs to another prompt; make it by Progress(prompt, lr)")
     learn, check = (
         encode(backbone, task.splits[split], before=prompt.before)
         for split in ("train", "validation")
     )
-    prompt.to(backbone.device)
-    limit = 2 * math.log(backbone.model.config.vocab_size)
     began = time.perf_counter() - state.seconds
 
     def record(train_loss: float | None, share: float) -> Record:
         due = state.step % evaluate_every == 0 or state.step == steps
         val_loss = quality(backbone, prompt, check).loss if due else None
         for found in (train_loss, val_loss):
-            _check_loss(found, limit, state)
+            _check_loss(found, state)
         state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
         return Record(state.step, train_loss, val_loss, rate, state.seconds, state.tokens)
 
     if state.step == 0:
         first = record(None, 0.0)
-        limit = max(limit, 2 * (first.val_loss or 0.0))
+        guess = math.log(backbone.model.get_input_embeddings().num_embeddings)
+        state.ceiling = 2 * max(guess, first.val_loss or 0.0)
         yield first
     order = epochs(learn, batch, seed=seed, grouping=grouping, skip=state.step)
     while state.step < steps:
@@ -182,19 +186,19 @@ def _update(
     losses = token_losses(backbone, state.prompt, examples)
     mean = losses.nats.mean()
     if not torch.isfinite(mean):
-        _check_loss(float(mean), math.inf, state)
+        _check_loss(float(mean.detach()), state)
     state.optimiser.zero_grad(set_to_none=True)
     mean.backward()
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(state.prompt.parameters(), clip)
-    for group, rate in zip(state.optimiser.param_groups, state.peak.values(), strict=True):
-        group["lr"] = rate * share
+    for group, site in zip(state.optimiser.param_groups, state.prompt.sites, strict=True):
+        group["lr"] = state.peak[site] * share
     state.optimiser.step()
     return float(mean.detach()), losses.computed
 
 
-def _check_loss(found: float | None, limit: float, state: Progress) -> None:
-    if found is not None and not found <= limit:
+def _check_loss(found: float | None, state: Progress) -> None:
+    if found is not None and not (math.isfinite(found) and found <= state.ceiling):
         rate = ", ".join(f"{rate:.3g} at {site}" for site, rate in state.peak.items())
         raise Diverged(
             f"training diverged at step {state.step}: the loss is {found:.4g} nats per token, rate "

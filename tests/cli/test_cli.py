@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, and how it refuses."""
 
+import io
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from promptpriors import __version__
 from promptpriors.cli import main
 from promptpriors.runs import list_runs
+from promptpriors.runs.files import read_tensors, write_tensors
 
 CONFIG = """
 model = "tiny"
@@ -93,6 +95,30 @@ def test_ask_answers_with_and_without_the_prompt(ran, cli):
     assert out.startswith("with the prompt:")
 
 
+def test_ask_reads_questions_from_a_pipe(ran, cli, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is 1 + 1?\nWhat is 2 + 2?\n\nnot this\n"))
+    status, out, _ = cli("ask", ran["id"], "--json", "--max-new-tokens", 2)
+    assert status == 0
+    assert [found["text"] for found in json.loads(out)] == ["What is 1 + 1?", "What is 2 + 2?"]
+
+
+def test_ask_says_when_the_model_is_another_one(ran, cli, place):
+    path = place / ran["folder"] / "prompt.safetensors"
+    tensors, about = read_tensors(path)
+    write_tensors(path, tensors, about | {"model": "another"})
+    _, _, err = cli("ask", ran["id"], "x", "--max-new-tokens", 1)
+    assert "note: model 'tiny' is at tiny 1, the prompt was trained at another" in err
+
+
+def test_a_damaged_run_is_left_out_and_said(ran, cli, place):
+    (place / "runs" / "broken").mkdir()
+    (place / "runs" / "broken" / "config.toml").write_text("x = 1")
+    status, out, err = cli("list", "runs", "--json")
+    assert status == 0
+    assert [row["id"] for row in json.loads(out)] == [ran["id"]]
+    assert "note: left out: runs/broken/config.toml is not the resolved config of a run" in err
+
+
 def test_report_writes_one_page(ran, place, cli):
     status, out, _ = cli("report", "runs", "--out", "page.html")
     assert (status, out.strip()) == (0, "page.html")
@@ -100,12 +126,14 @@ def test_report_writes_one_page(ran, place, cli):
 
 
 def test_doctor_ends_with_one_when_a_check_fails(place, cli):
-    status, out, _ = cli("doctor", "run.toml", "--json")
+    status, out, _ = cli("doctor", "run.toml", "train.lr=1e-9", "--json")
     findings = {row["check"]: row["passed"] for row in json.loads(out)}
     assert findings["plain model"] is True
-    assert (status == 1) == (False in findings.values())
-    status, out, _ = cli("doctor", "run.toml")
+    assert findings["overfits one batch"] is False
+    assert status == 1
+    status, out, _ = cli("doctor", "run.toml", "prompt.mode=none")
     assert "plain model" in out
+    assert status == 0
 
 
 def test_doctor_advises_the_rate_that_learns_fastest(place, cli):
@@ -151,6 +179,8 @@ BAD = [
     ("run squad.toml --data nowhere", "data folder nowhere does not exist"),
     ("run run.toml --runs run.toml/x", "can't be written"),
     ("run jsonl.toml", "the train split is empty"),
+    ("ask /nowhere/abc question", "no run is called '/nowhere/abc'"),
+    ("run run.toml prompt.bos=true", "has no first token"),
     ("ask abc question", "no run is called 'abc'"),
     ("report nowhere", "nowhere"),
     ("report .", "."),
@@ -174,7 +204,7 @@ def test_bad_input_gets_a_few_lines_status_two_and_leaves_nothing(place, cli, li
     assert status == 2, err
     assert out == ""
     assert message in err
-    lines = [row for row in err.splitlines() if not row.startswith("loading")]
+    lines = [row for row in err.splitlines() if row != "loading"]
     assert lines[0].startswith("error: ")
     assert len(lines) <= 3
     assert "Traceback" not in err

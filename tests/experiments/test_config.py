@@ -38,7 +38,8 @@ def test_a_prior_that_knows_the_length_takes_the_prompts():
 def test_the_empty_and_the_frozen_prompt_take_no_steps():
     empty = parse_config({**LEAST, "prompt": {"mode": "none"}})
     assert (empty.prompt.length, empty.train.steps, empty.train.frozen) == (0, 0, True)
-    assert parse_config({**LEAST, "train": {"frozen": True}}).train.steps == 0
+    frozen = parse_config({**LEAST, "train": {"frozen": True, "steps": 50, "warmup": 5}})
+    assert (frozen.train.steps, frozen.train.warmup) == (0, 0)
 
 
 def test_overrides_are_read_as_toml_and_else_as_strings(tmp_path):

@@ -77,6 +77,39 @@ def test_a_saved_prompt_gives_the_loss_it_was_saved_with(tmp_path, session):
     assert found == pytest.approx(run.result["val_loss"], rel=1e-5)
 
 
+def test_a_run_that_another_process_ended_meanwhile_is_not_done_again(tmp_path, session):
+    def other(stage, share, known):
+        if stage == "loading" and not list_runs(tmp_path):
+            execute(config(), tmp_path, Session())
+
+    tmp_path.mkdir(exist_ok=True)
+    run = execute(config(), tmp_path, session, watch=other)
+    assert [row["step"] for row in run.metrics()] == list(range(7))
+    assert {p.name for p in run.folder.iterdir()} == {
+        "config.toml",
+        "metrics.jsonl",
+        "prompt.safetensors",
+        "result.json",
+    }
+
+
+def test_another_precision_is_another_run(tmp_path, session):
+    one = execute(config(), tmp_path, session)
+    other = execute(config(device={"dtype": "bfloat16"}), tmp_path, session)
+    assert one.id != other.id
+    assert one.result["val_loss"] != other.result["val_loss"]
+
+
+def test_memory_that_runs_out_is_failed_work_with_a_reason(tmp_path, session):
+    def full(stage, share, known):
+        if known.get("step") == 3:
+            raise MemoryError("out of memory")
+
+    with pytest.raises(pp.WorkError, match="out of memory"):
+        execute(config(), tmp_path, session, watch=full)
+    assert list_runs(tmp_path)[0].status == "failed"
+
+
 class Interrupted(Exception):
     """Stands for a power cut."""
 

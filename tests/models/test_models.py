@@ -2,12 +2,16 @@
 
 import json
 
+import huggingface_hub
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import promptpriors as pp
 from promptpriors.models import revision, sites
 from promptpriors.models.vocabulary import labels, ordinary_rows
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +145,73 @@ def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, folder):
 def test_an_encoder_decoder_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     assert "encoder–decoder (t5)" in refusal(str(tmp_path))
+
+
+def test_weights_that_are_incomplete_or_damaged_are_refused(tmp_path, folder):
+    name = broken(tmp_path, folder)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    tensors.pop("model.layers.1.mlp.down_proj.weight")
+    save_file(tensors, path, {"format": "pt"})
+    assert "incomplete: model.layers.1.mlp.down_proj.weight is missing" in refusal(name)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "can't be read" in refusal(name)
+
+
+def test_pickled_weights_are_not_read(tmp_path, folder):
+    name = broken(tmp_path, folder, "model")
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    assert "expected model.safetensors" in refusal(name)
+
+
+def test_a_model_that_looks_ahead_is_refused(tmp_path, tiny):
+    from transformers import BertConfig, BertLMHeadModel
+
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertLMHeadModel(BertConfig(vocab_size=264, intermediate_size=32, **shape))
+    model.save_pretrained(tmp_path)
+    tiny.tokenizer.save_pretrained(tmp_path)
+    assert "is not causal" in refusal(str(tmp_path))
+
+
+def test_a_config_with_nonsense_in_it_is_refused(tmp_path, folder):
+    name = broken(tmp_path, folder)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_size": "x"}))
+    assert "is not a model folder" in refusal(name)
+
+
+@pytest.fixture
+def cached(tmp_path, folder, monkeypatch):
+    """A hub id in the hub's own cache, and no network."""
+    snapshot = tmp_path / "models--somebody--tiny" / "snapshots" / SHA
+    snapshot.mkdir(parents=True)
+    for file in folder.iterdir():
+        (snapshot / file.name).write_bytes(file.read_bytes())
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(SHA)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.model_info", lambda *_, **__: 1 / 0)
+
+
+def test_without_a_network_a_hub_id_comes_from_the_hubs_cache(cached, tiny, monkeypatch):
+    real = huggingface_hub.snapshot_download
+    cache = huggingface_hub.constants.HF_HUB_CACHE
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *a, **k: real(*a, cache_dir=cache, **k)
+    )
+    loaded = pp.load_model("somebody/tiny")
+    assert loaded.revision == revision("somebody/tiny") == SHA
+    example = [pp.Example("1", ("a:",), ("b",))]
+    torch.testing.assert_close(pp.loss(loaded, None, example), pp.loss(tiny, None, example))
+
+
+@pytest.mark.network
+def test_a_small_model_comes_from_the_hub():
+    loaded = pp.load_model("sshleifer/tiny-gpt2")
+    assert len(loaded.revision) == 40
 
 
 def test_names_that_match_nothing_are_refused(monkeypatch):

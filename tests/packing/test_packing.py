@@ -1,5 +1,6 @@
 """The packed row: what is shared, who sees whom, and in which order examples travel."""
 
+import dataclasses
 from collections import Counter
 from itertools import islice
 
@@ -115,6 +116,30 @@ def test_an_example_longer_than_the_context_is_named_with_what_to_do(tiny):
         with pytest.raises(pp.InputError, match=r"'long one' needs 20.. positions") as error:
             encode(tiny, [example], **more)
         assert "Shorten" in str(error.value)
+
+
+def test_a_target_without_tokens_is_refused(tiny):
+    example = pp.Example("a", ("x",), ("",), continuation="", ends=False)
+    with pytest.raises(pp.InputError, match="no tokens to predict"):
+        encode(tiny, [example])
+
+
+def test_a_tokenizer_that_puts_blanks_before_texts_puts_none_inside_them(tiny):
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    symbols = {s: i for i, s in enumerate(["▁", *map(chr, range(33, 127)), "\n", "<e>"])}
+    words = Tokenizer(models.BPE(vocab=symbols, merges=[]))
+    words.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(Regex(" "), "▁")]
+    )
+    words.pre_tokenizer = pre_tokenizers.Split(Regex("(?<=\n)"), "isolated")
+    words.decoder = decoders.Replace("▁", " ")
+    blank = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<e>")
+    backbone = dataclasses.replace(tiny, tokenizer=blank)
+    (found,) = encode(backbone, [pp.Example("1", ("Q\n", "A:"), ("4",))])
+    ids = [i for piece in found.pieces for i in piece] + list(found.target)
+    assert ids == [*backbone.encode("Q\nA: 4"), backbone.end]
 
 
 def test_a_text_of_a_single_token_has_nothing_to_predict(tiny):

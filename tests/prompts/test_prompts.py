@@ -103,6 +103,11 @@ def test_an_answer_ends_before_the_stop_and_at_the_limit(tiny):
     assert whole.startswith(short)
 
 
+def test_an_answer_has_at_least_one_token(tiny):
+    with pytest.raises(pp.InputError, match="expected at least 1"):
+        generate(tiny, None, EXAMPLES[:1], max_new_tokens=0)
+
+
 def test_a_text_without_a_source_can_not_be_answered(tiny):
     with pytest.raises(pp.InputError, match="nothing to answer"):
         generate(tiny, None, EXAMPLES)

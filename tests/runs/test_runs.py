@@ -39,9 +39,22 @@ def test_an_id_is_made_of_what_is_computed_not_of_where():
     assert changed(model="another path to it") == base
     assert changed(task={"name": "squad", "path": "b.json", "train": 3}) == base
     assert changed(seed=1) != base
+    assert changed(device={"threads": 1, "dtype": "bfloat16"}) != base
+    assert changed(device={"threads": 1, "dtype": "float32", "name": "cuda"}) == base
     assert changed(task={"name": "squad", "path": "a.json", "train": 4}) != base
     assert run_id(CONFIG, model="rev 2", task="hash") != base
     assert run_id(CONFIG, model="rev", task="hash 2") != base
+
+
+def test_what_a_baseline_does_not_compute_is_no_part_of_its_id():
+    empty = {"prompt": {"mode": "none"}, "train": {"frozen": True, "steps": 0}}
+    one = changed(**empty, prior={"name": "xavier"}, seed=1)
+    assert one == changed(**empty, prior={"name": "gaussian"}, seed=2)
+    frozen = {"prompt": {"mode": "soft"}, "prior": {"name": "xavier"}}
+    a, b = ({"frozen": True, "lr": lr} for lr in (0.1, 0.2))
+    assert changed(**frozen, train=a) == changed(**frozen, train=b)
+    assert changed(**frozen, train=a) != changed(**frozen, train={"frozen": False, "lr": 0.1})
+    assert changed(**frozen, train=a, seed=1) != changed(**frozen, train=a, seed=2)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
@@ -125,9 +138,10 @@ def test_a_map_comes_back(tmp_path):
 def fake(runs, name, result=True, error=None):
     folder = runs / name
     folder.mkdir(parents=True)
-    write_toml(folder / "config.toml", CONFIG)
+    sections = {name: {} for name in ("prior", "prompt", "train")}
+    write_toml(folder / "config.toml", CONFIG | sections)
     if result:
-        write_json(folder / "result.json", {"prior": "x"})
+        write_json(folder / "result.json", {"val_loss": 1.5})
     if error:
         (folder / "error.txt").write_text(error)
 
@@ -171,4 +185,4 @@ def test_a_run_is_held_by_one_process_at_a_time(tmp_path):
 
 def test_a_result_is_readable_json(tmp_path):
     fake(tmp_path, "abc")
-    assert json.loads((tmp_path / "abc" / "result.json").read_text()) == {"prior": "x"}
+    assert json.loads((tmp_path / "abc" / "result.json").read_text()) == {"val_loss": 1.5}

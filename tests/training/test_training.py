@@ -1,5 +1,6 @@
 """Training: rates, records, resuming, and how it ends badly."""
 
+import json
 import math
 from itertools import pairwise
 
@@ -88,9 +89,7 @@ def test_a_restored_checkpoint_ends_where_the_whole_training_does(tiny, task):
     assert torch.equal(whole.values["embed"], resumed.values["embed"])
 
 
-def test_scaling_start_and_rate_alike_is_not_free_for_soft_prompts_but_clipping_is_optional(
-    tiny, task
-):
+def test_clipping_changes_the_training_and_is_off_by_default(tiny, task):
     free, clipped = drawn(tiny, "soft"), drawn(tiny, "soft")
     list(pp.train(tiny, free, task, steps=3, batch=6, lr=0.05))
     list(pp.train(tiny, clipped, task, steps=3, batch=6, lr=0.05, clip=1e-4))
@@ -114,11 +113,44 @@ def test_a_diverging_training_stops_with_step_and_rate(tiny, task):
         list(pp.train(tiny, prompt, task, steps=3, lr=0.05))
 
 
-def test_a_loss_far_worse_than_guessing_counts_as_diverged(tiny, task, monkeypatch):
-    monkeypatch.setattr(tiny.model.config, "vocab_size", 2)
+def test_a_loss_far_above_the_start_and_a_uniform_guess_counts_as_diverged(tiny, task):
     prompt = drawn(tiny, "soft")
+    state = Progress(prompt, 0.05)
+    records = pp.train(tiny, prompt, task, steps=3, lr=0.05, progress=state)
+    first = next(records)
+    assert state.ceiling == pytest.approx(2 * max(first.val_loss, math.log(264)))
+    state.ceiling = 0.5 * first.val_loss
     with pytest.raises(pp.WorkError, match="try a smaller rate"):
-        list(pp.train(tiny, prompt, task, steps=3, lr=0.05))
+        list(records)
+
+
+def test_a_start_may_be_worse_than_any_guess(tiny, task):
+    prompt = drawn(tiny, "soft")
+    tiny.model.lm_head.weight.data *= 20
+    try:
+        records = list(pp.train(tiny, prompt, task, steps=1, lr=1e-6))
+    finally:
+        tiny.model.lm_head.weight.data /= 20
+    assert records[0].val_loss > 2 * math.log(264)
+
+
+def test_each_site_keeps_its_rate_when_a_checkpoint_is_restored():
+    def state():
+        values = {"embed": torch.ones(1, 2), "block.1": torch.full((1, 2), 10.0)}
+        return Progress(pp.Prompt("deep", values), {"relative": 0.1})
+
+    first, second = state(), state()
+    counters = json.loads(json.dumps(first.counters(), sort_keys=True))
+    second.restore(first.tensors(), counters)
+    assert second.peak == {"embed": pytest.approx(0.1), "block.1": pytest.approx(1.0)}
+    for group, site in zip(second.optimiser.param_groups, second.prompt.sites, strict=True):
+        assert group["lr"] == second.peak[site]
+
+
+def test_progress_of_another_prompt_is_refused(tiny, task):
+    other = Progress(drawn(tiny, "soft"), 0.1)
+    with pytest.raises(pp.InputError, match="belongs to another prompt"):
+        list(pp.train(tiny, drawn(tiny, "soft"), task, steps=1, progress=other))
 
 
 def test_an_empty_prompt_has_nothing_to_train(tiny, task):
