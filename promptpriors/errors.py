@@ -1,4 +1,4 @@
-"""The two ways in which a command can end badly, and how names are suggested."""
+"""The two ways in which a command can end badly, notes, and how names are suggested."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -10,6 +10,10 @@ class InputError(ValueError):
 
 class WorkError(RuntimeError):
     """The input was fine and the work failed all the same (exit status 1)."""
+
+
+class Note(UserWarning):
+    """Something that the user should know and that stops nothing."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:

@@ -97,15 +97,24 @@ def validate(schema: type[Model], values: Mapping[str, Any], where: str) -> Mode
     try:
         return schema.model_validate(dict(values))
     except ValidationError as error:
-        found = error.errors()
-        lines = [explain(schema, dict(item), where) for item in found[:2]]
-        rest = [f"(and {len(found) - 2} more)"] if len(found) > 2 else []
-        raise InputError("\n".join(lines + rest)) from None
+        raise InputError(_sentences(schema, error.errors(), where)) from None
+
+
+def _sentences(schema: type[BaseModel], errors: list[Any], where: str) -> str:
+    """At most two lines; what several readings of one value say stands in one."""
+    found: dict[str, str] = {}
+    for item in errors:
+        said = explain(schema, dict(item), where)
+        head, colon, reason = said.rpartition(": ")
+        found[head] = f"{found[head]} or {reason}" if head in found else f"{colon}{reason}"
+    lines = [head + rest for head, rest in found.items()]
+    more = [f"(and {len(lines) - 2} more)"] if len(lines) > 2 else []
+    return "\n".join(lines[:2] + more)
 
 
 def explain(schema: type[BaseModel], item: Mapping[str, Any], where: str) -> str:
     """One pydantic error as a sentence: expected, found, what to do."""
-    *path, last = item["loc"] or ("",)
+    *path, last = [*_named(schema, item["loc"][:-1]), *item["loc"][-1:]] or ("",)
     fields = _fields_at(schema, path)
     holder = " ".join([where, *(f"[{p}]" for p in path if fields)])
     match item["type"]:
@@ -115,9 +124,18 @@ def explain(schema: type[BaseModel], item: Mapping[str, Any], where: str) -> str
         case "missing":
             return f"{holder} needs the parameter {last!r}"
         case _:
-            name = ".".join(str(p) for p in item["loc"])
+            name = ".".join(_named(schema, item["loc"]))
             message = str(item["msg"]).removeprefix("Value error, ")
             return f"{where}: {name} = {item['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _named(schema: type[BaseModel], loc: Iterable[Any]) -> list[str]:
+    """The part of a location that the user wrote: fields and list positions, no types of unions."""
+    kept: list[str] = []
+    for part in loc:
+        if isinstance(part, int) or part in _fields_at(schema, kept):
+            kept.append(str(part))
+    return kept
 
 
 def _fields_at(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:

@@ -3,15 +3,19 @@
 import os
 import sys
 import warnings
+from io import TextIOWrapper
 
-from promptpriors.cli.app import app
-from promptpriors.errors import InputError, WorkError
+from promptpriors.errors import InputError, Note, WorkError
+
+UNEXPECTED = "a defect of ours or a damaged file (PROMPTPRIORS_TRACEBACK=1 shows where):"
 
 
 def main() -> None:
     """Run a command; bad input ends with status 2 and failed work with 1, without a traceback."""
     _quieten()
     try:
+        from promptpriors.cli.app import app
+
         app()
     except InputError as error:
         _end(f"error: {error}", 2)
@@ -20,6 +24,15 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except OSError as error:
+        _end(f"error: {error.filename or 'a file'}: {error.strerror or error}"[:500], 2)
+    except Exception as error:
+        if os.environ.get("PROMPTPRIORS_TRACEBACK"):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        _end(f"failed: {UNEXPECTED} {reason[:300]}", 1)
 
 
 def _end(message: str, status: int) -> None:
@@ -29,11 +42,14 @@ def _end(message: str, status: int) -> None:
 
 def _quieten() -> None:
     """Other libraries' bars and remarks stay away; our own warnings become one line each."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.simplefilter("ignore")
-    warnings.filterwarnings("default", module=r"promptpriors\.")
+    warnings.simplefilter("always", Note)
     warnings.showwarning = _show_warning
 
 

@@ -1,6 +1,7 @@
 """Commands that read: ask, report, list."""
 
 import sys
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from promptpriors.cli.options import Json, Runs, print_json, print_table
+from promptpriors.errors import InputError
 
 
 def ask(
@@ -45,10 +47,18 @@ def ask(
         if as_json:
             print_json(shown)
         return
+    if sys.stdin is None:
+        raise InputError("there is no text to answer: give TEXT, or questions on stdin")
+    lines: Iterable[str] = sys.stdin
     if sys.stdin.isatty():
         sys.stderr.write("one question a line, an empty line ends\n")
-    lines = takewhile(str.strip, sys.stdin)
-    several = [show(answer(line.strip())) for line in lines]
+        lines = takewhile(str.strip, sys.stdin)
+    try:
+        several = [show(answer(line.strip())) for line in lines if line.strip()]
+    except UnicodeDecodeError:
+        raise InputError("the questions on stdin are not UTF-8 text") from None
+    if not several:
+        raise InputError("there is no text to answer: give TEXT, or questions on stdin")
     if as_json:
         print_json(several)
 
@@ -92,3 +102,5 @@ def list_(
         print_json(rows)
     elif rows:
         print_table(rows, list(rows[0]))
+    else:
+        sys.stderr.write(f"there are no {kind} in {runs}\n")

@@ -24,6 +24,10 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 
+WIDE = 1000
+"""Columns of a table that is not shown in a terminal: nothing is cut."""
+
+
 def data_folder(data: Path | None) -> Path | None:
     """The data folder, if one is named.
 
@@ -46,10 +50,12 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=column in {"id", "name"}, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(column))) for column in columns))
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(table)
 
 

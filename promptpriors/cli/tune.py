@@ -112,10 +112,9 @@ def doctor(
 
 def summary(result: dict) -> str:
     """A line about a finished run."""
-    parts = [
-        f"validation loss {result['val_loss_initial']:.3f} → {result['val_loss']:.3f}"
-        f" nats per token (without a prompt {result['val_loss_none']:.3f})"
-    ]
+    names = ("val_loss_initial", "val_loss", "val_loss_none")
+    start, end, none = ("–" if result[n] is None else f"{result[n]:.3f}" for n in names)
+    parts = [f"validation loss {start} → {end} nats per token (without a prompt {none})"]
     for key in ("f1", "exact_match"):
         if key in result["scores"]:
             before, after = result["scores_initial"][key], result["scores"][key]

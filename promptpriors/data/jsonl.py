@@ -116,6 +116,8 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]
             values = json.loads(content)
         except json.JSONDecodeError as error:
             problem = f"not JSON: {error.msg} at column {error.colno}"
+        except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
+            problem = f"not JSON that can be read: {error}"
         else:
             if isinstance(values, dict):
                 yield line, values

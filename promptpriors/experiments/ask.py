@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, Note
 from promptpriors.models import load_model
 from promptpriors.prompts import Prompt, generate
 from promptpriors.runs import find_run, load_prompt
@@ -38,6 +38,7 @@ def open_run(
     if known != backbone.revision:
         warnings.warn(
             f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
+            Note,
             stacklevel=2,
         )
     prompt = load_prompt(run.folder)

@@ -27,7 +27,7 @@ class PromptSection(Strict):
     """``[prompt]``: how it enters the network and how many vectors it has."""
 
     mode: str = "soft"
-    length: Annotated[int, Field(ge=0)] = 20
+    length: Annotated[int, Field(ge=0, le=100_000)] = 20
     sites: list[str] = Field(default_factory=lambda: ["embed"])
     bos: bool = False
 
@@ -52,14 +52,14 @@ class DeviceSection(Strict):
 
     name: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
 class _Sections(Strict):
     """The file as a whole; ``task`` and ``prior`` are checked against their tables afterwards."""
 
     model: str
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     task: dict[str, Any] | str
     prior: dict[str, Any] | str
     prompt: PromptSection = PromptSection()
@@ -183,6 +183,9 @@ def fitted_to(
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"override value {text[:40]!r}: {error}") from None
+    return found["value"] if len(found) == 1 else text

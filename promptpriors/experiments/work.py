@@ -164,20 +164,42 @@ class Work:
         if self.progress is not None and path.exists():
             try:
                 tensors, about = read_tensors(path)
-                step = about["progress"]["step"]
-                rows = [row for row in read_json_lines(metrics) if row["step"] <= step]
-                if [row["step"] for row in rows] != list(range(step + 1)):
-                    raise InputError(f"{metrics} has lost records")
-            except (InputError, KeyError):
-                rows = []
+                rows = self._records_before(tensors, about, metrics)
+            except (InputError, KeyError, TypeError, AttributeError):
                 self.watch("the checkpoint is damaged, starting again", 0.0, {})
             else:
-                self.progress.restore(tensors, about["progress"])
                 self.scores_initial, self.spent = about["scores_initial"], about["spent"]
+                if about["progress"]["step"] == 0:  # nothing was trained: begin at the beginning
+                    write_bytes(metrics, b"")
+                    return
+                self.progress.restore(tensors, about["progress"])
                 self.steps = tensors["trajectory/steps"].tolist()
                 sites = self.prompt.sites
                 self.initial = {site: tensors[f"initial/{site}"] for site in sites}
                 for k in range(len(self.steps)):
                     self.trajectory.append({s: tensors[f"trajectory/{s}"][k] for s in sites})
         self.records = rows
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; remove it")
         write_bytes(metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def _records_before(
+        self, tensors: Mapping[str, Tensor], about: Mapping[str, Any], metrics: Path
+    ) -> list[dict[str, Any]]:
+        """The records up to a checkpoint; raises if it is damaged or not of this run."""
+        step, names = about["progress"]["step"], ("value", "exp_avg", "exp_avg_sq", "initial")
+        if self.progress is None or not set(self.progress.counters()) <= set(about["progress"]):
+            raise InputError("the checkpoint lacks a counter")
+        if not isinstance(about["scores_initial"], dict) or not about["spent"] >= 0:
+            raise InputError("the checkpoint lacks scores or time")
+        for site, value in self.prompt.values.items():
+            kept = names if step else ("value", "initial")
+            if any(tensors[f"{name}/{site}"].shape != value.shape for name in kept):
+                raise InputError("the checkpoint is of another shape")
+            if len(tensors[f"trajectory/{site}"]) != len(tensors["trajectory/steps"]):
+                raise InputError("the checkpoint's trajectory is cut off")
+        rows = [row for row in read_json_lines(metrics) if row["step"] <= step]
+        whole = [row["step"] for row in rows] == list(range(step + 1))
+        if not whole or not 0 <= step < self.config.train.steps:
+            raise InputError("the records do not lead to the checkpoint")
+        return rows

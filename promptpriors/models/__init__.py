@@ -37,6 +37,10 @@ def load_model(
             encoder–decoder, a tokenizer without an end token, or a hub that can't be reached.
     """
     kind = _dtype(dtype)
+    if str(device) == "meta":
+        raise InputError(
+            "device 'meta' holds no numbers; expected a device such as 'cpu' or 'cuda'"
+        )
     load = MODELS.get(name)
     backbone = hub.load(name, list(MODELS), dtype=kind) if load is None else load(dtype=kind)
     try:

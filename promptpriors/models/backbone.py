@@ -80,7 +80,13 @@ class Backbone:
         return self.model.get_input_embeddings()(ids.to(self.device))
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a piece of text, without special tokens around it."""
+        """Token ids of a piece of text, without special tokens around it.
+
+        Raises:
+            InputError: for a text that is not Unicode (lone surrogates).
+        """
+        if not text.isascii() and text != text.encode("utf-8", "replace").decode():
+            raise InputError(f"{text[:40]!a} holds half of a character (a lone surrogate)")
         return list(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def decode(self, ids: Sequence[int]) -> str:

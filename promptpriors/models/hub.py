@@ -29,7 +29,14 @@ def load(name: str, rows: list[str], *, dtype: torch.dtype) -> Backbone:
     _check_config(name, folder)
     model = _weights(name, folder, dtype)
     _check_causal(name, model)
-    return freeze(name, revision(name, rows), model, _tokenizer(name, folder))
+    tokenizer = _tokenizer(name, folder)
+    size = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > size:
+        raise InputError(
+            f"model {name!r} has {size} embeddings and its tokenizer {len(tokenizer)} tokens; "
+            "they do not belong together"
+        )
+    return freeze(name, revision(name, rows), model, tokenizer)
 
 
 def revision(name: str, rows: list[str]) -> str:

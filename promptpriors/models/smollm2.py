@@ -31,10 +31,12 @@ def load(*, dtype: torch.dtype) -> Backbone:
     from transformers import AutoTokenizer, LlamaForCausalLM
 
     folder = cache_folder() / "smollm2-135m-instruct-0.1.2-v1"
-    if not folder.is_dir():
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
         gguf = _gguf()
         with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():  # converted by another process in the meantime
+            if not weights.is_file():  # else converted by another process in the meantime
+                shutil.rmtree(folder, ignore_errors=True)
                 _convert(gguf, folder)
     model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     return freeze("smollm2", REVISION, model, AutoTokenizer.from_pretrained(folder))

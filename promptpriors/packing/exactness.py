@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from promptpriors.errors import Note
 from promptpriors.models import Backbone
 from promptpriors.packing.row import pack, visible
 from promptpriors.packing.tokens import Encoded
@@ -39,6 +40,7 @@ def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
                 f"model {backbone.name!r} ({backbone.model.config.model_type}) does not compute "
                 f"packed rows exactly (logits differ by {difference:.1e}), so it runs as padded "
                 "batches, slower",
+                Note,
                 stacklevel=2,
             )
     return _verdicts[backbone.model]

@@ -33,6 +33,12 @@ class Mode(NamedTuple):
 
 
 def _soft(values: Mapping[Site, Tensor], backbone: Backbone) -> Tensor:
+    width = values["embed"].shape[1]
+    if width != backbone.dim:
+        raise InputError(
+            f"the prompt's vectors have {width} coordinates, those of model {backbone.name!r} "
+            f"{backbone.dim}; take the model that the prompt was drawn for"
+        )
     return values["embed"].to(backbone.device)
 
 

@@ -53,11 +53,20 @@ def build(runs_dir: Path) -> str:
 
 
 def write_report(runs_dir: Path, out: Path | None = None) -> Path:
-    """Write the report, by default to ``report.html`` beside the runs, and return its path."""
+    """Write the report, by default to ``report.html`` beside the runs, and return its path.
+
+    Raises:
+        InputError: as ``build``, and if the page can't be written.
+    """
     out = out or runs_dir / "report.html"
     content = build(runs_dir).encode()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, content)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(out, content)
+    except OSError as error:
+        raise InputError(
+            f"the page {out} can't be written ({error.strerror}); give another by --out"
+        ) from None
     return out
 
 

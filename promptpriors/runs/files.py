@@ -61,19 +61,26 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path} is not readable JSON: {error}") from None
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read complete lines of JSON; a last line that was cut off in mid-write is left out."""
+    """Read complete lines of JSON objects; a last line that was cut off in mid-write is left out.
+
+    Raises:
+        InputError: if another line is not a JSON object.
+    """
     if not path.exists():
         return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
     try:
-        return [json.loads(line) for line in whole.splitlines() if line]
-    except ValueError as error:
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+        rows = [json.loads(line) for line in whole.splitlines() if line]
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path} is damaged: expected a JSON object a line")
+    return rows
 
 
 def write_toml(path: Path, value: Mapping[str, Any]) -> None:
@@ -87,11 +94,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if it is missing, not UTF-8 or not TOML; the message says where.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path} is not readable TOML: {error}") from None
 
 
@@ -117,7 +124,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from None
     if about is None:
         raise InputError(f"{path} was not written by promptpriors: its metadata entry is missing")
-    return tensors, json.loads(about)
+    try:
+        known = json.loads(about)
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
+        raise InputError(f"{path} is damaged: its metadata entry is not a JSON object")
+    return tensors, known
 
 
 def _without_none(value: Any) -> Any:

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, Note
 from promptpriors.prompts import Prompt
 from promptpriors.runs.files import read_json, read_json_lines, read_tensors, read_toml
 
@@ -48,8 +49,21 @@ class Run:
         return read_json_lines(self.folder / "metrics.jsonl")
 
     def tensors(self) -> dict[str, Tensor]:
-        """``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``."""
-        return read_tensors(self.folder / "prompt.safetensors")[0]
+        """``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``.
+
+        Raises:
+            InputError: if the file is damaged or the vectors of a site are missing or malformed.
+        """
+        path = self.folder / "prompt.safetensors"
+        found = read_tensors(path)[0]
+        for site in self.config["prompt"].get("sites", []):
+            pair = [found.get(f"{when}/{site}") for when in ("initial", "final")]
+            shapes = {(t.ndim, t.shape) for t in pair if t is not None and t.is_floating_point()}
+            if any(t is None for t in pair) or len(shapes) != 1 or shapes.pop()[0] != 2:
+                raise InputError(
+                    f"{path} is damaged: expected vectors at {site!r}, [length, width]"
+                )
+        return found
 
     def about(self) -> dict[str, Any]:
         """What ``prompt.safetensors`` says of itself: format, mode, the model's revision."""
@@ -70,10 +84,19 @@ def read_run(folder: Path) -> Run:
     if "model" not in config or not all(isinstance(section, dict) for section in sections):
         raise InputError(f"{folder / 'config.toml'} is not the resolved config of a run")
     result = read_json(path) if path.exists() else None
-    if result is not None and not (isinstance(result, dict) and "val_loss" in result):
+    if path.exists() and not _is_result(result):
         raise InputError(f"{path} is not the result of a run")
     text = error.read_text(encoding="utf-8", errors="replace").strip() if error.exists() else None
     return Run(folder, config, result, text)
+
+
+def _is_result(value: Any) -> bool:
+    """Whether ``value`` has the losses of a result, each a number or (for NaN) None."""
+    names = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
+    kinds = (int, float, NoneType)
+    return isinstance(value, dict) and all(
+        name in value and isinstance(value[name], kinds) for name in names
+    )
 
 
 def list_runs(runs: Path) -> list[Run]:
@@ -92,7 +115,7 @@ def list_runs(runs: Path) -> list[Run]:
         try:
             found.append(read_run(path.parent))
         except InputError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
+            warnings.warn(f"left out: {error}", Note, stacklevel=2)
     return found
 
 
@@ -125,7 +148,7 @@ def load_prompt(folder: str | Path) -> Prompt:
     run = find_run(str(folder), Path())
     tensors = run.tensors()
     sites = run.config["prompt"]["sites"]
-    values = {site: tensors[f"final/{site}"] for site in sites if f"final/{site}" in tensors}
+    values = {site: tensors[f"final/{site}"] for site in sites}
     return Prompt(run.config["prompt"]["mode"], values, bos=run.config["prompt"].get("bos", False))
 
 
@@ -144,6 +167,8 @@ def held(folder: Path) -> Iterator[None]:
             f"run {folder.name} is being worked on by another process; wait for it to end"
         ) from None
     try:
+        for stale in folder.glob(".*.tmp"):  # left by a process that was killed in mid-write
+            stale.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

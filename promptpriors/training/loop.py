@@ -88,8 +88,8 @@ class Progress:
 
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
         """Go on from a checkpoint of ``tensors()`` and ``counters()``, on the prompt's device."""
-        for name, value in counters.items():
-            setattr(self, name, value)
+        for name in self.counters():
+            setattr(self, name, counters[name])
         for site, parameter in self.prompt.values.items():
             parameter.data.copy_(tensors[f"value/{site}"])
             names = {name.partition("/")[0] for name in tensors if name.endswith(f"/{site}")}

@@ -9,7 +9,8 @@ from promptpriors.geometry import rms
 from promptpriors.prompts import Prompt
 from promptpriors.types import Site
 
-LARGEST = 3e38
+LARGEST = 1e30
+"""Rates above it overflow float32 in Adam's bias correction or after a few steps."""
 Schedule = Literal["constant", "cosine"]
 Relative = Mapping[str, float]
 """``{"relative": r}``: a rate in units of the start's root mean square per coordinate."""
@@ -30,7 +31,7 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
     share = lr["relative"] if isinstance(lr, Mapping) else None
     number = lr if share is None else share
     if not isinstance(number, int | float) or not 0 < number <= LARGEST:
-        raise InputError(f"learning rate {number!r}: expected a number above 0 that float32 holds")
+        raise InputError(f"learning rate {number!r}: expected a number above 0, at most 1e30")
     if share is None:
         return dict.fromkeys(prompt.sites, float(number))
     found = {site: share * rms(value.detach()) for site, value in prompt.values.items()}

@@ -96,7 +96,7 @@ def test_ask_answers_with_and_without_the_prompt(ran, cli):
 
 
 def test_ask_reads_questions_from_a_pipe(ran, cli, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("What is 1 + 1?\nWhat is 2 + 2?\n\nnot this\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is 1 + 1?\n\nWhat is 2 + 2?\n"))
     status, out, _ = cli("ask", ran["id"], "--json", "--max-new-tokens", 2)
     assert status == 0
     assert [found["text"] for found in json.loads(out)] == ["What is 1 + 1?", "What is 2 + 2?"]
@@ -181,6 +181,11 @@ BAD = [
     ("run jsonl.toml", "the train split is empty"),
     ("ask /nowhere/abc question", "no run is called '/nowhere/abc'"),
     ("run run.toml prompt.bos=true", "has no first token"),
+    ("run run.toml seed=" + "9" * 5000, "Exceeds the limit"),
+    ("run run.toml model=" + "a" * 300 + "/b", "File name too long"),
+    ("run run.toml task=3", "task = 3: input should be a valid dictionary or"),
+    ("run run.toml device.threads=100000000", "device.threads"),
+    ("run run.toml device.name=meta", "holds no numbers"),
     ("ask abc question", "no run is called 'abc'"),
     ("report nowhere", "nowhere"),
     ("report .", "."),
@@ -212,13 +217,15 @@ def test_bad_input_gets_a_few_lines_status_two_and_leaves_nothing(place, cli, li
 
 
 def test_a_diverging_run_ends_with_one_and_names_prior_rate_and_step(place, cli):
-    status, out, err = cli("run", "run.toml", "train.lr=3e38")
+    status, out, err = cli(
+        "run", "run.toml", "train.lr=0.05", "prior={name='isotropic', sigma=2e38}"
+    )
     assert status == 1
     assert out == ""
     message = next(row for row in err.splitlines() if row.startswith("failed: "))
-    assert "prior 'gaussian'" in message
+    assert "prior 'isotropic'" in message
     assert "step" in message
-    assert "rate 3e+38" in message
+    assert "rate 0.05" in message
 
 
 def test_importing_the_package_loads_neither_transformers_nor_ray():

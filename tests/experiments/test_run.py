@@ -10,7 +10,7 @@ from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.doctor import examine
 from promptpriors.experiments.work import silent
 from promptpriors.runs import list_runs
-from promptpriors.runs.files import read_tensors, write_bytes
+from promptpriors.runs.files import read_tensors, write_bytes, write_tensors
 
 TINY = {
     "model": "tiny",
@@ -154,12 +154,13 @@ def test_a_damaged_checkpoint_is_said_and_the_run_starts_again(tmp_path, session
 
 
 def test_a_diverging_run_names_prior_rate_and_step_and_keeps_the_reason(tmp_path, session):
-    bad = config(train={**TINY["train"], "lr": 3e38})
+    overflows = {"name": "isotropic", "sigma": 2e38}
+    bad = config(train={**TINY["train"], "lr": 0.05}, prior=overflows)
     with pytest.raises(pp.WorkError) as error:
         execute(bad, tmp_path, session)
     message = str(error.value)
-    assert "prior 'gaussian'" in message
-    assert "rate 3e+38" in message
+    assert "prior 'isotropic'" in message
+    assert "rate 0.05" in message
     assert "at step" in message
     (run,) = list_runs(tmp_path)
     assert run.status == "failed"
@@ -202,6 +203,60 @@ def test_frequent_rows_are_counted_in_the_tasks_texts(tmp_path, session):
     run = execute(config(prior=prior, train={"frozen": True}), tmp_path, session)
     found = {row[0]["token"] for row in run.result["nearest_tokens"]["embed"]["final"]}
     assert found <= set("Question: \nAnswer0123456789e")
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 4, 5])
+def test_wherever_a_run_is_interrupted_it_ends_with_the_same_bytes(tmp_path, session, step):
+    whole = execute(config(), tmp_path / "whole", session)
+
+    def cut(stage, share, known):
+        if known.get("step") == step:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            execute(config(), tmp_path / "cut", session, watch=cut)
+    run = execute(config(), tmp_path / "cut", session)
+    names = ("prompt.safetensors",)
+    assert all((run.folder / n).read_bytes() == (whole.folder / n).read_bytes() for n in names)
+    assert [row["step"] for row in run.metrics()] == list(range(7))
+
+
+def mutate(path, change):
+    tensors, about = read_tensors(path)
+    change(tensors, about)
+    write_tensors(path, tensors, about)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, about: tensors.pop("value/embed"),
+        lambda tensors, about: tensors.update({"exp_avg/embed": torch.zeros(1)}),
+        lambda tensors, about: tensors.update({"trajectory/embed": torch.zeros(1, 4, 32)}),
+        lambda tensors, about: about["progress"].update(step=-1),
+        lambda tensors, about: about["progress"].update(step=99),
+        lambda tensors, about: about["progress"].pop("peak"),
+        lambda tensors, about: about.update(scores_initial=3),
+        lambda tensors, about: about.clear(),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, session, change):
+    whole = execute(config(), tmp_path / "whole", session)
+
+    def cut(stage, share, known):
+        if known.get("step") == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config(), tmp_path / "cut", session, watch=cut)
+    (half,) = list_runs(tmp_path / "cut")
+    mutate(half.folder / "state.safetensors", change)
+    stages = []
+    run = execute(config(), tmp_path / "cut", session, watch=lambda s, *_: stages.append(s))
+    assert "the checkpoint is damaged, starting again" in stages
+    name = "prompt.safetensors"
+    assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -259,6 +314,7 @@ def test_the_doctor_passes_what_learns_and_names_what_does_not(session):
 
 
 def test_the_doctor_says_that_training_diverges(session):
-    bad = config(train={**TINY["train"], "lr": 3e38})
+    overflows = {"name": "isotropic", "sigma": 2e38}
+    bad = config(train={**TINY["train"], "lr": 0.05}, prior=overflows)
     found = {f.check: f for f in examine(bad, session, silent)}
     assert found["loss stays finite"].passed is False

@@ -135,13 +135,16 @@ def test_a_map_comes_back(tmp_path):
         read_map(tmp_path / "y")
 
 
+RESULT = dict.fromkeys(("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none"), 1.5)
+
+
 def fake(runs, name, result=True, error=None):
     folder = runs / name
     folder.mkdir(parents=True)
     sections = {name: {} for name in ("prior", "prompt", "train")}
     write_toml(folder / "config.toml", CONFIG | sections)
     if result:
-        write_json(folder / "result.json", {"val_loss": 1.5})
+        write_json(folder / "result.json", RESULT)
     if error:
         (folder / "error.txt").write_text(error)
 
@@ -185,4 +188,4 @@ def test_a_run_is_held_by_one_process_at_a_time(tmp_path):
 
 def test_a_result_is_readable_json(tmp_path):
     fake(tmp_path, "abc")
-    assert json.loads((tmp_path / "abc" / "result.json").read_text()) == {"val_loss": 1.5}
+    assert json.loads((tmp_path / "abc" / "result.json").read_text()) == RESULT
