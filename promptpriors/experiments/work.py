@@ -88,7 +88,7 @@ class Work:
         }
         write_json(self.folder / "result.json", result)
         (self.folder / "state.safetensors").unlink(missing_ok=True)
-        self.watch("done", 1.0, {"folder": self.folder, "val_loss": result["val_loss"]})
+        self.watch("done", 1.0, {"folder": self.folder})
 
     def _scores(self, stage: str) -> dict[str, float]:
         def progress(share: float) -> None:
