@@ -2,8 +2,8 @@
 
     python benchmarks/row_length.py [TOKENS ...]
 
-Lengths alternate; prints median and spread (smallest to largest) of tokens per second as JSON, beside
-the rate of the model's own matrix product in the same process.
+Lengths alternate; prints median and spread (smallest to largest) of tokens per second as JSON,
+beside the rate of the model's own matrix product in the same process.
 """
 
 import json

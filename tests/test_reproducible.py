@@ -1,4 +1,4 @@
-"""The embedded model, the real generators: the same config gives the same bytes, in new processes."""
+"""Embedded model, real generators: the same config gives the same bytes in new processes."""
 
 import os
 import subprocess
