@@ -11,7 +11,7 @@ import promptpriors as pp
 from promptpriors.models import revision, sites
 from promptpriors.models.vocabulary import labels, ordinary_rows
 
-SHA = "0123456789abcdef0123456789abcdef01234567"
+SHA = "0123456789" * 4
 
 
 @pytest.fixture(scope="module")
