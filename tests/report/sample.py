@@ -59,7 +59,7 @@ def config(named: str, *, seed: int = 0, mode: str = "soft", **parts: Any) -> di
         "seed": seed,
         "task": {"name": "mathematics", "modules": ["add_or_sub"], "train": 64},
         "prior": {"name": named, "space": "vocabulary"},
-        "prompt": {"mode": mode, "length": 4, "sites": ["embed"]},
+        "prompt": {"mode": mode, "length": 4, "sites": [] if mode == "none" else ["embed"]},
         "train": {"steps": STEPS, "batch": 16, "lr": {"relative": 0.1}},
     }
     return base | parts
