@@ -177,7 +177,7 @@ def _load(hub: str) -> Any:
         InputError: without the library or the network.
     """
     try:
-        from datasets import load_dataset
+        from datasets import load_dataset  # pyright: ignore[reportMissingImports]
         from huggingface_hub import HfApi, constants
 
         if not constants.HF_HUB_OFFLINE:

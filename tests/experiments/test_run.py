@@ -110,6 +110,16 @@ def test_memory_that_runs_out_is_failed_work_with_a_reason(tmp_path, session):
     assert list_runs(tmp_path)[0].status == "failed"
 
 
+def cut_at(step):
+    """Watch a run and pull the plug at a step."""
+
+    def watch(stage, share, known):
+        if known.get("step") == step:
+            raise KeyboardInterrupt
+
+    return watch
+
+
 class Interrupted(Exception):
     """Stands for a power cut."""
 
@@ -117,12 +127,8 @@ class Interrupted(Exception):
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, session):
     whole = execute(config(), tmp_path / "whole", session)
 
-    def cut(stage, share, known):
-        if known.get("step") == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        execute(config(), tmp_path / "cut", session, watch=cut)
+        execute(config(), tmp_path / "cut", session, watch=cut_at(5))
     (half,) = list_runs(tmp_path / "cut")
     assert half.status == "unfinished"
     assert (half.folder / "state.safetensors").exists()
@@ -139,12 +145,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, sessi
 
 
 def test_a_damaged_checkpoint_is_said_and_the_run_starts_again(tmp_path, session):
-    def cut(stage, share, known):
-        if known.get("step") == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        execute(config(), tmp_path, session, watch=cut)
+        execute(config(), tmp_path, session, watch=cut_at(5))
     (half,) = list_runs(tmp_path)
     write_bytes(half.folder / "state.safetensors", b"nonsense")
     stages = []
@@ -209,13 +211,9 @@ def test_frequent_rows_are_counted_in_the_tasks_texts(tmp_path, session):
 def test_wherever_a_run_is_interrupted_it_ends_with_the_same_bytes(tmp_path, session, step):
     whole = execute(config(), tmp_path / "whole", session)
 
-    def cut(stage, share, known):
-        if known.get("step") == step:
-            raise KeyboardInterrupt
-
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            execute(config(), tmp_path / "cut", session, watch=cut)
+            execute(config(), tmp_path / "cut", session, watch=cut_at(step))
     run = execute(config(), tmp_path / "cut", session)
     names = ("prompt.safetensors",)
     assert all((run.folder / n).read_bytes() == (whole.folder / n).read_bytes() for n in names)
@@ -244,12 +242,8 @@ def mutate(path, change):
 def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, session, change):
     whole = execute(config(), tmp_path / "whole", session)
 
-    def cut(stage, share, known):
-        if known.get("step") == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        execute(config(), tmp_path / "cut", session, watch=cut)
+        execute(config(), tmp_path / "cut", session, watch=cut_at(5))
     (half,) = list_runs(tmp_path / "cut")
     mutate(half.folder / "state.safetensors", change)
     stages = []
@@ -285,12 +279,8 @@ def test_an_output_folder_that_can_not_be_written_is_named(tmp_path, session):
 
 
 def test_a_checkpoint_holds_the_moments_and_no_more_than_that(tmp_path, session):
-    def cut(stage, share, known):
-        if known.get("step") == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        execute(config(), tmp_path, session, watch=cut)
+        execute(config(), tmp_path, session, watch=cut_at(3))
     (half,) = list_runs(tmp_path)
     tensors, about = read_tensors(half.folder / "state.safetensors")
     assert about["progress"]["step"] == 2
