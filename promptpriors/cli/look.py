@@ -15,7 +15,7 @@ from promptpriors.errors import InputError
 def ask(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, id, or its start.")],
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="A question; none: stdin, or a dialogue.")
+        str | None, typer.Argument(metavar="TEXT", help="A question; none: stdin, or a dialogue.")
     ] = None,
     runs: Runs = Path("runs"),
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 32,

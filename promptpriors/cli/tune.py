@@ -12,7 +12,7 @@ from promptpriors.cli.progress import progress_bar
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run's config.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Values to override, such as train.lr=1e-3."),
+    typer.Argument(metavar="KEY=VALUE", help="Values to override, such as train.lr=1e-3."),
 ]
 
 
