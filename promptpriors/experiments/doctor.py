@@ -115,7 +115,7 @@ def _reach(config: RunConfig, session: Session, prompt: Prompt, peak: dict[str, 
         for step in range(1, section.steps + 1)
     )
     reach = sum(shares) * peak["embed"] * math.sqrt(cloud.shape[1])
-    if away < 1e-6:
+    if away < 1e-3 * rms(cloud) * math.sqrt(cloud.shape[1]):
         return Finding("reach", None, f"a vector can move {reach:.3g}; it starts in the vocabulary")
     ratio = reach / away
     verdict = "" if ratio >= REACHES else ": where prompts end is not testable at this budget"
