@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import load_model, vocabulary
 from promptpriors.priors import fit_prior
-from promptpriors.prompts import Prompt, draw_prompt, generate, loss
+from promptpriors.prompts import Prompt, draw_prompt, generate, loss, peft
 from promptpriors.runs import load_prompt
 from promptpriors.training import evaluate, train
 from promptpriors.types import Density, Example, Prior, Site, Space, Task
@@ -36,6 +36,7 @@ __all__ = [
     "load_model",
     "load_prompt",
     "loss",
+    "peft",
     "train",
     "vocabulary",
 ]

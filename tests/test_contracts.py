@@ -10,10 +10,11 @@ from promptpriors.models import MODELS
 from promptpriors.packing import encode
 from promptpriors.priors import PRIORS, fit_prior
 from promptpriors.prompts import MODES, draw_prompt
-from promptpriors.prompts.losses import packed_losses, padded_losses
+from promptpriors.prompts.losses import packed_losses
 from promptpriors.registry import choose
 from promptpriors.rng import generator
 from promptpriors.types import Density, Prior, Space
+from tests.literal import literal_losses
 
 NO_DENSITY = {"text", "vocabulary"}
 REQUIRED = {"text": {"text": "abc"}, "matched": {"prior": "gaussian"}}
@@ -101,17 +102,15 @@ EXAMPLES = [
 
 def drawn(backbone, mode, **more):
     """A prompt of each mode, from a prior fitted to the backbone's vocabulary."""
-    row = MODES[mode]
     prior = fit_prior("gaussian", pp.vocabulary(backbone))
-    return draw_prompt(
-        prior, length=5 if row.least else 0, mode=mode, sites=row.sites or (), seed=1, **more
-    )
+    length = 5 if MODES[mode].least else 0
+    return draw_prompt(prior, length=length, mode=mode, seed=1, backbone=backbone, **more)
 
 
 def both(backbone, prompt):
-    """Losses and gradients, packed and padded."""
+    """Losses and gradients, packed, and padded with every prompt row literally in place."""
     found = []
-    for method in (packed_losses, padded_losses):
+    for method in (packed_losses, literal_losses):
         prompt.zero_grad(set_to_none=True)
         nats = method(backbone, prompt, encode(backbone, EXAMPLES)).nats
         if prompt.length:

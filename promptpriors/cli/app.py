@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import look, tune
+from promptpriors.cli import hand, look, tune
 
 app = typer.Typer(
     name="promptpriors",
@@ -38,5 +38,6 @@ app.command("demo")(tune.demo)
 app.command("run")(tune.run)
 app.command("ask")(look.ask)
 app.command("report")(look.report)
+app.command("export")(hand.export)
 app.command("list")(look.list_)
 app.command("doctor")(tune.doctor)

@@ -24,6 +24,7 @@ def advise(config: RunConfig, session: Session, watch: Watch) -> Finding:
     Raises:
         InputError: as a run of the same config would.
     """
+    config = config.placed(session.blocks(config))
     backbone, task = session.backbone(config), session.task(config).task
     few = replace(task, splits={**task.splits, "validation": task.splits["validation"][:CHECKED]})
     losses: dict[float, float] = {}

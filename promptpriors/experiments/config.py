@@ -2,14 +2,14 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
 from promptpriors.priors import PRIORS
-from promptpriors.prompts import check_mode
+from promptpriors.prompts import check_mode, sites_of
 from promptpriors.registry import Choice, Field, Strict, choose, validate
 from promptpriors.runs.files import read_toml
 from promptpriors.training.rates import LARGEST, Schedule
@@ -24,11 +24,11 @@ class RelativeRate(Strict):
 
 
 class PromptSection(Strict):
-    """``[prompt]``: how it enters the network and how many vectors it has."""
+    """``[prompt]``: how it enters the network and how many vectors it has; no sites: the mode's."""
 
     mode: str = "soft"
     length: Annotated[int, Field(ge=0, le=100_000)] = 20
-    sites: list[str] = Field(default_factory=lambda: ["embed"])
+    sites: list[str] | None = None
     bos: bool = False
 
 
@@ -37,6 +37,7 @@ class TrainSection(Strict):
 
     steps: Annotated[int, Field(ge=0)] = 200
     batch: Annotated[int, Field(ge=1)] = 16
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
     lr: Positive | RelativeRate = RelativeRate(relative=0.1)
     schedule: Schedule = "constant"
     warmup: Annotated[int, Field(ge=0)] = 0
@@ -48,9 +49,17 @@ class TrainSection(Strict):
 
 
 class DeviceSection(Strict):
-    """``[device]``: where it runs; no part of a run's id."""
+    """``[device]``: where and how it runs; but for the precision no part of a run's id.
+
+    ``device_map`` spreads a model over several devices; ``checkpointing`` trades time for memory;
+    ``trunk_cache`` keeps what the blocks below a deep prompt compute.
+    """
 
     name: str = "cpu"
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
+    attention: Literal["auto", "blocks", "dense", "flex"] = "auto"
+    checkpointing: bool = False
+    trunk_cache: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
@@ -91,6 +100,15 @@ class RunConfig:
             "prior": self.prior.plain(),
             **sections,
         }
+
+    def placed(self, blocks: int) -> "RunConfig":
+        """The same with its sites, in a model of so many blocks.
+
+        Raises:
+            InputError: for a block that the model does not have.
+        """
+        sites = list(sites_of(self.prompt.mode, self.prompt.sites, blocks))
+        return replace(self, prompt=self.prompt.model_copy(update={"sites": sites}))
 
     @property
     def lr(self) -> float | dict[str, float]:

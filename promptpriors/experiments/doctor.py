@@ -51,6 +51,7 @@ def examine(config: RunConfig, session: Session, watch: Watch) -> Iterator[Findi
         InputError: as a run of the same config would.
     """
     watch("loading", 0.0, {})
+    config = config.placed(session.blocks(config))
     backbone, task = session.backbone(config), session.task(config).task
     prompt = draw(config, session)
     check_lengths(backbone, task, prompt.before)
@@ -72,8 +73,10 @@ def examine(config: RunConfig, session: Session, watch: Watch) -> Iterator[Findi
 
 def _packing(backbone: Backbone) -> Finding:
     exact = packs_exactly(backbone)
-    window = f", up to its window of {backbone.window} tokens" if exact and backbone.window else ""
-    found = f"packed rows are exact{window}" if exact else "runs as padded batches, slower"
+    limit = f", up to {backbone.reach} positions" if exact and backbone.reach else ""
+    found = f"packed rows are exact{limit}" if exact else "runs as padded batches, slower"
+    if backbone.seq2seq:
+        found = "none: an encoder looks both ways, so batches are padded"
     return Finding("shared prefixes", None, found)
 
 
@@ -83,13 +86,15 @@ def _plain(backbone: Backbone, task: Task) -> Finding:
     ours = float(loss(backbone, None, examples))
     nats, count = 0.0, 0
     for item in encode(backbone, examples):
-        source = [i for piece in item.pieces for i in piece]
-        ids = torch.tensor([[*source, *item.target]], device=backbone.device)
-        labels = ids.clone()
-        labels[0, : len(source)] = -100
-        predicted = len(item.target) - (0 if source else 1)
+        source, known = [i for piece in item.pieces for i in piece], list(item.target)
+        ids, labels = [*source, *known], [-100] * len(source) + known
+        if backbone.seq2seq:
+            ids, labels = [*source, backbone.end], known
+        predicted = len(known) - (0 if source else 1)
+        call = {"input_ids": torch.tensor([ids]), "labels": torch.tensor([labels])}
         with torch.no_grad():
-            nats += float(backbone.model(input_ids=ids, labels=labels).loss) * predicted
+            found = backbone.model(**{key: part.to(backbone.device) for key, part in call.items()})
+        nats += float(found.loss) * predicted
         count += predicted
     theirs = nats / count
     agree = math.isclose(ours, theirs, rel_tol=1e-4 if backbone.dtype == torch.float32 else 2e-2)
@@ -99,13 +104,17 @@ def _plain(backbone: Backbone, task: Task) -> Finding:
 def _size(config: RunConfig, session: Session, prompt: Prompt) -> Iterator[Finding]:
     cloud = session.space(config, {"space": "vocabulary", "pool": "token"}).points
     for site, value in prompt.values.items():
-        ratio = rms(value.detach()) / rms(cloud)
-        found = f"the start's rms is {ratio:.2f} of the vocabulary's"
+        size = rms(value.detach())
+        found = f"the start's rms is {size / rms(cloud):.2f} of the vocabulary's"
+        if prompt.mode == "kv":
+            found = f"the rms of the start's keys and values is {size:.3g}"
         yield Finding(f"size at {site}", None, found)
 
 
 def _reach(config: RunConfig, session: Session, prompt: Prompt, peak: dict[str, float]) -> Finding:
     """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
+    if "embed" not in prompt.values:
+        return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
     cloud = session.space(config, {"space": "vocabulary", "pool": "token"}).points
     start = prompt.values["embed"].detach().cpu()
     away = float(torch.cdist(start, cloud).amin(dim=1).mean())

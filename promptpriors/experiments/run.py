@@ -9,8 +9,9 @@ from promptpriors.errors import InputError, WorkError
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.session import Session, check_lengths
 from promptpriors.experiments.work import Watch, Work, silent
+from promptpriors.packing import packs_exactly
 from promptpriors.priors import build_prior
-from promptpriors.prompts import Prompt, draw_prompt, root_rows
+from promptpriors.prompts import Prompt, draw_prompt, insert, root_rows
 from promptpriors.runs import Run, read_run, run_id
 from promptpriors.runs.files import write_bytes, write_toml
 from promptpriors.runs.folder import held
@@ -33,6 +34,7 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
         InputError: for whatever the config, the model or the data have wrong; no folder is left.
         WorkError: when training diverges or memory or disk fail; ``error.txt`` says why.
     """
+    config = config.placed(session.blocks(config))
     loaded = session.task(config)
     identity = {"model": session.revision(config), "task": loaded.fingerprint}
     folder = runs / run_id(config.plain(), **identity)
@@ -42,7 +44,8 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
     watch("loading", 0.0, {"folder": folder})
     backbone = session.backbone(config)
     prompt = draw(config, session)
-    root_rows(backbone, prompt)
+    with torch.no_grad():
+        (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
     check_lengths(backbone, loaded.task, prompt.before)
     progress = None
     if not config.train.frozen:
@@ -81,6 +84,7 @@ def draw(config: RunConfig, session: Session) -> Prompt:
         sites=section.sites,
         seed=config.seed,
         bos=section.bos,
+        backbone=session.backbone(config),
     )
 
 

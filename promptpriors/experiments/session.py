@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from promptpriors.data import build_task, fingerprint
 from promptpriors.errors import InputError
 from promptpriors.experiments.config import RunConfig
 from promptpriors.geometry import nearest_by_cosine
-from promptpriors.models import Backbone, load_model, revision, vocabulary
+from promptpriors.models import Backbone, count_blocks, load_model, revision, vocabulary
+from promptpriors.models.cache import cache_folder
 from promptpriors.models.vocabulary import labels
 from promptpriors.packing import Encoded, encode
 from promptpriors.priors import fit_prior
@@ -43,10 +45,25 @@ class Session:
     def backbone(self, config: RunConfig) -> Backbone:
         """The config's model on its device."""
         device = config.device
-        key = ("backbone", config.model, device.dtype, device.name)
-        return self._once(
-            key, lambda: load_model(config.model, dtype=device.dtype, device=device.name)
+        key = ("backbone", config.model, device.dtype, device.name, device.device_map)
+        backbone = self._once(
+            key,
+            lambda: load_model(
+                config.model,
+                dtype=device.dtype,
+                device=device.name,
+                device_map=device.device_map,
+            ),
         )
+        return replace(backbone, attention=device.attention)
+
+    def blocks(self, config: RunConfig) -> int:
+        """How many blocks the config's model has; known without loading it."""
+        return self._once(("blocks", config.model), lambda: count_blocks(config.model))
+
+    def trunk(self, config: RunConfig) -> Path | None:
+        """Where trunks are kept, if they are."""
+        return cache_folder() / "trunk" if config.device.trunk_cache else None
 
     def revision(self, config: RunConfig) -> str:
         """What the config's model name means today."""

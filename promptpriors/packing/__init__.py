@@ -1,20 +1,37 @@
 """Examples become one packed row with its tree, or, where that is not exact, a rectangle."""
 
-from promptpriors.packing.batches import chunks, epochs
+from promptpriors.packing.attention import Sight, entered
+from promptpriors.packing.batches import chunks, epochs, units
 from promptpriors.packing.exactness import packs_exactly
+from promptpriors.packing.forward import Entry, Prefixes, entering, logits_of, prefixes_of
+from promptpriors.packing.kernels import KERNELS, Prefix
 from promptpriors.packing.rectangle import Rectangle, pad
-from promptpriors.packing.row import Row, pack, visible
+from promptpriors.packing.row import Row, chain, pack, visible
 from promptpriors.packing.tokens import Encoded, encode
+from promptpriors.packing.tree import Tree, tree_of
 
 __all__ = [
+    "KERNELS",
     "Encoded",
+    "Entry",
+    "Prefix",
+    "Prefixes",
     "Rectangle",
     "Row",
+    "Sight",
+    "Tree",
+    "chain",
     "chunks",
     "encode",
+    "entered",
+    "entering",
     "epochs",
+    "logits_of",
     "pack",
     "packs_exactly",
     "pad",
+    "prefixes_of",
+    "tree_of",
+    "units",
     "visible",
 ]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from promptpriors.errors import Note
 from promptpriors.models import Backbone
-from promptpriors.packing.row import pack, visible
+from promptpriors.packing.forward import logits_of
+from promptpriors.packing.row import pack
 from promptpriors.packing.tokens import Encoded
 from promptpriors.rng import generator
 
@@ -20,22 +21,26 @@ LEAK = 1e-6
 
 Ids = tuple[int, ...]
 
-_verdicts: WeakKeyDictionary[object, bool] = WeakKeyDictionary()
+_verdicts: WeakKeyDictionary[object, dict[str, bool]] = WeakKeyDictionary()
 
 
 def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
     """Whether the packed row equals plain calls for this model, up to ``longest`` positions.
 
     Three short random segments are computed packed and one by one, once a model; one that differs,
-    or whose branches see each other, runs as padded batches and says so once. A dense mask switches
-    sliding windows off, so a model with windows packs only what fits into the narrowest of them.
+    or whose branches see each other, runs as padded batches and says so once. Where attention is
+    cut into chunks, or rotations depend on the length of a call, rows pack as far as neither
+    matters. Nothing is shared in an encoder that looks both ways, so encoder–decoders never pack.
     """
-    if backbone.window is not None and longest > backbone.window:
+    if backbone.seq2seq:
         return False
-    if backbone.model not in _verdicts:
+    if backbone.reach is not None and longest > backbone.reach:
+        return False
+    known = _verdicts.setdefault(backbone.model, {})
+    if backbone.kernel not in known:
         difference = _difference(backbone)
-        _verdicts[backbone.model] = difference <= TOLERANCE.get(backbone.dtype, COARSE)
-        if not _verdicts[backbone.model]:
+        known[backbone.kernel] = difference <= TOLERANCE.get(backbone.dtype, COARSE)
+        if not known[backbone.kernel]:
             warnings.warn(
                 f"model {backbone.name!r} ({backbone.model.config.model_type}) does not compute "
                 f"packed rows exactly (logits differ by {difference:.1e}), so it runs as padded "
@@ -43,7 +48,7 @@ def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
                 Note,
                 stacklevel=2,
             )
-    return _verdicts[backbone.model]
+    return known[backbone.kernel]
 
 
 @torch.no_grad()
@@ -58,7 +63,7 @@ def _difference(backbone: Backbone) -> float:
     try:
         packed = _branches(backbone, shared, left, right)
         leak = (packed - _branches(backbone, shared, other, right))[1].abs().max()
-    except (ValueError, TypeError, RuntimeError):
+    except (ValueError, TypeError, RuntimeError, KeyError):
         return float("inf")
     whole = (torch.tensor([[*shared, *ids]], device=backbone.device) for ids in (left, right))
     plain = [backbone.model(input_ids=ids).logits[0, -1].float() for ids in whole]
@@ -71,11 +76,5 @@ def _difference(backbone: Backbone) -> float:
 
 def _branches(backbone: Backbone, shared: Ids, left: Ids, right: Ids) -> Tensor:
     """Logits after each of two branches below a shared piece, float32."""
-    row = pack([Encoded("left", (shared, left), (0,)), Encoded("right", (shared, right), (0,))])
-    out = backbone.model(
-        input_ids=row.tokens[None].to(backbone.device),
-        attention_mask=visible(row)[None, None].to(backbone.device),
-        position_ids=row.positions[None].to(backbone.device),
-        use_cache=False,
-    )
-    return out.logits[0, row.ends].float()
+    examples = [Encoded("left", (shared, left), (0,)), Encoded("right", (shared, right), (0,))]
+    return logits_of(backbone, pack(examples), {}, shift=0).float()

@@ -30,6 +30,7 @@ class Row(NamedTuple):
         targets: the target tokens of all examples.
         owner: for each target token its example.
         ends: for each example the row of the last token of its source; -1 without a source.
+        leaves: for each example its last segment; ``ROOT`` for one without tokens.
     """
 
     tokens: Int[Tensor, " row"]
@@ -41,6 +42,7 @@ class Row(NamedTuple):
     targets: Int[Tensor, " t"]
     owner: Int[Tensor, " t"]
     ends: Int[Tensor, " examples"]
+    leaves: Int[Tensor, " examples"]
 
 
 class _Tree:
@@ -84,18 +86,19 @@ def pack(encoded: Sequence[Encoded], *, answers: bool = True) -> Row:
         answers: whether the targets are part of the row (for a loss) or not (for generation).
     """
     tree = _Tree()
-    read, targets, owner, ends = [], [], [], []
+    read, targets, owner, ends, leaves = [], [], [], [], []
     for number, example in enumerate(encoded):
         segment = ROOT
         for piece in example.pieces:
             segment = tree.child(segment, piece)
         ends.append(tree.last[segment])
+        leaves.append(segment)
         if not answers:
             continue
         known = example.target if example.pieces else example.target[1:]
         first = len(tree.tokens)
         if len(example.target) > 1:
-            tree.leaf(segment, example.target[:-1])
+            leaves[-1] = tree.leaf(segment, example.target[:-1])
         rows = list(range(first, len(tree.tokens)))
         read += [tree.last[segment], *rows] if example.pieces else rows
         targets += known
@@ -111,22 +114,28 @@ def pack(encoded: Sequence[Encoded], *, answers: bool = True) -> Row:
         targets=torch.tensor(targets, dtype=torch.long),
         owner=torch.tensor(owner, dtype=torch.long),
         ends=torch.tensor(ends, dtype=torch.long),
+        leaves=torch.tensor(leaves, dtype=torch.long),
     )
 
 
-def visible(row: Row, *, before: int = 0) -> Bool[Tensor, "all all"]:
-    """Which row (second axis) each row (first axis) attends to, with ``before`` root rows in front.
+def chain(row: Row, example: int) -> Int[Tensor, " time"]:
+    """The rows of one example's tokens, first to last."""
+    segment, parts = int(row.leaves[example]), []
+    while segment != ROOT:
+        parts.append((row.segment == segment).nonzero()[:, 0])
+        segment = int(row.parents[segment])
+    return torch.cat(parts[::-1]) if parts else torch.zeros(0, dtype=torch.long)
+
+
+def visible(row: Row) -> Bool[Tensor, "row row"]:
+    """Which row (second axis) each row (first axis) attends to.
 
     Token i attends to j iff j's segment is an ancestor of i's or the same one, and j does not come
-    later. The root is causal in itself and stands before everything.
+    later.
     """
     parents = row.parents.tolist()
     kin = torch.eye(len(parents), dtype=torch.bool)
     for child, parent in enumerate(parents):
         if parent != ROOT:
             kin[child] |= kin[parent]
-    text = kin[row.segment[:, None], row.segment[None, :]].tril()
-    size = before + len(row.tokens)
-    mask = torch.ones(size, size, dtype=torch.bool).tril()
-    mask[before:, before:] = text
-    return mask
+    return kin[row.segment][:, row.segment].tril()

@@ -40,7 +40,8 @@ def encode(
         more: tokens that may be generated after the source, for the same check.
 
     Raises:
-        InputError: if an example is longer than the model's context, or has nothing to predict.
+        InputError: if an example is longer than the model's context, or has nothing to predict, or
+            no source for an encoder–decoder.
     """
     inside = _inside(backbone)
 
@@ -81,10 +82,18 @@ def _inside(backbone: Backbone) -> Callable[[str], list[int]]:
 
 
 def _check(item: Encoded, backbone: Backbone, before: int, more: int) -> None:
+    if backbone.seq2seq and not item.pieces:
+        raise InputError(
+            f"example {item.id!r} has no source; expected a source, since an encoder–decoder can't "
+            "model plain text\nTake a task with questions, or a decoder-only model"
+        )
     if len(item.target) < (1 if item.pieces else 2):
         least = "no tokens to predict" if item.pieces else "no source and less than two tokens"
         raise InputError(f"example {item.id!r} has {least}")
-    needed = before + max(item.read, sum(map(len, item.pieces)) + more)
+    source = sum(map(len, item.pieces))
+    needed = before + max(item.read, source + more)
+    if backbone.seq2seq:  # two texts, each with positions of its own
+        needed = max(before + source + 1, len(item.target), more)
     if backbone.context is not None and needed > backbone.context:
         raise InputError(
             f"example {item.id!r} needs {needed} positions (prompt {before}), and model "

@@ -2,19 +2,29 @@
 
 from promptpriors.prompts.draw import draw_prompt
 from promptpriors.prompts.generation import generate
-from promptpriors.prompts.losses import TokenLosses, loss, root_rows, token_losses
-from promptpriors.prompts.modes import MODES, Mode, check_mode
+from promptpriors.prompts.insertion import Inserted, insert, root_rows
+from promptpriors.prompts.losses import loss, token_losses
+from promptpriors.prompts.modes import MODES, Mode, block_of, check_mode, check_prompt, sites_of
 from promptpriors.prompts.prompt import Prompt
+from promptpriors.prompts.readout import TokenLosses
+from promptpriors.prompts.trunk import Trunk, trunk_of
 
 __all__ = [
     "MODES",
+    "Inserted",
     "Mode",
     "Prompt",
     "TokenLosses",
+    "Trunk",
+    "block_of",
     "check_mode",
+    "check_prompt",
     "draw_prompt",
     "generate",
+    "insert",
     "loss",
     "root_rows",
+    "sites_of",
     "token_losses",
+    "trunk_of",
 ]

@@ -8,13 +8,24 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, chunks, encode, pack, packs_exactly, visible
-from promptpriors.prompts.losses import root_rows
+from promptpriors.packing import (
+    Encoded,
+    Sight,
+    Tree,
+    chunks,
+    encode,
+    entered,
+    pack,
+    packs_exactly,
+    tree_of,
+)
+from promptpriors.prompts import seq2seq
+from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.types import Example
 
-BUDGET = 800
-"""Tokens of sources a row; more would make the dense mask dearer than the sharing it brings."""
+BUDGET = 2000
+"""Tokens of sources a row."""
 
 
 @torch.no_grad()
@@ -60,7 +71,7 @@ def generate(
     for chunk in chunks(encoded, BUDGET):
         part = [encoded[i] for i in chunk]
         longest = before + max(e.read for e in part) + max_new_tokens
-        method = _on_tree if packs_exactly(backbone, longest=longest) else _one_by_one
+        method = _method(backbone, longest)
         written = method(backbone, prompt, part, max_new_tokens, ended)
         for index, ids in zip(chunk, written, strict=True):
             text = backbone.decode(ids).lstrip()
@@ -68,6 +79,13 @@ def generate(
         done += len(chunk)
         progress(done / len(encoded))
     return answers
+
+
+def _method(backbone: Backbone, longest: int) -> Callable[..., list[list[int]]]:
+    """How a model generates: rows of up to ``longest`` positions on the tree where it is exact."""
+    if backbone.seq2seq:
+        return seq2seq.answers
+    return _on_tree if packs_exactly(backbone, longest=longest) else _one_by_one
 
 
 def _on_tree(
@@ -81,39 +99,39 @@ def _on_tree(
     from transformers import DynamicCache
 
     row = pack(encoded, answers=False)
-    root = root_rows(backbone, prompt)
-    before = len(root)
-    seen = visible(row, before=before)
+    inserted = insert(backbone, prompt)
     cache = DynamicCache()
 
-    def step(embeds: Tensor, mask: Tensor, positions: Tensor, keep: Tensor) -> list[int]:
-        logits = backbone.model(
-            inputs_embeds=embeds[None].to(backbone.dtype),
-            attention_mask=mask[None, None].to(backbone.device),
-            position_ids=positions[None].to(backbone.device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=keep.to(backbone.device),
-        ).logits[0]
+    def step(tokens: Tensor, tree: Tree, keep: Tensor) -> list[int]:
+        with entered(backbone.model):
+            logits = backbone.model(
+                inputs_embeds=backbone.embed(tokens).to(backbone.dtype)[None],
+                position_ids=tree.queries[None].to(backbone.device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=keep.to(backbone.device),
+                tree=Sight(tree, inserted.prefixes, backbone.kernel),
+            ).logits[0]
         return logits.argmax(dim=-1).tolist()
 
-    places = torch.cat([torch.arange(before), before + row.positions])
-    starts = torch.cat([root, backbone.embed(row.tokens)])
+    whole = tree_of(row, shift=inserted.shift)
     unique, back = torch.unique(row.ends, return_inverse=True)
-    first = step(starts, seen, places, before + unique)
+    first = step(row.tokens, whole, unique)
     written = [[first[i]] for i in back.tolist()]
-    columns: Bool[Tensor, "examples seen"] = seen[before + row.ends]
-    positions: Int[Tensor, " examples"] = before + row.positions[row.ends]
+    seen: Bool[Tensor, "examples keys"] = whole.seen[row.ends]
+    positions: Int[Tensor, " examples"] = whole.queries[row.ends]
+    keys: Int[Tensor, " keys"] = whole.keys
     live = [i for i, ids in enumerate(written) if not ended(ids)]
     while live and max(map(len, written)) < limit:
-        new = torch.zeros(len(encoded), len(live), dtype=torch.bool)
-        new[live, torch.arange(len(live))] = True
-        columns = torch.cat([columns, new], dim=1)
-        positions = positions + 1
-        last = torch.tensor([written[i][-1] for i in live])
         every = torch.arange(len(live))
-        following = step(backbone.embed(last), columns[live], positions[live], every)
-        for i, token in zip(live, following, strict=True):
+        new = torch.zeros(len(encoded), len(live), dtype=torch.bool)
+        new[live, every] = True
+        seen = torch.cat([seen, new], dim=1)
+        positions = positions + 1
+        keys = torch.cat([keys, positions[live]])
+        tree = Tree(seen[live], positions[live], keys, every)
+        last = torch.tensor([written[i][-1] for i in live])
+        for i, token in zip(live, step(last, tree, every), strict=True):
             written[i].append(token)
         live = [i for i in live if not ended(written[i])]
     return written

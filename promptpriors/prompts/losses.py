@@ -1,34 +1,20 @@
 """The loss of a prompt on examples: answer tokens only, logits at answer positions only."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, encode, pack, packs_exactly, pad, visible
-from promptpriors.prompts.modes import MODES
+from promptpriors.packing import Encoded, encode, logits_of, pack, packs_exactly, pad
+from promptpriors.prompts import seq2seq
+from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.prompt import Prompt
+from promptpriors.prompts.readout import TokenLosses, read
+from promptpriors.prompts.trunk import Trunk
 from promptpriors.types import Example
-
-
-class TokenLosses(NamedTuple):
-    """What a model says of each target token of a batch.
-
-    Attributes:
-        nats: negative log-likelihood of each target token, differentiable.
-        correct: whether it was the likeliest token (teacher-forced).
-        owner: the example each target token belongs to.
-        computed: tokens that ran through the network, prompt and padding included.
-    """
-
-    nats: Float[Tensor, " t"]
-    correct: Bool[Tensor, " t"]
-    owner: Int[Tensor, " t"]
-    computed: int
 
 
 def loss(
@@ -42,7 +28,8 @@ def loss(
         examples: computed as one batch.
 
     Raises:
-        InputError: without examples, or if one is longer than the model's context.
+        InputError: without examples, if one is longer than the model's context, or if the prompt
+            is not for this model.
     """
     if not examples:
         raise InputError("a loss needs at least one example")
@@ -51,39 +38,60 @@ def loss(
 
 
 def token_losses(
-    backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    *,
+    trunk: Trunk | None = None,
+    checkpointing: bool = False,
 ) -> TokenLosses:
-    """Losses of a batch, packed where that is exact and padded where it is not."""
+    """Losses of a batch, packed where that is exact and padded where it is not.
+
+    An encoder–decoder's are padded too, and of the keywords none is for it.
+
+    Args:
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        encoded: the batch.
+        trunk: what the blocks below the prompt make of the batch, if it is kept.
+        checkpointing: keep only what enters each block and compute it again in the backward pass.
+    """
+    if backbone.seq2seq:
+        return seq2seq.losses(backbone, prompt, encoded)
     before = prompt.before if prompt else 0
     longest = before + max(example.read for example in encoded)
-    exact = packs_exactly(backbone, longest=longest)
-    return (packed_losses if exact else padded_losses)(backbone, prompt, encoded)
+    if not packs_exactly(backbone, longest=longest):
+        return padded_losses(backbone, prompt, encoded)
+    return packed_losses(backbone, prompt, encoded, trunk=trunk, checkpointing=checkpointing)
 
 
 def packed_losses(
-    backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    *,
+    trunk: Trunk | None = None,
+    checkpointing: bool = False,
 ) -> TokenLosses:
     """Losses from one packed row in which every node of the tree is computed once."""
     row = pack(encoded)
-    root = root_rows(backbone, prompt)
-    before = len(root)
-    hidden = torch.cat([root, backbone.embed(row.tokens)]).to(backbone.dtype)
-    logits = backbone.model(
-        inputs_embeds=hidden[None],
-        attention_mask=visible(row, before=before)[None, None].to(backbone.device),
-        position_ids=torch.cat([torch.arange(before), before + row.positions])[None].to(
-            backbone.device
-        ),
-        use_cache=False,
-        logits_to_keep=(before + row.read).to(backbone.device),
-    ).logits[0]
-    return _read(logits, row.slot, row.targets, row.owner, computed=len(hidden))
+    inserted = insert(backbone, prompt)
+    logits = logits_of(
+        backbone,
+        row,
+        inserted.prefixes,
+        shift=inserted.shift,
+        entry=trunk.entry(encoded, row) if trunk else None,
+        checkpointing=checkpointing,
+    )
+    computed = len(row.tokens) + inserted.rows
+    return read(logits, row.slot, row.targets, row.owner, computed=computed)
 
 
 def padded_losses(
     backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
 ) -> TokenLosses:
-    """The same losses from a padded rectangle, each line with its own copy of the prompt."""
+    """The same losses from a padded rectangle, each line with its own copy of a soft prompt."""
     box = pad(encoded)
     root = root_rows(backbone, prompt)
     batch, before = len(box.tokens), len(root)
@@ -96,30 +104,4 @@ def padded_losses(
     ).logits
     needed = logits[box.line, before + box.read]
     every = torch.arange(len(box.targets))
-    return _read(needed, every, box.targets, box.line, computed=mask.numel())
-
-
-def root_rows(backbone: Backbone, prompt: Prompt | None) -> Float[Tensor, "length dim"]:
-    """Input embeddings of the rows that stand before the text.
-
-    Raises:
-        InputError: if the prompt wants a first token and the tokenizer has none.
-    """
-    if prompt is None:
-        return MODES["none"].root({}, backbone)
-    root = MODES[prompt.mode].root(prompt.values, backbone)
-    if not prompt.bos:
-        return root
-    first = backbone.tokenizer.bos_token_id
-    if first is None:
-        raise InputError(f"prompt.bos: the tokenizer of model {backbone.name!r} has no first token")
-    return torch.cat([backbone.embed(torch.tensor([first])).to(root.dtype), root])
-
-
-def _read(
-    logits: Tensor, slot: Tensor, targets: Tensor, owner: Tensor, computed: int
-) -> TokenLosses:
-    slot, targets = slot.to(logits.device), targets.to(logits.device)
-    log_probs = torch.log_softmax(logits.float(), dim=-1)
-    correct = logits.argmax(dim=-1)[slot] == targets
-    return TokenLosses(-log_probs[slot, targets], correct, owner, computed)
+    return read(needed, every, box.targets, box.line, computed=mask.numel())

@@ -1,7 +1,7 @@
 """How a prompt enters the network: a table of modes.
 
-A mode says what stands before the text. Of ``soft`` and ``none`` that is a root segment of input
-embeddings, which runs through all blocks.
+Whatever a mode trains, it reaches the text as keys and values that stand before it in some blocks.
+A mode says which, from the prompt's vectors; the rest of the engine is the same for all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,48 +12,147 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import InputError, unknown
-from promptpriors.models import Backbone
+from promptpriors.models import Backbone, sites
+from promptpriors.packing import Prefix, packs_exactly, prefixes_of
 from promptpriors.types import Site
+
+Values = Mapping[Site, Tensor]
+LAST = 3
+"""Blocks at the end of the network that a deep prompt enters by default (the paper, section 3.2)."""
 
 
 class Mode(NamedTuple):
     """One way to insert a prompt.
 
     Attributes:
-        root: values by site and backbone to the input embeddings of the rows before the text.
-        sites: the sites the mode can take, None for any.
+        prefixes: values by site, backbone and the rows of a first token (none, or one) to the keys
+            and values that stand before the text, by block.
+        defaults: the sites of a prompt in a model of so many blocks, where none are chosen.
+        takes: which sites may be chosen, ``embed`` or ``block``; nothing where there is no choice.
         least: the smallest length.
         about: one line for people.
     """
 
-    root: Callable[[Mapping[Site, Tensor], Backbone], Float[Tensor, "length dim"]]
-    sites: tuple[Site, ...] | None
+    prefixes: Callable[[Values, Backbone, Tensor], dict[int, Prefix]]
+    defaults: Callable[[int], tuple[Site, ...]]
+    takes: tuple[str, ...]
     least: int
     about: str
 
 
-def _soft(values: Mapping[Site, Tensor], backbone: Backbone) -> Tensor:
-    width = values["embed"].shape[1]
-    if width != backbone.dim:
+def _none(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:  # noqa: ARG001
+    return prefixes_of(backbone, bos, {}) if len(bos) else {}
+
+
+def _soft(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
+    return prefixes_of(backbone, _joined(bos, values["embed"]), {})
+
+
+def _deep(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
+    """The rows stay in the sequence from the first site on, and are replaced at each further one.
+
+    Below the first site the vectors' rows hold zeros, which nobody sees: a first token's row stands
+    before them, and the text is told of the first token alone.
+    """
+    inputs = _inputs(values)
+    first = _first(values)
+    start = values.get("embed", torch.zeros_like(next(iter(values.values()))))
+    skipped = () if len(bos) else range(first)
+    found = prefixes_of(backbone, _joined(bos, start), inputs, skipped=skipped)
+    return {i: pair if i >= first else _cut(pair, len(bos)) for i, pair in found.items()}
+
+
+def _deep_cut(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
+    """Each vector acts through the keys and values of its own block; nothing else of it is used."""
+    inputs = _inputs(values)
+    own = {*inputs, *((0,) if "embed" in values else ())}
+    start = values.get("embed", torch.zeros_like(next(iter(values.values()))))
+    skipped = () if len(bos) else set(range(len(backbone.blocks))) - own
+    found = prefixes_of(backbone, _joined(bos, start), inputs, skipped=skipped)
+    return {i: pair if i in own else _cut(pair, len(bos)) for i, pair in found.items()}
+
+
+def _kv(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
+    """Keys, after rotation, and values, as they are."""
+    if len(bos):
         raise InputError(
-            f"the prompt's vectors have {width} coordinates, those of model {backbone.name!r} "
-            f"{backbone.dim}; take the model that the prompt was drawn for"
+            "prompt.bos goes with the modes none, soft, deep and deep-cut, not with kv"
         )
-    return values["embed"].to(backbone.device)
+    return {block_of(site): split_keys(value, backbone) for site, value in values.items()}
 
 
-def _none(values: Mapping[Site, Tensor], backbone: Backbone) -> Tensor:  # noqa: ARG001
-    return torch.zeros(0, backbone.dim, device=backbone.device)
+def _joined(bos: Tensor, start: Tensor) -> Tensor:
+    return torch.cat([bos, start.to(bos.device)]) if len(bos) else start
+
+
+def _cut(pair: Prefix, length: int) -> Prefix:
+    return pair[0][:, :length], pair[1][:, :length]
+
+
+def _inputs(values: Values) -> dict[int, Tensor]:
+    return {block_of(site): value for site, value in values.items() if site != "embed"}
+
+
+def split_keys(value: Float[Tensor, "length width"], backbone: Backbone) -> Prefix:
+    """Keys and values, ``[heads, length, head_dim]`` each, from one row a token, keys first."""
+    pair = value.to(backbone.device, backbone.dtype).chunk(2, dim=1)
+    keys, values = (x.reshape(len(x), backbone.key_heads, -1).transpose(0, 1) for x in pair)
+    return keys, values
+
+
+def join_keys(prefix: Prefix) -> Float[Tensor, "length width"]:
+    """The inverse of ``split_keys``."""
+    return torch.cat([x.transpose(0, 1).flatten(1) for x in prefix], dim=1)
+
+
+def block_of(site: Site) -> int:
+    """The block that a site feeds; ``embed`` feeds block 0."""
+    return 0 if site == "embed" else int(site.removeprefix("block."))
+
+
+def _first(values: Values) -> int:
+    return min(map(block_of, values), default=0)
+
+
+def _last_blocks(count: int) -> tuple[Site, ...]:
+    return ("embed", *(f"block.{i}" for i in range(max(1, count - LAST), count)))
+
+
+def _every_block(count: int) -> tuple[Site, ...]:
+    return tuple(f"block.{i}" for i in range(count))
 
 
 MODES: dict[str, Mode] = {
-    "none": Mode(_none, (), 0, "nothing is trained: the plain model, a baseline"),
-    "soft": Mode(_soft, ("embed",), 1, "embeddings at the input (Lester et al. 2021)"),
+    "none": Mode(_none, lambda _: (), (), 0, "nothing is trained: the plain model, a baseline"),
+    "soft": Mode(
+        _soft, lambda _: ("embed",), ("embed",), 1, "embeddings at the input (Lester et al. 2021)"
+    ),
+    "deep-cut": Mode(
+        _deep_cut,
+        _last_blocks,
+        ("embed", "block"),
+        1,
+        "vectors at the input of chosen blocks, cut away after each (the paper, section 3.2)",
+    ),
+    "deep": Mode(
+        _deep,
+        _last_blocks,
+        ("embed", "block"),
+        1,
+        "as deep-cut, but they stay in the sequence and are replaced at each further site",
+    ),
+    "kv": Mode(
+        _kv,
+        _every_block,
+        ("block",),
+        1,
+        "keys and values of blocks (prefix tuning, Li & Liang 2021)",
+    ),
 }
 
 
-def check_mode(mode: str, length: int, sites: Sequence[Site]) -> Mode:
-    """The row of a mode, if length and sites go with it.
+def check_mode(mode: str, length: int, chosen: Sequence[Site] | None) -> Mode:
+    """The row of a mode, if length and sites go with it; which blocks there are is not known yet.
 
     Raises:
         InputError: for an unknown mode, a length below its least, or sites it can't take.
@@ -66,6 +165,80 @@ def check_mode(mode: str, length: int, sites: Sequence[Site]) -> Mode:
             f"prompt length {length} with mode {mode!r}: expected at least {row.least} "
             "(for the empty prompt take mode 'none')"
         )
-    if row.sites is not None and row.sites and tuple(sites) != row.sites:
-        raise InputError(f"mode {mode!r} takes sites = {list(row.sites)}, found {list(sites)}")
+    if chosen is None or mode == "none":
+        return row
+    names = {"embed": "embed", "block": "block.0, block.1 …"}
+    allowed = ", ".join(names[kind] for kind in row.takes)
+    for site in chosen:
+        kind = "block" if site.startswith("block.") and site[6:].isdecimal() else site
+        if kind not in row.takes:
+            raise InputError(f"mode {mode!r} takes the sites {allowed}; found {site!r}")
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise InputError(f"mode {mode!r} takes sites, each once ({allowed}); found {list(chosen)}")
+    if {"embed", "block.0"} <= set(chosen):
+        raise InputError(
+            f"mode {mode!r}: embed and block.0 are both the input of block 0; choose one of them"
+        )
     return row
+
+
+def sites_of(mode: str, chosen: Sequence[Site] | None, blocks: int) -> tuple[Site, ...]:
+    """The sites of a prompt in a model of so many blocks, first to last.
+
+    Raises:
+        InputError: for a block that the model does not have.
+    """
+    found = MODES[mode].defaults(blocks) if chosen is None else tuple(chosen)
+    for site in found:
+        if site != "embed" and block_of(site) >= blocks:
+            there = f"block.0 … block.{blocks - 1}" if blocks else "no blocks that we know"
+            raise InputError(f"site {site!r} does not exist in this model; it has embed, {there}")
+    return tuple(sorted(found, key=lambda site: (block_of(site), site != "embed")))
+
+
+def check_model(mode: str, backbone: Backbone) -> None:
+    """Refuse a mode that an encoder–decoder has not.
+
+    Raises:
+        InputError: naming those it has.
+    """
+    if backbone.seq2seq and mode not in {"none", "soft"}:
+        raise InputError(
+            f"mode {mode!r} is for decoder-only models; {backbone.name!r} "
+            f"({backbone.model.config.model_type}) is an encoder–decoder\n"
+            "Take mode 'soft', whose vectors stand before the encoder's text, or another model"
+        )
+
+
+def check_prompt(mode: str, values: Values, backbone: Backbone) -> None:
+    """Refuse a prompt that is not for this model.
+
+    Raises:
+        InputError: for another width, a block that the model does not have, or a mode that it can
+            not be given.
+    """
+    check_model(mode, backbone)
+    sites_of(mode, tuple(values), len(backbone.blocks))
+    width = 2 * backbone.key_width if mode == "kv" else backbone.dim
+    for site, value in values.items():
+        if value.shape[1] != width:
+            raise InputError(
+                f"the prompt's vectors at {site} have {value.shape[1]} coordinates, those of model "
+                f"{backbone.name!r} {width}\nTake the model that the prompt was drawn for"
+            )
+    if mode not in {"none", "soft"} and not packs_exactly(backbone):
+        raise InputError(
+            f"mode {mode!r} needs a model whose attention can be given keys and values; "
+            f"{backbone.name!r} ({backbone.model.config.model_type}) runs as padded batches\n"
+            "Take mode 'soft', or another model"
+        )
+
+
+def shift_of(values: Values, backbone: Backbone, before: int, first_token: int) -> int:
+    """The position of a text's first token: the number of rows that stand before it.
+
+    Where positions are learned, they are added once, at the input, so rows that only stand before
+    it further up do not shift it, and the blocks below equal the plain model's.
+    """
+    deep = bool(values) and _first(values) > 0
+    return first_token if deep and sites.learned_positions(backbone.model) else before

@@ -8,7 +8,7 @@ from promptpriors.runs.files import canonical
 
 FORMAT = 1
 """Version of the run folder; raised whenever an old folder would be read wrongly."""
-RESULTS = 1
+RESULTS = 2
 """Version of what is computed; raised whenever the same config would give other results."""
 
 

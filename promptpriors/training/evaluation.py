@@ -8,7 +8,7 @@ import torch
 from promptpriors.errors import unknown
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, chunks, encode
-from promptpriors.prompts import Prompt, generate, token_losses
+from promptpriors.prompts import Prompt, Trunk, generate, token_losses
 from promptpriors.types import Task
 
 BUDGET = 800
@@ -30,11 +30,24 @@ class Quality(NamedTuple):
 
 
 @torch.no_grad()
-def quality(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]) -> Quality:
-    """Loss and teacher-forced accuracy, every target token counted once."""
+def quality(
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    *,
+    trunk: Trunk | None = None,
+) -> Quality:
+    """Loss and teacher-forced accuracy, every target token counted once.
+
+    Args:
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        encoded: the split.
+        trunk: what the blocks below the prompt make of the split, if it is kept.
+    """
     nats, correct, targets, computed = 0.0, 0, 0, 0
     for chunk in chunks(encoded, BUDGET):
-        found = token_losses(backbone, prompt, [encoded[i] for i in chunk])
+        found = token_losses(backbone, prompt, [encoded[i] for i in chunk], trunk=trunk)
         nats += float(found.nats.double().sum())
         correct += int(found.correct.sum())
         targets += len(found.nats)

@@ -3,6 +3,8 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
 from promptpriors.packing import encode, epochs
-from promptpriors.prompts import Prompt, token_losses
+from promptpriors.prompts import Prompt, TokenLosses, token_losses, trunk_of
 from promptpriors.training.evaluation import quality
 from promptpriors.training.rates import Relative, Schedule, factor, rates
 from promptpriors.types import Site, Task
@@ -111,7 +113,10 @@ def train(
     weight_decay: float = 0.0,
     clip: float | None = None,
     evaluate_every: int = 20,
+    batch_tokens: int | None = None,
     grouping: str = "shared",
+    checkpointing: bool = False,
+    trunk: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[Record]:
@@ -122,14 +127,17 @@ def train(
         prompt: changed in place.
         task: its ``train`` and ``validation`` splits are used.
         steps: updates.
-        batch: examples an update.
+        batch: examples an update; with shared grouping whole groups until there are so many.
         lr: absolute rate, or ``{"relative": r}`` in units of the start's rms per coordinate.
         schedule: ``constant`` or ``cosine``.
         warmup: steps of linear warm-up.
         weight_decay: 0 by default, since it is a prior of its own.
         clip: largest norm of the whole gradient; None does not clip.
         evaluate_every: steps between validation losses; the first before training, the last after.
+        batch_tokens: fill batches until they have so many tokens to compute, not by examples.
         grouping: ``shared`` or ``none``, see ``packing.epochs``.
+        checkpointing: keep only what enters each block, compute it again in the backward pass.
+        trunk: folder where the work of the blocks below a deep prompt is kept; None keeps nothing.
         seed: of the data's order.
         progress: where this prompt's training stands; its rates and decay are used.
 
@@ -150,11 +158,12 @@ def train(
         encode(backbone, task.splits[split], before=prompt.before)
         for split in ("train", "validation")
     )
+    trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
     began = time.perf_counter() - state.seconds
 
     def record(train_loss: float | None, share: float) -> Record:
         due = state.step % evaluate_every == 0 or state.step == steps
-        val_loss = quality(backbone, prompt, check).loss if due else None
+        val_loss = quality(backbone, prompt, check, trunk=trunks[1]).loss if due else None
         for found in (train_loss, val_loss):
             _check_loss(found, state)
         state.seconds = time.perf_counter() - began
@@ -166,12 +175,13 @@ def train(
         guess = math.log(backbone.model.get_input_embeddings().num_embeddings)
         state.ceiling = 2 * max(guess, first.val_loss or 0.0)
         yield first
-    order = epochs(learn, batch, seed=seed, grouping=grouping, skip=state.step)
+    order = epochs(learn, batch, seed=seed, grouping=grouping, tokens=batch_tokens, skip=state.step)
+    forward = partial(token_losses, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
     while state.step < steps:
         examples = [learn[i] for i in next(order)]
         share = factor(state.step + 1, steps, schedule=schedule, warmup=warmup)
         start = time.perf_counter()
-        train_loss, computed = _update(backbone, state, examples, share, clip)
+        train_loss, computed = _update(state, forward(examples), share, clip)
         state.training_seconds += time.perf_counter() - start
         state.step += 1
         state.tokens += computed
@@ -180,10 +190,9 @@ def train(
 
 
 def _update(
-    backbone: Backbone, state: Progress, examples: list[Any], share: float, clip: float | None
+    state: Progress, losses: TokenLosses, share: float, clip: float | None
 ) -> tuple[float, int]:
     """One step of Adam: the batch's loss before it, and the tokens it computed."""
-    losses = token_losses(backbone, state.prompt, examples)
     mean = losses.nats.mean()
     if not torch.isfinite(mean):
         _check_loss(float(mean.detach()), state)

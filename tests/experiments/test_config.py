@@ -22,7 +22,7 @@ def test_everything_but_model_task_and_prior_has_a_default():
         "space": "vocabulary",
         "pool": "token",
     }
-    assert plain["prompt"] == {"mode": "soft", "length": 20, "sites": ["embed"], "bos": False}
+    assert plain["prompt"] == {"mode": "soft", "length": 20, "sites": None, "bos": False}
     assert plain["train"]["lr"] == {"relative": 0.1}
     assert parse_config(plain).plain() == plain
 
@@ -78,7 +78,14 @@ BAD = [
     ({"prompt": {"length": -1}}, "prompt.length = -1"),
     ({"prompt": {"length": 2.5}}, "prompt.length = 2.5"),
     ({"prompt": {"lenght": 2}}, "[prompt] has no parameter 'lenght'. Did you mean 'length'?"),
-    ({"prompt": {"sites": ["block.1"]}}, "takes sites = ['embed']"),
+    ({"prompt": {"sites": ["block.1"]}}, "mode 'soft' takes the sites embed; found 'block.1'"),
+    ({"prompt": {"mode": "deep", "sites": []}}, "takes sites, each once"),
+    ({"prompt": {"mode": "deep", "sites": ["block.1", "block.1"]}}, "each once"),
+    ({"prompt": {"mode": "deep", "sites": ["final"]}}, "block.0, block.1 …; found 'final'"),
+    ({"prompt": {"mode": "deep-cut", "sites": ["embed", "block.0"]}}, "both the input of block 0"),
+    ({"prompt": {"mode": "kv", "sites": ["embed"]}}, "mode 'kv' takes the sites block.0"),
+    ({"train": {"batch_tokens": 0}}, "train.batch_tokens = 0"),
+    ({"device": {"attention": "fast"}}, "device.attention = 'fast'"),
     ({"train": {"steps": 0}}, "to evaluate the draw: frozen = true"),
     ({"train": {"steps": -5}}, "train.steps = -5"),
     ({"train": {"lr": -1}}, "train.lr"),

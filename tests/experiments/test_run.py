@@ -9,6 +9,7 @@ import promptpriors as pp
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.doctor import examine
 from promptpriors.experiments.work import silent
+from promptpriors.report import write_report
 from promptpriors.runs import list_runs
 from promptpriors.runs.files import read_tensors, write_bytes, write_tensors
 
@@ -66,6 +67,51 @@ def test_the_same_config_gives_the_same_bytes_in_a_new_process_state(tmp_path):
     a, b = ((folder / "prompt.safetensors").read_bytes() for folder in folders)
     assert a == b
     assert folders[0].name == folders[1].name
+
+
+@pytest.mark.parametrize("mode", ["deep", "deep-cut", "kv"])
+def test_every_mode_has_runs_of_its_own_with_the_modes_sites(tmp_path, session, mode):
+    run = execute(config(prompt={"mode": mode, "length": 4}), tmp_path, session)
+    sites = ["block.0", "block.1"] if mode == "kv" else ["embed", "block.1"]
+    assert run.config["prompt"]["sites"] == sites
+    chosen = {"mode": mode, "length": 4, "sites": sites}
+    assert execute(config(prompt=chosen), tmp_path, session).folder == run.folder
+    assert run.result["val_loss"] < run.result["val_loss_initial"]
+    assert set(run.result["displacement_by_site"]) == set(sites)
+    assert pp.load_prompt(run.folder).sites == tuple(sites)
+    assert write_report(tmp_path, tmp_path / "report.html").is_file()
+
+
+def test_a_deep_run_has_the_same_bytes_with_a_trunk_that_was_there_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMPTPRIORS_CACHE", str(tmp_path / "cache"))
+    deep = config(prompt={"mode": "deep-cut", "length": 4, "sites": ["block.1"]})
+    folders = [execute(deep, tmp_path / name, Session()).folder for name in "ab"]
+    a, b = ((folder / "prompt.safetensors").read_bytes() for folder in folders)
+    assert a == b
+    assert list((tmp_path / "cache" / "trunk").rglob("*.safetensors"))
+
+
+def test_an_interrupted_run_filled_by_tokens_ends_with_the_same_bytes(tmp_path, session):
+    filled = config(train={**TINY["train"], "batch_tokens": 90})
+    whole = execute(filled, tmp_path / "a", session)
+
+    def watch(stage, share, known):
+        if known.get("step") == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(filled, tmp_path / "b", session, watch=watch)
+    again = execute(filled, tmp_path / "b", session)
+    a, b = ((run.folder / "prompt.safetensors").read_bytes() for run in (whole, again))
+    assert a == b
+
+
+@pytest.mark.parametrize("mode", ["deep-cut", "kv"])
+def test_the_doctor_examines_every_mode(session, mode):
+    findings = {f.check: f for f in examine(config(prompt={"mode": mode}), session, silent)}
+    assert findings["plain model"].passed
+    assert findings["only the prompt changes"].passed
+    assert "reach" in findings
 
 
 def test_a_saved_prompt_gives_the_loss_it_was_saved_with(tmp_path, session):

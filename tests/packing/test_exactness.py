@@ -1,5 +1,7 @@
 """Which models may be packed is found out by asking them."""
 
+import copy
+import dataclasses
 import warnings
 
 import pytest
@@ -7,9 +9,13 @@ import torch
 from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     BloomConfig,
+    DynamicCache,
+    Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
+    Lfm2Config,
+    LlamaConfig,
     MambaConfig,
     MistralConfig,
     Qwen3Config,
@@ -17,9 +23,11 @@ from transformers import (
 
 import promptpriors as pp
 from promptpriors.models.backbone import freeze
-from promptpriors.packing import encode, packs_exactly
+from promptpriors.packing import encode, entered, packs_exactly
+from promptpriors.packing.attention import NAME
 from promptpriors.prompts import generate, token_losses
-from promptpriors.prompts.losses import padded_losses
+from promptpriors.prompts.losses import packed_losses, padded_losses
+from promptpriors.prompts.modes import split_keys
 from tests.test_contracts import EXAMPLES, drawn
 
 SMALL = {
@@ -37,24 +45,44 @@ CONFIGS = {
     ),
     "gpt_neox": GPTNeoXConfig(**SMALL, **WIDE),
     "qwen3": Qwen3Config(**SMALL, **WIDE, **GROUPED, head_dim=8),
-    "mistral": MistralConfig(**SMALL, **WIDE, **GROUPED, sliding_window=24),
+    "mistral": MistralConfig(**SMALL, **WIDE, **GROUPED, sliding_window=9),
     "gemma3": Gemma3TextConfig(
-        **SMALL, **WIDE, **GROUPED, head_dim=8, layer_types=["full_attention"] * 2
+        **SMALL,
+        **WIDE,
+        **GROUPED,
+        head_dim=8,
+        sliding_window=9,
+        layer_types=["sliding_attention", "full_attention"],
     ),
+    "gemma2": Gemma2Config(
+        **SMALL,
+        **WIDE,
+        **GROUPED,
+        head_dim=8,
+        sliding_window=9,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=8.0,
+    ),
+    "llama": LlamaConfig(**SMALL, **WIDE, **GROUPED),
+    "lfm2": Lfm2Config(**SMALL, **WIDE, **GROUPED, layer_types=["conv", "full_attention"]),
     "bloom": BloomConfig(
         vocab_size=264, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.2
     ),
     "mamba": MambaConfig(vocab_size=264, hidden_size=32, num_hidden_layers=2, state_size=4),
 }
-PADDED = {"mistral", "bloom", "mamba"}
+PADDED = {"bloom", "mamba", "lfm2"}
+
+
+def built(name, tiny):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Auto.from_config(copy.deepcopy(CONFIGS[name]))
+    return freeze(name, "test", model, tiny.tokenizer)
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def family(request, tiny):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = Auto.from_config(CONFIGS[request.param])
-    return freeze(request.param, "test", model, tiny.tokenizer)
+    return built(request.param, tiny)
 
 
 def test_every_family_gives_the_padded_loss_whether_it_packs_or_not(family):
@@ -88,12 +116,92 @@ def test_every_family_generates_what_teacher_forcing_says(family):
         assert answer == family.decode(ids[source:]).strip()
 
 
-def test_a_window_is_packed_only_while_everything_fits_into_it(tiny):
-    model = Auto.from_config(CONFIGS["mistral"])
-    backbone = freeze("mistral", "test", model, tiny.tokenizer)
-    assert backbone.window == 24
+PACKED = sorted(set(CONFIGS) - PADDED)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_gradients_of_every_family_that_packs_equal_the_padded_ones(name, tiny):
+    backbone = built(name, tiny)
+    prompt = drawn(backbone, "soft")
+    encoded = encode(backbone, EXAMPLES)
+    found = []
+    for method in (packed_losses, padded_losses):
+        prompt.zero_grad()
+        method(backbone, prompt, encoded).nats.mean().backward()
+        found.append(prompt.values["embed"].grad.clone())
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_keys_and_values_before_a_text_act_as_hugging_faces_cache_does(name, tiny):
+    backbone = built(name, tiny)
+    prompt = drawn(backbone, "kv")
+    for example, encoded in zip(EXAMPLES, encode(backbone, EXAMPLES), strict=True):
+        cache = DynamicCache()
+        for i, value in enumerate(prompt.values.values()):
+            keys, values = split_keys(value, backbone)
+            cache.update(keys[None], values[None], i)
+        ids = torch.tensor([[*sum(encoded.pieces, ()), *encoded.target]])
+        logits = backbone.model(input_ids=ids, past_key_values=cache).logits[0, :-1]
+        start = sum(map(len, encoded.pieces)) - 1 if encoded.pieces else 0
+        expected = torch.nn.functional.cross_entropy(logits[start:], ids[0, 1:][start:])
+        torch.testing.assert_close(pp.loss(backbone, prompt, [example]), expected)
+
+
+def test_where_attention_is_cut_into_chunks_rows_pack_within_the_first(tiny):
+    backbone = built("llama", tiny)
+    backbone.model.config.attention_chunk_size = 24
+    assert backbone.reach == 24
     assert packs_exactly(backbone, longest=24)
     assert not packs_exactly(backbone, longest=25)
+
+
+def test_rotations_that_change_with_the_length_of_a_call_limit_a_row(tiny):
+    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    rope["original_max_position_embeddings"] = 64
+    config = LlamaConfig(**SMALL, **WIDE, **GROUPED, rope_parameters=rope)
+    backbone = freeze("dynamic", "test", Auto.from_config(config), tiny.tokenizer)
+    assert backbone.reach == 64
+
+
+def test_outside_of_our_calls_a_model_keeps_its_own_attention(tiny):
+    for name in ("llama", "gemma2"):
+        backbone = built(name, tiny)
+        before = backbone.model.config._attn_implementation
+        prompt = drawn(backbone, "deep")
+        pp.loss(backbone, prompt, EXAMPLES).backward()
+        generate(backbone, prompt, EXAMPLES[:2], max_new_tokens=2)
+        assert backbone.model.config._attn_implementation == before
+        assert not any("forward" in vars(block) for block in backbone.blocks)
+
+
+def test_an_attention_that_fails_leaves_the_model_as_it_was(tiny):
+    backbone = built("llama", tiny)
+    prompt = drawn(backbone, "deep-cut")
+    with pytest.raises(RuntimeError, match="boom"), entered(backbone.model):
+        raise RuntimeError("boom")
+    before = backbone.model.config._attn_implementation
+    backbone = dataclasses.replace(backbone, attention="no such kernel")
+    assert not _quiet(lambda: packs_exactly(backbone))
+    assert backbone.model.config._attn_implementation == before != NAME
+    assert not any("forward" in vars(block) for block in backbone.blocks)
+    assert prompt.length
+
+
+def _quiet(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call()
+
+
+def test_a_call_without_a_tree_is_plain_sdpa_under_an_ordinary_mask(tiny):
+    backbone = built("llama", tiny)
+    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    expected = backbone.model(input_ids=ids, attention_mask=mask).logits
+    with entered(backbone.model):
+        found = backbone.model(input_ids=ids, attention_mask=mask).logits
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_model_that_does_not_qualify_says_so_once(tiny):

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import promptpriors as pp
-from promptpriors.packing import Encoded, chunks, encode, epochs, pack, pad, visible
+from promptpriors.packing import (
+    Encoded,
+    chain,
+    chunks,
+    encode,
+    epochs,
+    pack,
+    pad,
+    units,
+    visible,
+)
 from promptpriors.packing.batches import groups
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple)
@@ -26,18 +36,17 @@ examples = st.lists(
 )
 
 
-@given(examples, st.integers(0, 3))
-def test_each_target_is_read_where_a_row_sees_exactly_its_own_text(encoded, before):
+@given(examples)
+def test_each_target_is_read_where_a_row_sees_exactly_its_own_text(encoded):
     row, box = pack(encoded), pad(encoded)
-    mask = visible(row, before=before)
+    mask = visible(row)
     assert torch.equal(row.targets, box.targets)
     assert torch.equal(row.owner, box.line)
     for place, owner, column in zip(row.read[row.slot], row.owner, box.read, strict=True):
-        seen = mask[before + place]
-        assert seen[:before].all()
-        text = row.tokens[seen[before:]]
+        seen = mask[place]
+        text = row.tokens[seen]
         assert torch.equal(text, box.tokens[owner, : column + 1])
-        assert torch.equal(row.positions[seen[before:]], torch.arange(len(text)))
+        assert torch.equal(row.positions[seen], torch.arange(len(text)))
 
 
 @given(examples)
@@ -67,17 +76,50 @@ shared = [Encoded(str(i), ((i // 3,), (i,)), (9,)) for i in range(10)]
 
 def test_examples_that_share_their_first_piece_travel_together():
     assert groups(shared) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
-    order = list(islice(epochs(shared, 1, seed=0), 10))
-    places = {index: k for k, (index,) in enumerate(order)}
-    for unit in groups(shared):
-        assert max(places[i] for i in unit) - min(places[i] for i in unit) == len(unit) - 1
+    for batch in islice(epochs(shared, 4, seed=0), 10):
+        assert 4 <= len(batch) <= 6
+        for unit in groups(shared):
+            assert len(set(unit) & set(batch)) in {0, len(unit)}
+
+
+def test_a_group_larger_than_a_batch_is_cut_and_an_instruction_is_no_context():
+    assert groups(shared, largest=2) == [[0, 1], [2], [3, 4], [5], [6, 7], [8], [9]]
+    told = [Encoded(str(i), ((7,), (i // 2,), (i,)), (9,)) for i in range(10)]
+    assert groups(told) == [list(range(10))]
+    assert groups(told, largest=2) == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+
+
+def test_a_batch_may_be_filled_by_the_tokens_it_computes():
+    for batch in islice(epochs(shared, 1, seed=0, tokens=7), 10):
+        part = [shared[i] for i in batch]
+        assert len(pack(part).tokens) >= 7
+        first = [e for e in part if e.pieces[0] != part[-1].pieces[0]]
+        assert not first or len(pack(first).tokens) < 7
+
+
+@given(examples, st.integers(1, 9))
+def test_units_hold_every_example_once_and_whole_groups(encoded, least):
+    found = list(units(encoded, least))
+    assert sorted(i for unit in found for i in unit) == list(range(len(encoded)))
+    for unit in found[:-1]:
+        assert len(pack([encoded[i] for i in unit]).tokens) >= min(least, 1)
+    for group in groups(encoded):
+        assert len({k for k, unit in enumerate(found) if set(unit) & set(group)}) == 1
+
+
+@given(examples)
+def test_the_chain_of_an_example_is_its_text(encoded):
+    row = pack(encoded)
+    for number, example in enumerate(encoded):
+        text = [*sum(example.pieces, ()), *example.target[:-1]]
+        assert row.tokens[chain(row, number)].tolist() == text
 
 
 @pytest.mark.parametrize("grouping", ["shared", "none"])
 def test_an_epoch_leaves_nobody_out_and_its_order_depends_on_the_seed(grouping):
     def flat(seed):
-        batches = islice(epochs(shared, 4, seed=seed, grouping=grouping), 5)
-        return [i for batch in batches for i in batch]
+        batches = islice(epochs(shared, 4, seed=seed, grouping=grouping), 6)
+        return [i for batch in batches for i in batch][:20]
 
     assert Counter(flat(0)) == Counter([*range(10), *range(10)])
     assert flat(0) == flat(0)

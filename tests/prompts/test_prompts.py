@@ -46,7 +46,7 @@ def test_each_site_has_its_own_stream_and_may_have_its_own_prior():
     [
         ({"mode": "sotf"}, "unknown mode 'sotf'. Did you mean 'soft'?"),
         ({"length": 0}, "expected at least 1 (for the empty prompt take mode 'none')"),
-        ({"sites": ["block.3"]}, "takes sites = ['embed']"),
+        ({"sites": ["block.3"]}, "mode 'soft' takes the sites embed; found 'block.3'"),
     ],
 )
 def test_a_bad_prompt_is_refused(params, message):

@@ -1,0 +1,116 @@
+"""How the tree enters a Hugging Face model: through its registry of attention functions.
+
+The tree travels as a keyword of the model's call and nowhere else. A call without it is plain
+SDPA, and outside of ``entered`` a model keeps the attention that it was loaded with.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.packing.kernels import KERNELS, Prefix, Scores
+from promptpriors.packing.tree import Tree
+
+NAME = "promptpriors"
+"""Our row in both registries."""
+IGNORED = {"s_aux", "position_bias", "sinks"}
+"""What some models add to scores and the kernels don't know: such a model runs padded."""
+
+
+class Recorded(Exception):
+    """No error: it ends a block of which keys and values were all that was wanted."""
+
+
+@dataclass
+class Sight:
+    """What the tokens of one call see.
+
+    Attributes:
+        tree: who sees whom.
+        prefix: by block, keys and values that stand before the text.
+        kernel: a row of ``KERNELS``.
+        record: filled with the keys and values of each block that is called, if given.
+        stop: whether a block ends when its keys and values are recorded.
+        given: keys and values of all rows, when only some of them ask.
+    """
+
+    tree: Tree
+    prefix: Mapping[int, Prefix] = field(default_factory=dict)
+    kernel: str = "blocks"
+    record: dict[int, Prefix] | None = None
+    stop: bool = False
+    given: Prefix | None = None
+
+    def recording(self) -> tuple["Sight", dict[int, Prefix]]:
+        """The same, made to end a block when its keys and values are known."""
+        record: dict[int, Prefix] = {}
+        return replace(self, record=record, stop=True), record
+
+
+@contextmanager
+def entered(model: Any) -> Iterator[None]:
+    """Let the model call our attention; afterwards it has its own again."""
+    _register()
+    config = model.config
+    before = config._attn_implementation
+    parts = {key: getattr(config, key)._attn_implementation for key in config.sub_configs}
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = {"": before, **parts} if parts else before
+
+
+def attend(
+    module: Any,
+    query: Float[Tensor, "batch heads q width"],
+    key: Float[Tensor, "batch kv k width"],
+    value: Float[Tensor, "batch kv k _"],
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    tree: Sight | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    """The function that is registered: attention over the tree, or SDPA without one.
+
+    Raises:
+        ValueError: for scores that the kernels can't compute; the caller then runs padded.
+        Recorded: when keys and values were all that was wanted.
+    """
+    if tree is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        more = {"softcap": softcap, **rest}
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **more
+        )
+    foreign = sorted(name for name in IGNORED if rest.get(name) is not None)
+    if foreign or len(query) != 1:
+        raise ValueError(f"attention over a tree can't take {', '.join(foreign) or 'batches'}")
+    q, k, v = query[0], key[0], value[0]
+    if tree.record is not None:
+        tree.record[module.layer_idx] = (k, v)
+        if tree.stop:
+            raise Recorded
+    if tree.given is not None:
+        k, v = (x.to(q.device) for x in tree.given)
+    prefix = tree.prefix.get(module.layer_idx)
+    if prefix is not None:
+        prefix = prefix[0].to(k), prefix[1].to(v)
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = Scores(scale, sliding_window, softcap)
+    return KERNELS[tree.kernel](q, k, v, prefix, tree.tree, scores)[None], None
+
+
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -1,0 +1,153 @@
+"""Attention over a tree, block by block: nothing is computed that no query of a block sees.
+
+The backward pass is our own, since a slice's automatic gradient would fill a whole tensor of zeros
+for each block. Query heads that share a key head are folded into rows, so that keys are not copied.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.packing.tree import Block, Tree
+
+Queries = Float[Tensor, "heads q width"]
+Keys = Float[Tensor, "kv k width"]
+Prefix = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
+"""Keys and values, ``[kv, p, width]``, that every query sees, at the positions from 0."""
+
+KEPT = 512
+"""Keys per query, on average, up to which weights are kept for the backward pass. Then they add at
+most about half of what a block keeps anyway; beyond, they are computed again."""
+
+
+class Scores(NamedTuple):
+    """How scores are made from products.
+
+    Attributes:
+        scale: of the products.
+        window: how far back a query sees, in positions; None for everything.
+        softcap: c in c·tanh(score/c); None for none.
+    """
+
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
+
+
+def blocks(
+    q: Queries, k: Keys, v: Keys, prefix: Prefix | None, tree: Tree, scores: Scores
+) -> Float[Tensor, "q heads width"]:
+    """Softmax attention of each query over the keys it sees.
+
+    Args:
+        q: queries.
+        k: keys; ``heads`` is a multiple of ``kv``, neighbouring query heads share a key head.
+        v: values.
+        prefix: keys and values that all queries see as well.
+        tree: who sees whom.
+        scores: scale, window and soft cap.
+    """
+    pk, pv = prefix or (k[:, :0], v[:, :0])
+    return _Blocks.apply(q, k, v, pk, pv, tree, scores)  # pyright: ignore[reportReturnType]
+
+
+class _Weights(NamedTuple):
+    """Softmax weights of a block, ``[kv, copies · n, p + m]``, and the slope of the soft cap."""
+
+    weights: Tensor
+    slope: Tensor | None
+
+
+class _Call:
+    """The blocks of one call, with queries folded and scaled, and the keys and values they see."""
+
+    def __init__(self, tensors: tuple[Tensor, ...], tree: Tree, scores: Scores) -> None:
+        self.q, self.k, self.v, self.pk, self.pv = tensors
+        self.tree, self.scores = tree, scores
+        self.kv = len(self.k)
+        self.copies = len(self.q) // self.kv
+        self.p = self.pk.shape[1]
+
+    def blocks(self) -> Iterator[tuple[Block, Tensor, Tensor, Tensor, Tensor, Tensor]]:
+        """Each block with its key indices, queries, keys, values and mask."""
+        q, device = self.q, self.k.device
+        masks = self.tree.masks(self.p, self.scores.window, self.copies, q.dtype, device)
+        for block, mask in zip(self.tree.blocks, masks, strict=True):
+            index = block.keys.to(device)
+            mine = self.fold(q[:, block.start : block.stop].unflatten(0, (self.kv, self.copies)))
+            keys = torch.cat([self.pk, self.k.index_select(1, index)], dim=1)
+            values = torch.cat([self.pv, self.v.index_select(1, index)], dim=1)
+            yield block, index, mine * self.scores.scale, keys, values, mask
+
+    def fold(self, x: Float[Tensor, "kv copies n width"]) -> Float[Tensor, "kv rows width"]:
+        """Query heads that share a key head become rows."""
+        return x.flatten(1, 2)
+
+    def weigh(self, mine: Tensor, keys: Tensor, mask: Tensor) -> _Weights:
+        """Softmax over the masked scores, taken in float32 at least."""
+        exact = torch.promote_types(mine.dtype, torch.float32)
+        if self.scores.softcap is None:
+            product = torch.baddbmm(mask, mine, keys.transpose(1, 2))
+            return _Weights(torch.softmax(product, dim=-1, dtype=exact).to(mine.dtype), None)
+        cap = self.scores.softcap
+        bent = torch.tanh(torch.bmm(mine, keys.transpose(1, 2)) / cap)
+        weights = torch.softmax(bent * cap + mask, dim=-1, dtype=exact).to(mine.dtype)
+        return _Weights(weights, 1 - bent.square())
+
+
+class _Blocks(torch.autograd.Function):
+    """Forward and backward over the blocks of a tree."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        """From queries, keys, values, prefix keys, prefix values, tree and scores."""
+        call = _Call(given[:5], *given[5:])
+        heads, rows, _ = call.q.shape
+        out = call.q.new_empty(rows, heads, call.v.shape[2])
+        found = []
+        for block, _, mine, keys, values, mask in call.blocks():
+            found.append(call.weigh(mine, keys, mask))
+            product = torch.bmm(found[-1].weights, values).unflatten(1, (call.copies, -1))
+            place = out[block.start : block.stop].unflatten(1, (call.kv, call.copies))
+            place.copy_(product.permute(2, 0, 1, 3))
+        pairs = sum(weights.weights.shape[1:].numel() for weights in found)
+        ctx.weights = found if pairs <= KEPT * rows * call.copies else None
+        ctx.save_for_backward(*given[:5])
+        ctx.tree, ctx.scores = given[5:]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        """Gradients of queries, keys, values and prefix.
+
+        The text's are left out where it needs none: below the first prompt it is a constant.
+        """
+        call = _Call(ctx.saved_tensors, ctx.tree, ctx.scores)
+        p, text = call.p, any(ctx.needs_input_grad[:3])
+        into = [torch.zeros_like(x) if text else x[:0] for x in (call.q, call.k, call.v)]
+        of_keys, of_values = torch.zeros_like(call.pk), torch.zeros_like(call.pv)
+        seen = slice(None) if text else slice(p)
+        for number, (block, index, mine, keys, values, mask) in enumerate(call.blocks()):
+            known = ctx.weights[number] if ctx.weights else call.weigh(mine, keys, mask)
+            part = grads[0][block.start : block.stop].unflatten(1, (call.kv, call.copies))
+            part = call.fold(part.permute(1, 2, 0, 3))
+            to_values = torch.bmm(known.weights[:, :, seen].transpose(1, 2), part)
+            to_scores = torch.ops.aten._softmax_backward_data(
+                torch.bmm(part, values.transpose(1, 2)), known.weights, -1, known.weights.dtype
+            )
+            if known.slope is not None:
+                to_scores *= known.slope
+            to_keys = torch.bmm(to_scores[:, :, seen].transpose(1, 2), mine)
+            of_keys += to_keys[:, :p]
+            of_values += to_values[:, :p]
+            if text:
+                to_queries = torch.bmm(to_scores, keys).mul_(call.scores.scale)
+                into[0][:, block.start : block.stop] = to_queries.view(
+                    len(call.q), -1, mine.shape[2]
+                )
+                into[1].index_add_(1, index, to_keys[:, p:])
+                into[2].index_add_(1, index, to_values[:, p:])
+        return (*(into if text else [None] * 3), of_keys, of_values, None, None)

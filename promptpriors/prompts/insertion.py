@@ -1,0 +1,69 @@
+"""A prompt in front of a text: as keys and values block by block, or as rows at the input."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.models import Backbone
+from promptpriors.packing import Prefix
+from promptpriors.prompts.modes import MODES, check_prompt, shift_of
+from promptpriors.prompts.prompt import Prompt
+
+
+class Inserted(NamedTuple):
+    """What stands before the text.
+
+    Attributes:
+        prefixes: keys and values by block, differentiable in the prompt.
+        shift: the position of a text's first token.
+        rows: rows of the prompt that ran through the network.
+    """
+
+    prefixes: dict[int, Prefix]
+    shift: int
+    rows: int
+
+
+def insert(backbone: Backbone, prompt: Prompt | None) -> Inserted:
+    """Keys and values of a prompt in every block where the text sees it.
+
+    Raises:
+        InputError: if the prompt is not for this model, or wants a first token that the tokenizer
+            does not have.
+    """
+    if prompt is None:
+        return Inserted({}, 0, 0)
+    values = prompt.values
+    check_prompt(prompt.mode, values, backbone)
+    bos = _first_token(backbone, prompt)
+    prefixes = MODES[prompt.mode].prefixes(values, backbone, bos)
+    shift = shift_of(values, backbone, prompt.before, len(bos))
+    return Inserted(prefixes, shift, 0 if prompt.mode == "kv" else prompt.before)
+
+
+def root_rows(backbone: Backbone, prompt: Prompt | None) -> Float[Tensor, "before dim"]:
+    """Input embeddings of the rows before the text, for models that can only be given those.
+
+    Raises:
+        InputError: for a mode that is no rows at the input, and as ``insert``.
+    """
+    empty = torch.zeros(0, backbone.dim, device=backbone.device)
+    if prompt is None:
+        return empty
+    check_prompt(prompt.mode, prompt.values, backbone)
+    if prompt.mode not in {"none", "soft"}:
+        raise InputError(f"mode {prompt.mode!r} can't be padded: it is no rows at the input")
+    return torch.cat([_first_token(backbone, prompt), prompt.values.get("embed", empty)])
+
+
+def _first_token(backbone: Backbone, prompt: Prompt) -> Float[Tensor, "bos dim"]:
+    """The first token's embedding, where the prompt wants one."""
+    if not prompt.bos:
+        return torch.zeros(0, backbone.dim, device=backbone.device)
+    first = backbone.tokenizer.bos_token_id
+    if first is None:
+        raise InputError(f"prompt.bos: the tokenizer of model {backbone.name!r} has no first token")
+    return backbone.embed(torch.tensor([first])).float()

@@ -1,0 +1,316 @@
+"""PEFT in and out: fill, read and write its prompts and prefixes.
+
+PEFT's PromptTuning is our mode ``soft``. Its PrefixTuning is our mode ``kv`` on every block: a row
+of its weight holds the keys and then the values of block 0, those of block 1, and so on.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.models import Backbone
+from promptpriors.packing import packs_exactly
+from promptpriors.prompts.draw import draw_prompt
+from promptpriors.prompts.exports import CONFIG, MARK, WEIGHTS, new_folder, write_export
+from promptpriors.prompts.modes import block_of, check_prompt
+from promptpriors.prompts.prompt import Prompt
+from promptpriors.types import Prior, Site
+
+PROMPT, PREFIX = "PROMPT_TUNING", "PREFIX_TUNING"
+PICKLE = "adapter_model.bin"
+TENSOR = "prompt_embeddings"
+"""The name that PEFT gives to its only tensor."""
+
+
+def initialize(peft_model: Any, prior: Prior | Mapping[Site, Prior], *, seed: int = 0) -> None:
+    """Fill the prompt of a PEFT PromptTuning or PrefixTuning model, in place.
+
+    PromptTuning: the vectors of ``draw_prompt(prior, length=n, seed=seed)`` for n virtual tokens.
+    In an encoder–decoder they stand before the encoder's text. PEFT keeps n more rows there (for
+    the decoder, by its config) and reads none of them; they are filled with the same vectors.
+
+    PrefixTuning of a causal model: one prior draws embeddings, which run through the frozen model
+    once as a soft prompt; their keys and values are the prefix, so the start equals that prompt. A
+    prior for each block, ``{"block.0": prior, …}``, draws keys and values themselves, a vector of
+    2 · key heads · head width coordinates a token, keys first.
+
+    PrefixTuning of an encoder–decoder: a prior for each of the L blocks of PEFT's weight. PEFT puts
+    block 2i mod L of it before the text in decoder block i's self-attention (where L is even, half
+    of the weight is not read, and two decoder blocks share each block of the other half).
+
+    Args:
+        peft_model: what ``peft.get_peft_model`` returns; its active adapter is filled.
+        prior: on the space of the base model's input embeddings; or one for each block.
+        seed: each site has its own random stream from it.
+
+    Raises:
+        InputError: if the model is not such a model, its prefix is projected, or a prior does not
+            have its width, or without the library peft.
+    """
+    config = _config_of(peft_model)
+    base = peft_model.get_base_model()
+    length, width = int(config.num_virtual_tokens), int(config.token_dim)
+    if config.peft_type == PROMPT:
+        _check_sites(prior, ("embed",))
+        rows = draw_prompt(prior, length=length, seed=seed).values["embed"]
+        _check_width(rows, width, "its embeddings' width")
+    elif isinstance(prior, Mapping):
+        sites = tuple(f"block.{i}" for i in range(config.num_layers))
+        _check_sites(prior, sites)
+        drawn = draw_prompt(prior, length=length, mode="kv", sites=sites, seed=seed).values
+        for value in drawn.values():
+            _check_width(value, 2 * width, "keys, then values, of one block")
+        rows = torch.cat(list(drawn.values()), dim=1)
+    else:
+        rows = _prefix_of(base, prior, length, seed)
+    weight = peft_model.prompt_encoder[peft_model.active_adapter].embedding.weight
+    with torch.no_grad():
+        weight.copy_(rows.repeat(len(weight) // length, 1))
+
+
+def load(folder: str | Path) -> Prompt:
+    """Read a PEFT prompt or prefix adapter; the library peft is not needed.
+
+    Its vectors can be points that a prior is fitted to, as those of any prompt::
+
+        prompt = pp.peft.load(folder)
+        space = pp.Space(site="embed", points=prompt.values["embed"].detach())
+        prior = pp.fit_prior("gaussian", space)
+
+    Args:
+        folder: with ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Returns:
+        A prompt of mode ``soft``, or of mode ``kv`` on all blocks. Of an encoder–decoder's prompt,
+        the vectors that stand before the encoder's text.
+
+    Raises:
+        InputError: if the adapter is of another kind, its prefix is projected or an
+            encoder–decoder's, or a file is missing, damaged or a pickle.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    prefix = config["peft_type"] == PREFIX
+    length, width, blocks = _sizes(config, folder, prefix=prefix)
+    rows = _read_weights(folder)
+    copies = 1 if prefix else config.get("num_transformer_submodules") or 1
+    expected = [length * copies, 2 * blocks * width if prefix else width]
+    if list(rows.shape) != expected:
+        raise InputError(
+            f"{folder} is damaged: its config tells of {TENSOR} {expected}, "
+            f"found {list(rows.shape)}"
+        )
+    if not prefix:
+        return Prompt("soft", {"embed": rows[:length]})
+    parts = rows.chunk(blocks, dim=1)
+    return Prompt("kv", {f"block.{i}": part for i, part in enumerate(parts)})
+
+
+def save(prompt: Prompt, folder: str | Path, *, backbone: Backbone) -> Path:
+    """Write an adapter folder that ``PeftModel.from_pretrained(model, folder)`` loads.
+
+    Args:
+        prompt: of mode ``soft``, or of mode ``kv`` on all blocks.
+        folder: appears whole or not at all; an earlier export in it is replaced.
+        backbone: the model that the prompt is for.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: for a prompt that PEFT has no counterpart of or that is not for this model, a
+            folder that holds something else, or without the library peft.
+    """
+    check_exportable(prompt, backbone)
+    check_prompt(prompt.mode, prompt.values, backbone)
+    peft = _library()
+    text = backbone.model.config.get_text_config()
+    seq2seq = getattr(backbone, "seq2seq", False)
+    commit = backbone.revision if re.fullmatch(r"[0-9a-f]{40}", backbone.revision) else None
+    shared: dict[str, Any] = {
+        "task_type": "SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM",
+        "base_model_name_or_path": backbone.name,
+        "revision": commit,
+        "inference_mode": True,
+        "num_virtual_tokens": prompt.length,
+        "num_transformer_submodules": 1,
+        "num_layers": text.num_hidden_layers,
+    }
+    if prompt.mode == "soft":
+        heads, width = text.num_attention_heads, backbone.dim
+        config = peft.PromptTuningConfig(token_dim=width, num_attention_heads=heads, **shared)
+    else:
+        heads, width = backbone.key_heads, backbone.key_width
+        config = peft.PrefixTuningConfig(
+            token_dim=width, num_attention_heads=heads, encoder_hidden_size=width, **shared
+        )
+    values = prompt.snapshot()
+    rows = torch.cat([values[site] for site in sorted(values, key=block_of)], dim=1)
+    about = {MARK: "peft", "mode": prompt.mode, "model": backbone.name}
+    with new_folder(folder) as place:
+        config.save_pretrained(str(place))
+        write_export(place / WEIGHTS, TENSOR, rows, about | {"revision": backbone.revision})
+    return Path(folder)
+
+
+def check_exportable(prompt: Prompt, backbone: Backbone) -> None:
+    """Refuse a prompt that PEFT has no counterpart of.
+
+    Raises:
+        InputError: saying what can be exported.
+    """
+    blocks = {f"block.{i}" for i in range(len(backbone.blocks))}
+    found = None
+    if prompt.mode not in {"soft", "kv"}:
+        found = f"mode {prompt.mode!r}"
+    elif prompt.bos:
+        found = "a prompt with bos = true (PEFT puts no first token before it)"
+    elif prompt.mode == "kv" and getattr(backbone, "seq2seq", False):
+        found = "mode 'kv' of an encoder–decoder"
+    elif prompt.mode == "kv" and set(prompt.sites) != blocks:
+        found = f"mode 'kv' on {len(prompt.sites)} of {len(blocks)} blocks"
+    if found is not None:
+        raise InputError(
+            f"{found} has no counterpart in PEFT\n"
+            "Exported can be, with bos = false: mode 'soft' (PROMPT_TUNING) and mode 'kv' on all "
+            "blocks of a decoder (PREFIX_TUNING)"
+        )
+
+
+def _library() -> Any:
+    try:
+        import peft
+    except ImportError:
+        raise InputError("this needs the library peft: pip install promptpriors[peft]") from None
+    return peft
+
+
+def _config_of(model: Any) -> Any:
+    """The config of a PEFT model's active prompt."""
+    if not isinstance(model, _library().PeftModel):
+        raise InputError(
+            f"expected a PEFT model with a prompt, found {type(model).__name__}\n"
+            "Make one: peft.get_peft_model(model, peft.PromptTuningConfig(…))"
+        )
+    config = model.active_peft_config
+    _check_kind(str(getattr(config.peft_type, "value", config.peft_type)), "the model")
+    if getattr(config, "prefix_projection", False):
+        raise InputError(
+            "the model's prefix is projected: a network makes it, and there are no keys and values "
+            "to fill\nTake PrefixTuningConfig(prefix_projection=False)"
+        )
+    return config
+
+
+def _check_kind(kind: str, what: str) -> None:
+    if kind not in {PROMPT, PREFIX}:
+        raise InputError(
+            f"{what} is of the PEFT type {kind}; expected {PROMPT} or {PREFIX} "
+            "(PromptTuningConfig, PrefixTuningConfig)"
+        )
+
+
+def _check_sites(prior: Prior | Mapping[Site, Prior], sites: tuple[Site, ...]) -> None:
+    """Refuse priors for other sites than the prompt has."""
+    if isinstance(prior, Mapping) and set(prior) != set(sites):
+        expected = sites[0] if len(sites) == 1 else f"{sites[0]} … {sites[-1]}"
+        raise InputError(
+            f"expected a prior for each of {expected} ({len(sites)}), found {', '.join(prior)}"
+        )
+
+
+def _check_width(rows: Float[Tensor, "length width"], expected: int, what: str) -> None:
+    if rows.shape[1] != expected:
+        raise InputError(
+            f"the prior draws vectors of {rows.shape[1]} coordinates, this PEFT model takes "
+            f"{expected} ({what})\nFit the prior to points of this model"
+        )
+
+
+def _prefix_of(base: Any, prior: Prior, length: int, seed: int) -> Float[Tensor, "length width"]:
+    """Keys and values of drawn embeddings in the frozen model, as rows of PEFT's weight."""
+    kind = base.config.model_type
+    backbone = Backbone(f"PEFT base ({kind})", "", base, None)
+    embeddings = draw_prompt(prior, length=length, seed=seed).values["embed"]
+    _check_width(embeddings, backbone.dim, "its embeddings' width")
+    training = [module for module in base.modules() if module.training]
+    base.eval()  # without dropout
+    try:
+        seq2seq = base.config.is_encoder_decoder
+        if seq2seq or not backbone.blocks or not packs_exactly(backbone):
+            raise InputError(
+                f"one prior can't fill the prefix of this model ({kind}): its embeddings' keys and "
+                'values are not to be had\nGive a prior for each block: {"block.0": prior, …}'
+            )
+        drawn = draw_prompt(prior, length=length, mode="kv", seed=seed, backbone=backbone)
+    finally:
+        for module in training:
+            module.training = True
+    return torch.cat(list(drawn.values.values()), dim=1)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The config of an adapter folder, if we can read such an adapter."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is not a PEFT adapter folder: it has no {CONFIG}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
+        raise InputError(f"{path} is not the config of a PEFT adapter: it has no peft_type")
+    _check_kind(config["peft_type"], f"the adapter {folder}")
+    if config["peft_type"] == PREFIX:
+        if config.get("prefix_projection"):
+            raise InputError(
+                f"the prefix in {folder} is projected: a network makes it; expected an adapter "
+                "trained with prefix_projection=False"
+            )
+        if config.get("task_type") == "SEQ_2_SEQ_LM":
+            raise InputError(
+                f"the prefix in {folder} is an encoder–decoder's, which no mode of ours is; "
+                f"expected a causal model's prefix, or {PROMPT}"
+            )
+    return config
+
+
+def _sizes(config: Mapping[str, Any], folder: Path, *, prefix: bool) -> tuple[int, int, int]:
+    """Virtual tokens, width of a vector (of keys, for a prefix) and, for a prefix, blocks."""
+    names = ("num_virtual_tokens", "token_dim", *(("num_layers",) if prefix else ()))
+    sizes = [config.get(name) for name in names]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise InputError(
+            f"{folder / CONFIG} does not say how large the prompt is: expected a number for each "
+            f"of {', '.join(names)}; found {sizes}"
+        )
+    length, width, *rest = (int(size or 0) for size in sizes)
+    return length, width, rest[0] if rest else 0
+
+
+def _read_weights(folder: Path) -> Float[Tensor, "rows width"]:
+    """The only tensor of an adapter."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickle = (folder / PICKLE).exists()
+        hint = f"; {PICKLE} is a pickle, which is never read: save it again with PEFT"
+        raise InputError(f"{path}: no such file{hint if pickle else ''}")
+    try:
+        found = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged or not a safetensors file: {error}") from None
+    rows = found.get(TENSOR)
+    if rows is None or len(found) > 1 or rows.ndim != 2 or not rows.is_floating_point():
+        raise InputError(
+            f"{path}: expected one tensor, {TENSOR} [tokens, width], found {', '.join(found)}"
+        )
+    return rows

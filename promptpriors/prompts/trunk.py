@@ -1,0 +1,161 @@
+"""The trunk: what the blocks below a deep prompt make of each example, computed once.
+
+No prompt stands below the first site, so what enters it is a constant of the frozen model and the
+text: the same in every epoch and for every prior, rate and seed. It is kept on disk and read back
+memory-mapped. Examples are computed in units that depend on the set of examples alone, never on the
+batches of a run, so that the same numbers come back whichever run was first.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.errors import Note
+from promptpriors.models import Backbone
+from promptpriors.packing import Encoded, Entry, Row, chain, entering, pack, packs_exactly, units
+from promptpriors.prompts.insertion import insert
+from promptpriors.prompts.modes import block_of
+from promptpriors.prompts.prompt import Prompt
+
+LEAST = 256
+"""Tokens of a unit: examples that share a piece, or several of them, until there are so many."""
+
+
+class Trunk:
+    """What enters the first block that a prompt enters, for each token of a set of examples.
+
+    Args:
+        backbone: the frozen model.
+        prompt: whose first site it is; its values do not matter.
+        encoded: the examples.
+        folder: where it is kept; a folder of ours inside it is made when something is written.
+
+    Attributes:
+        block: the first block that is computed.
+    """
+
+    def __init__(
+        self, backbone: Backbone, prompt: Prompt, encoded: Sequence[Encoded], folder: Path
+    ) -> None:
+        self.block = _first_block(prompt)
+        self._backbone = backbone
+        with torch.no_grad():
+            inserted = insert(backbone, prompt)
+        self._shift = inserted.shift
+        self._prefixes = {i: p for i, p in inserted.prefixes.items() if i < self.block}
+        self._folder = folder / _key(backbone, prompt, self.block, self._shift)
+        self._units = [[encoded[i] for i in unit] for unit in units(encoded, LEAST)]
+        self._where = {e: (u, p) for u, unit in enumerate(self._units) for p, e in enumerate(unit)}
+        self._keeps = True
+
+    def entry(self, encoded: Sequence[Encoded], row: Row) -> Entry | None:
+        """What enters the block for each token of ``row``, a batch of the examples.
+
+        None for a batch with an example that is none of them.
+        """
+        places = [self._where.get(example) for example in encoded]
+        if None in places:
+            return None
+        hidden: Tensor | None = None
+        read: dict[int, tuple[Row, Tensor]] = {}
+        for number, place in enumerate(places):
+            unit, inside = place or (0, 0)
+            if unit not in read:
+                packed = pack(self._units[unit])
+                read[unit] = packed, self._read(packed)
+            packed, found = read[unit]
+            if hidden is None:
+                hidden = found.new_empty(len(row.tokens), found.shape[1])
+            hidden[chain(row, number)] = found[chain(packed, inside)]
+        return None if hidden is None else Entry(self.block, hidden)
+
+    def _read(self, row: Row) -> Float[Tensor, "row dim"]:
+        """One unit: from its file, or computed and, if there is room, written."""
+        path = self._folder / f"{_digest(row)}.safetensors"
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
+            with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
+                found = file.get_tensor("hidden")
+            if found.shape == (len(row.tokens), self._backbone.dim):
+                return found
+        with torch.no_grad():
+            computed = entering(
+                self._backbone, row, self.block, prefixes=self._prefixes, shift=self._shift
+            )
+        self._write(path, computed)
+        return computed
+
+    def _write(self, path: Path, hidden: Tensor) -> None:
+        if not self._keeps:
+            return
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(safetensors.torch.save({"hidden": hidden.cpu().contiguous()}))
+            temporary.replace(path)
+        except OSError as error:
+            self._keeps = False
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            warnings.warn(
+                f"the trunk cache {path.parent} can't be written ({error.strerror}), so the lower "
+                "blocks are computed in every epoch",
+                Note,
+                stacklevel=2,
+            )
+
+
+def trunk_of(
+    backbone: Backbone, prompt: Prompt, encoded: Sequence[Encoded], folder: Path | None
+) -> Trunk | None:
+    """The trunk of a prompt, or None where there is none: at the input, or without packed rows."""
+    if folder is None or not prompt.length or not _first_block(prompt):
+        return None
+    longest = prompt.before + max(example.read for example in encoded)
+    if not packs_exactly(backbone, longest=longest):
+        return None
+    return Trunk(backbone, prompt, encoded, folder)
+
+
+def _first_block(prompt: Prompt) -> int:
+    return min(map(block_of, prompt.sites), default=0)
+
+
+def _key(backbone: Backbone, prompt: Prompt, block: int, shift: int) -> str:
+    """What the numbers depend on besides token ids and positions, so that none is ever stale."""
+    digest = hashlib.sha256()
+    config = backbone.model.config.to_dict()
+    about = {
+        "config": {k: v for k, v in config.items() if k != "_name_or_path"},
+        "block": block,
+        "shift": shift,
+        "bos": prompt.bos,
+        "dtype": str(backbone.dtype),
+        "kernel": backbone.kernel,
+        "device": backbone.device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    digest.update(json.dumps(about, sort_keys=True, default=str).encode())
+    for module in (backbone.model.get_input_embeddings(), *backbone.blocks[:block]):
+        for name, tensor in module.state_dict().items():
+            digest.update(name.encode())
+            flat = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+            digest.update(flat.numpy())
+    return digest.hexdigest()[:32]
+
+
+def _digest(row: Row) -> str:
+    digest = hashlib.sha256()
+    for part in (row.tokens, row.positions, row.segment, row.parents):
+        digest.update(part.numpy().tobytes() + b"|")
+    return digest.hexdigest()[:32]

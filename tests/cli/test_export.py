@@ -1,0 +1,195 @@
+"""A trained prompt is handed over from the command line, and what is printed runs as it stands."""
+
+# ruff: noqa: F811 fixtures are taken from test_cli
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import promptpriors as pp
+from promptpriors.experiments.export import FORMATS, QUESTION
+from promptpriors.prompts import generate
+from promptpriors.runs.files import read_tensors, write_tensors
+from tests.cli.test_cli import cli, place, ran  # noqa: F401 fixtures
+
+MODES = {"kv": ["prompt.mode=kv"], "deep": ["prompt.mode=deep"], "none": ["prompt.mode=none"]}
+
+
+@pytest.fixture
+def run_in(place, cli):
+    """Start a run with one thing changed; its folder."""
+
+    def start(*words):
+        status, out, err = cli("run", "run.toml", "--json", *words)
+        assert status == 0, err
+        return json.loads(out)["folder"]
+
+    return start
+
+
+def answer(folder, backbone):
+    example = pp.Example(id="1", source=(QUESTION,), targets=("",))
+    return generate(backbone, pp.load_prompt(folder), [example], max_new_tokens=16)[0]
+
+
+def printed(code, capsys):
+    """What the code prints when it is run as it stands."""
+    exec(compile(code, "printed", "exec"), {})
+    return capsys.readouterr().out.strip()
+
+
+def test_embeddings_are_the_prompts_rows_and_say_where_they_come_from(ran, place, cli):
+    status, out, _ = cli("export", ran["id"][:6], "--to", "embeddings", "out", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert (found["folder"], found["files"]) == ("out", ["prompt.safetensors"])
+    assert (found["run"], found["to"]) == (ran["id"], "embeddings")
+    assert set(found["use"]) == {"transformers", "vLLM"}
+    prompt = load_file(place / "out" / "prompt.safetensors")["prompt"]
+    assert prompt.equal(pp.load_prompt(ran["folder"]).values["embed"])
+    with safe_open(place / "out" / "prompt.safetensors", framework="pt") as file:
+        (about,) = file.metadata().values()
+    assert json.loads(about) == {
+        "export": "embeddings",
+        "first_token": False,
+        "model": "tiny",
+        "revision": "tiny 1",
+        "run": ran["id"],
+    }
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_what_is_printed_runs_and_answers_as_we_do(ran, cli, to, tiny, capsys):
+    status, out, _ = cli("export", ran["id"], "--to", to, "out")
+    assert status == 0
+    ours, _, theirs = out.partition("# vLLM")
+    assert printed(ours, capsys) == answer(ran["folder"], tiny)
+    assert bool(theirs) == (to == "embeddings")
+    if theirs:
+        compile(out, "printed", "exec")
+        assert "enable_prompt_embeds=True" in theirs
+
+
+def test_a_model_folder_is_loaded_by_transformers_in_the_printed_code(place, cli, tiny, capsys):
+    tiny.model.save_pretrained("here")
+    tiny.tokenizer.save_pretrained("here")
+    status, out, err = cli("run", "run.toml", "--json", "model=./here")
+    assert status == 0, err
+    folder = json.loads(out)["folder"]
+    for to in FORMATS:
+        out = cli("export", folder, "--to", to, to)[1]
+        assert "from_pretrained('./here', dtype='float32')" in out
+        assert "import promptpriors" not in out
+        assert printed(out.partition("# vLLM")[0], capsys) == answer(folder, tiny)
+
+
+def test_keys_and_values_go_to_peft(run_in, cli, tiny, capsys):
+    folder = run_in(*MODES["kv"])
+    status, out, _ = cli("export", folder, "--to", "peft", "out")
+    assert status == 0
+    assert out.startswith("# written to out: adapter_config.json, adapter_model.safetensors\n")
+    assert printed(out, capsys) == answer(folder, tiny)
+    assert pp.peft.load("out").mode == "kv"
+
+
+@pytest.mark.parametrize(
+    ("mode", "to", "message"),
+    [
+        ("kv", "embeddings", "mode 'kv' is no rows at the input, so there are no embeddings to"),
+        ("deep", "embeddings", "Exported can be: mode 'soft' (--to embeddings, --to peft)"),
+        ("none", "embeddings", "mode 'none' is no rows at the input"),
+        ("deep", "peft", "mode 'deep' has no counterpart in PEFT"),
+        ("none", "peft", "mode 'none' has no counterpart in PEFT"),
+    ],
+)
+def test_a_prompt_that_a_format_can_not_hold_is_refused(run_in, cli, place, mode, to, message):
+    status, out, err = cli("export", run_in(*MODES[mode]), "--to", to, "out")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 2
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("RUN", "--to", "pefd", "out"),
+            "unknown format 'pefd'. Did you mean 'peft'? Available: emb",
+        ),
+        (
+            ("nope", "--to", "peft", "out"),
+            "no run is called 'nope' in runs; see `promptpriors list",
+        ),
+        (("RUN", "--to", "peft", "run.toml"), "run.toml is a file; expected a folder"),
+    ],
+)
+def test_bad_words_end_with_one_line_and_status_2(ran, cli, words, message):
+    status, out, err = cli("export", *(ran["id"] if w == "RUN" else w for w in words))
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_first_token_is_exported_as_the_first_row(run_in, cli, place, tiny, capsys):
+    tiny.model.save_pretrained("here")
+    tokenizer = copy.deepcopy(tiny.tokenizer)
+    tokenizer.bos_token = tokenizer.eos_token
+    tokenizer.save_pretrained("here")
+    folder = run_in("model=./here", "prompt.bos=true")
+    status, out, err = cli("export", folder, "--to", "embeddings", "out")
+    assert status == 0, err
+    backbone = pp.load_model("./here")
+    prompt = load_file(place / "out" / "prompt.safetensors")["prompt"]
+    assert prompt[0].equal(backbone.embed(torch.tensor(tiny.end)))
+    assert prompt[1:].equal(pp.load_prompt(folder).values["embed"])
+    assert printed(out.partition("# vLLM")[0], capsys) == answer(folder, backbone)
+    assert "bos = true (PEFT puts no first" in cli("export", folder, "--to", "peft", "two")[2]
+
+
+def test_only_an_earlier_export_is_replaced(ran, place, cli):
+    for to in ("peft", "embeddings", "peft"):
+        assert cli("export", ran["id"], "--to", to, "out")[0] == 0
+    assert {p.name for p in place.iterdir()} == {"out", "runs", "run.toml"}
+    (place / "out" / "mine.txt").write_text("x")
+    for folder in ("out", ran["folder"]):
+        before = {p: p.read_bytes() for p in (place / folder).iterdir()}
+        status, _, err = cli("export", ran["id"], "--to", "embeddings", folder)
+        assert status == 2
+        assert "is no earlier export of ours: it holds " in err
+        assert "Nothing was written; name a new or an empty folder" in err
+        assert {p: p.read_bytes() for p in (place / folder).iterdir()} == before
+
+
+def test_export_says_when_the_model_is_another_one(ran, cli, place):
+    path = place / ran["folder"] / "prompt.safetensors"
+    tensors, about = read_tensors(path)
+    write_tensors(path, tensors, about | {"model": "another"})
+    _, _, err = cli("export", ran["id"], "--to", "embeddings", "out")
+    assert "note: model 'tiny' is at tiny 1, the prompt was trained at another" in err
+
+
+def test_the_command_needs_no_peft_for_embeddings(ran, place):
+    code = (
+        "import sys; sys.modules['peft'] = None; "
+        f"sys.argv = ['promptpriors', 'export', {ran['id']!r}, '--to', 'TO', 'out']; "
+        "from promptpriors.cli import main; main()"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code.replace("TO", to)],
+            cwd=place, capture_output=True, text=True, check=False,
+        )
+        for to in ("peft", "embeddings")
+    ]  # fmt: skip
+    assert [done.returncode for done in found] == [2, 0]
+    assert found[0].stderr == (
+        "error: this needs the library peft: pip install promptpriors[peft]\n"
+    )

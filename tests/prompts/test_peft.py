@@ -1,0 +1,490 @@
+"""Prompts go to PEFT and come back: the same vectors, the same numbers, the same answers."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import peft
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import promptpriors as pp
+from promptpriors.models import Backbone
+from promptpriors.packing import encode, logits_of, pack
+from promptpriors.prompts import Prompt, draw_prompt, generate, insert
+from tests.test_contracts import cloud
+
+QUESTION = "Question: 2 + 2?\nAnswer:"
+CAUSAL = {"task_type": "CAUSAL_LM", "num_virtual_tokens": 3}
+SEQ2SEQ = {"task_type": "SEQ_2_SEQ_LM", "num_virtual_tokens": 3}
+
+
+@pytest.fixture(scope="module")
+def gpt2(tiny):
+    """A tiny model with learned positions."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        config = GPT2Config(
+            vocab_size=264, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.2
+        )
+        model = GPT2LMHeadModel(config).eval().requires_grad_(False)
+    return Backbone("gpt2-test", "1", model, tiny.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def qwen3(tiny):
+    """A tiny model with grouped queries whose heads are wider than dim / heads."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        config = Qwen3Config(
+            vocab_size=264,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            head_dim=8,
+            initializer_range=0.2,
+        )
+        model = Qwen3ForCausalLM(config).eval().requires_grad_(False)
+    return Backbone("qwen3-test", "1", model, tiny.tokenizer)
+
+
+def t5(blocks=2):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        config = T5Config(
+            vocab_size=60, d_model=16, d_kv=4, num_heads=4, d_ff=32, num_layers=blocks,
+            decoder_start_token_id=0,
+        )  # fmt: skip
+        return T5ForConditionalGeneration(config).eval()
+
+
+def wrapped(model, kind, **params):
+    return peft.get_peft_model(copy.deepcopy(model), kind(**params))
+
+
+def weight(model):
+    return model.prompt_encoder["default"].embedding.weight
+
+
+def vocabulary_prior(backbone):
+    return pp.fit_prior("gaussian", pp.vocabulary(backbone))
+
+
+def by_block(count, width):
+    """A prior for each block, on keys and values."""
+    return {f"block.{i}": pp.fit_prior("isotropic", cloud(width), sigma=1.0) for i in range(count)}
+
+
+def kv_prompt(backbone, length=3):
+    """Keys and values that are no soft prompt's."""
+    priors = by_block(len(backbone.blocks), 2 * backbone.key_width)
+    return draw_prompt(priors, length=length, mode="kv", backbone=backbone)
+
+
+def soft_prompt(backbone, length=3):
+    return draw_prompt(vocabulary_prior(backbone), length=length)
+
+
+PROMPTS = {"soft": soft_prompt, "kv": kv_prompt}
+
+
+def check_hand_over(backbone, prompt, folder):
+    """The exported adapter gives PEFT our logits at answer positions, and our greedy answers."""
+    pp.peft.save(prompt, folder, backbone=backbone)
+    model = peft.PeftModel.from_pretrained(copy.deepcopy(backbone.model), folder).eval()
+    examples = [
+        pp.Example(id="1", source=(QUESTION,), targets=("4 or so",)),
+        pp.Example(id="2", source=(QUESTION, " once more:"), targets=("no",)),
+    ]
+    encoded = encode(backbone, examples, before=prompt.before)
+    row, inserted = pack(encoded), insert(backbone, prompt)
+    with torch.no_grad():
+        ours = logits_of(backbone, row, inserted.prefixes, shift=inserted.shift)[row.slot]
+        theirs = []
+        for example in examples:
+            source = [t for piece in example.source for t in backbone.encode(piece)]
+            target = [*backbone.encode(f" {example.targets[0]}"), backbone.end]
+            ids = torch.tensor([[*source, *target]])
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+            theirs.append(logits[-len(target) - 1 : -1])
+    torch.testing.assert_close(ours, torch.cat(theirs), rtol=1e-4, atol=1e-4)
+    answers = generate(backbone, prompt, examples, max_new_tokens=6)
+    for example, answer in zip(examples, answers, strict=True):
+        ids = torch.tensor([[t for piece in example.source for t in backbone.encode(piece)]])
+        written = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=6,
+            do_sample=False,
+            eos_token_id=backbone.end,
+            pad_token_id=backbone.end,
+        )
+        assert backbone.decode(written[0, ids.shape[1] :].tolist()).strip() == answer
+    back = pp.peft.load(folder)
+    assert (back.mode, back.sites) == (prompt.mode, prompt.sites)
+    assert all(torch.equal(back.values[site], prompt.values[site]) for site in prompt.sites)
+
+
+@pytest.mark.parametrize("mode", PROMPTS)
+@pytest.mark.parametrize("name", ["tiny", "gpt2", "qwen3"])
+def test_an_exported_prompt_does_in_peft_what_it_does_here(name, mode, request, tmp_path):
+    backbone = request.getfixturevalue(name)
+    check_hand_over(backbone, PROMPTS[mode](backbone), tmp_path / "adapter")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", PROMPTS)
+def test_the_same_on_the_embedded_model(smollm2, mode, tmp_path):
+    prior = vocabulary_prior(smollm2)
+    prompt = draw_prompt(prior, length=5, mode=mode, backbone=smollm2)
+    check_hand_over(smollm2, prompt, tmp_path / "adapter")
+
+
+def test_prompt_tuning_starts_at_the_draw_of_draw_prompt_bit_for_bit(tiny):
+    model = wrapped(tiny.model, peft.PromptTuningConfig, **CAUSAL)
+    prior = vocabulary_prior(tiny)
+    assert pp.peft.initialize(model, prior, seed=7) is None
+    expected = draw_prompt(prior, length=3, seed=7).values["embed"]
+    assert torch.equal(weight(model), expected)
+    pp.peft.initialize(model, {"embed": prior}, seed=8)
+    assert not torch.equal(weight(model), expected)
+
+
+@pytest.mark.parametrize("name", ["tiny", "gpt2", "qwen3"])
+def test_prefix_tuning_starts_at_the_keys_and_values_of_the_same_draw(name, request):
+    backbone = request.getfixturevalue(name)
+    prior = vocabulary_prior(backbone)
+    model = wrapped(backbone.model, peft.PrefixTuningConfig, **CAUSAL)
+    soft = wrapped(backbone.model, peft.PromptTuningConfig, **CAUSAL)
+    model.train()
+    pp.peft.initialize(model, prior, seed=7)
+    pp.peft.initialize(soft, prior, seed=7)
+    assert all(module.training for module in model.modules())
+    kv = draw_prompt(prior, length=3, mode="kv", seed=7, backbone=backbone)
+    assert torch.equal(weight(model), torch.cat(list(kv.values.values()), dim=1))
+    ids = torch.tensor([backbone.encode(QUESTION)])
+    with torch.no_grad():
+        logits = [m.eval()(input_ids=ids).logits[0, -1] for m in (model, soft)]
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_prior_for_each_block_draws_keys_and_values_themselves(tiny):
+    model = wrapped(tiny.model, peft.PrefixTuningConfig, **CAUSAL)
+    priors = by_block(2, 2 * tiny.key_width)
+    pp.peft.initialize(model, priors, seed=3)
+    kv = draw_prompt(priors, length=3, mode="kv", sites=("block.0", "block.1"), seed=3)
+    assert torch.equal(weight(model), torch.cat(list(kv.values.values()), dim=1))
+
+
+@pytest.mark.parametrize("kind", [peft.PromptTuningConfig, peft.PrefixTuningConfig])
+def test_peft_trains_from_the_start_that_it_was_given(tiny, kind):
+    model = wrapped(tiny.model, kind, **CAUSAL)
+    pp.peft.initialize(model, vocabulary_prior(tiny))
+    start = weight(model).detach().clone()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    ids = torch.tensor([tiny.encode(QUESTION + " 4")])
+    losses = []
+    for _ in range(5):
+        loss = model(input_ids=ids, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert not torch.equal(weight(model), start)
+
+
+def test_an_adapter_that_peft_trained_and_saved_can_be_read_and_fitted(tiny, tmp_path):
+    model = wrapped(tiny.model, peft.PromptTuningConfig, **CAUSAL)
+    model.save_pretrained(tmp_path)
+    prompt = pp.peft.load(tmp_path)
+    assert prompt.mode == "soft"
+    assert torch.equal(prompt.values["embed"], weight(model))
+    space = pp.Space(site="embed", points=prompt.values["embed"].detach())
+    prior = pp.fit_prior("isotropic", space)
+    assert draw_prompt(prior, length=2).values["embed"].shape == (2, tiny.dim)
+
+
+def test_a_prefix_of_peft_is_our_keys_and_values(qwen3, tmp_path):
+    model = wrapped(qwen3.model, peft.PrefixTuningConfig, **CAUSAL)
+    model.save_pretrained(tmp_path)
+    prompt = pp.peft.load(str(tmp_path))
+    assert (prompt.mode, prompt.sites) == ("kv", ("block.0", "block.1", "block.2"))
+    ids = qwen3.encode(QUESTION + " 4")
+    with torch.no_grad():
+        logits = model.eval()(input_ids=torch.tensor([ids])).logits[0, -1]
+        nats = float(torch.nn.functional.cross_entropy(logits[None], torch.tensor([qwen3.end])))
+    example = pp.Example(id="1", source=(QUESTION + " 4",), targets=("",), continuation="")
+    assert float(pp.loss(qwen3, prompt, [example]).detach()) == pytest.approx(nats, rel=1e-4)
+
+
+def test_an_encoder_decoders_prompt_stands_before_the_encoders_text(tmp_path):
+    model = wrapped(t5(), peft.PromptTuningConfig, **SEQ2SEQ)
+    prior = pp.fit_prior("isotropic", cloud(16), sigma=1.0)
+    pp.peft.initialize(model, prior, seed=5)
+    expected = draw_prompt(prior, length=3, seed=5).values["embed"]
+    assert torch.equal(weight(model), torch.cat([expected, expected]))
+    ids = torch.arange(1, 6)[None]
+    rows = torch.cat([expected, model.word_embeddings(ids)[0]])[None]
+    with torch.no_grad():
+        found = model.eval()(input_ids=ids, decoder_input_ids=ids).logits
+        plain = model.get_base_model()(inputs_embeds=rows, decoder_input_ids=ids).logits
+    torch.testing.assert_close(found, plain)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(pp.peft.load(tmp_path).values["embed"], expected)
+
+
+def test_an_encoder_decoders_soft_prompt_is_exported_as_such(tiny, tmp_path):
+    class Both(Backbone):
+        seq2seq = True
+
+    model = t5().requires_grad_(False)
+    backbone = Both("t5-test", "a" * 40, model, tiny.tokenizer)
+    prompt = draw_prompt(pp.fit_prior("isotropic", cloud(16), sigma=1.0), length=3)
+    pp.peft.save(prompt, tmp_path / "a", backbone=backbone)
+    config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    assert (config["task_type"], config["revision"]) == ("SEQ_2_SEQ_LM", "a" * 40)
+    loaded = peft.PeftModel.from_pretrained(copy.deepcopy(model), tmp_path / "a").eval()
+    ids = torch.arange(1, 6)[None]
+    rows = torch.cat([prompt.values["embed"], model.get_input_embeddings()(ids)[0]])[None]
+    with torch.no_grad():
+        found = loaded(input_ids=ids, decoder_input_ids=ids).logits
+        plain = model(inputs_embeds=rows, decoder_input_ids=ids).logits
+        written = loaded.generate(input_ids=ids, max_new_tokens=4, do_sample=False)
+        expected = model.generate(inputs_embeds=rows, max_new_tokens=4, do_sample=False)
+    torch.testing.assert_close(found, plain)
+    assert torch.equal(written, expected)
+    kv = Prompt("kv", {"block.0": torch.zeros(3, 32)})
+    with pytest.raises(pp.InputError, match="mode 'kv' of an encoder–decoder has no counterpart"):
+        pp.peft.save(kv, tmp_path / "b", backbone=backbone)
+
+
+@pytest.mark.parametrize("blocks", [3, 4])
+def test_decoder_block_i_of_an_encoder_decoder_reads_block_2i_of_the_prefix(blocks):
+    model = wrapped(t5(blocks), peft.PrefixTuningConfig, **SEQ2SEQ)
+    pp.peft.initialize(model, by_block(blocks, 32), seed=2)
+    priors = by_block(blocks, 32)
+    sites = tuple(priors)
+    drawn = draw_prompt(priors, length=3, mode="kv", sites=sites, seed=2).values
+    assert torch.equal(weight(model), torch.cat(list(drawn.values()), dim=1))
+    cache = model.get_prompt(1).self_attention_cache
+    for i, layer in enumerate(cache.layers):
+        pair = torch.cat([x[0].transpose(0, 1).flatten(1) for x in (layer.keys, layer.values)], 1)
+        assert torch.equal(pair, drawn[f"block.{2 * i % blocks}"])
+
+
+def refusal(call):
+    with pytest.raises(pp.InputError) as error:
+        call()
+    assert str(error.value).count("\n") <= 1
+    return str(error.value)
+
+
+REFUSED = {
+    "a plain model": (None, {}, "expected a PEFT model with a prompt, found LlamaForCausalLM"),
+    "another type": (
+        peft.LoraConfig,
+        {"target_modules": ["q_proj"]},
+        "the model is of the PEFT type LORA; expected PROMPT_TUNING or PREFIX_TUNING",
+    ),
+    "a prompt encoder": (
+        peft.PromptEncoderConfig,
+        {**CAUSAL, "encoder_hidden_size": 8},
+        "the model is of the PEFT type P_TUNING",
+    ),
+    "a projected prefix": (
+        peft.PrefixTuningConfig,
+        {**CAUSAL, "prefix_projection": True},
+        "the model's prefix is projected",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_model_without_a_prompt_to_fill_is_refused(tiny, case):
+    kind, params, message = REFUSED[case]
+    model = tiny.model if kind is None else wrapped(tiny.model, kind, **params)
+    assert message in refusal(lambda: pp.peft.initialize(model, vocabulary_prior(tiny)))
+
+
+def test_a_prior_of_another_width_or_for_other_sites_is_refused(tiny):
+    soft = wrapped(tiny.model, peft.PromptTuningConfig, **CAUSAL)
+    prefix = wrapped(tiny.model, peft.PrefixTuningConfig, **CAUSAL)
+    narrow = pp.fit_prior("isotropic", cloud(3))
+    found = "the prior draws vectors of 3 coordinates, this PEFT model takes 32 ("
+    for model, prior in ((soft, narrow), (prefix, narrow), (prefix, by_block(2, 3))):
+        before = weight(model).detach().clone()
+        assert found in refusal(lambda m=model, p=prior: pp.peft.initialize(m, p))
+        assert torch.equal(weight(model), before)
+    message = refusal(lambda: pp.peft.initialize(prefix, by_block(3, 32)))
+    assert "expected a prior for each of block.0 … block.1 (2), found block.0, block.1" in message
+    message = refusal(lambda: pp.peft.initialize(soft, by_block(1, 32)))
+    assert "expected a prior for each of embed (1), found block.0" in message
+
+
+def test_one_prior_for_an_encoder_decoders_prefix_is_refused():
+    model = wrapped(t5(), peft.PrefixTuningConfig, **SEQ2SEQ)
+    prior = pp.fit_prior("isotropic", cloud(16))
+    message = refusal(lambda: pp.peft.initialize(model, prior))
+    assert "one prior can't fill the prefix of this model (t5)" in message
+    assert "Give a prior for each block" in message
+
+
+def test_without_the_library_its_extra_is_named(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    needs = "this needs the library peft: pip install promptpriors[peft]"
+    assert refusal(lambda: pp.peft.initialize(tiny.model, vocabulary_prior(tiny))) == needs
+    save = lambda: pp.peft.save(soft_prompt(tiny), tmp_path / "x", backbone=tiny)  # noqa: E731
+    assert refusal(save) == needs
+    assert not (tmp_path / "x").exists()
+
+
+NO_COUNTERPART = {
+    "deep": (
+        lambda b: draw_prompt(vocabulary_prior(b), length=2, mode="deep", backbone=b),
+        "'deep'",
+    ),
+    "deep-cut": (lambda b: Prompt("deep-cut", {"embed": torch.zeros(2, b.dim)}), "'deep-cut'"),
+    "none": (lambda b: Prompt("none", {}), "mode 'none'"),
+    "some blocks": (
+        lambda b: Prompt("kv", {"block.1": torch.zeros(2, 2 * b.key_width)}),
+        "mode 'kv' on 1 of 2 blocks",
+    ),
+    "bos": (lambda b: Prompt("soft", {"embed": torch.zeros(2, b.dim)}, bos=True), "bos = true"),
+}
+
+
+@pytest.mark.parametrize("case", NO_COUNTERPART)
+def test_a_prompt_without_a_counterpart_in_peft_is_refused(tiny, case, tmp_path):
+    make, message = NO_COUNTERPART[case]
+    found = refusal(lambda: pp.peft.save(make(tiny), tmp_path / "x", backbone=tiny))
+    assert message in found
+    assert "has no counterpart in PEFT" in found
+    assert "Exported can be, with bos = false: mode 'soft' (PROMPT_TUNING) and mode 'kv'" in found
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_prompt_for_another_model_is_refused(tiny, tmp_path):
+    prompt = Prompt("soft", {"embed": torch.zeros(2, 5)})
+    found = refusal(lambda: pp.peft.save(prompt, tmp_path / "x", backbone=tiny))
+    assert "have 5 coordinates, those of model 'tiny' 32" in found
+
+
+def change(name, **changes):
+    def apply(folder):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return apply
+
+
+def write(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def pickled(folder):
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+
+
+def reshaped(folder):
+    save_file({"prompt_embeddings": torch.zeros(3, 31)}, folder / "adapter_model.safetensors")
+
+
+def with_more(folder):
+    path = folder / "adapter_model.safetensors"
+    save_file({**load_file(path), "score.weight": torch.zeros(2, 2)}, path)
+
+
+JSON = "adapter_config.json"
+PREFIX = {"peft_type": "PREFIX_TUNING"}
+UNREADABLE = {
+    "no config": (lambda f: (f / JSON).unlink(), "is not a PEFT adapter folder: it has no adapter"),
+    "no JSON": (write(JSON, b"{"), "is not readable JSON"),
+    "no text": (write(JSON, b"\xff\xfe{"), "is not readable JSON"),
+    "no type": (write(JSON, b"[]"), "is not the config of a PEFT adapter: it has no peft_type"),
+    "another type": (change(JSON, peft_type="LORA"), "is of the PEFT type LORA; expected PROMPT_"),
+    "projected": (change(JSON, prefix_projection=True, **PREFIX), "is projected: a network makes"),
+    "decoder": (change(JSON, task_type="SEQ_2_SEQ_LM", **PREFIX), "an encoder–decoder's"),
+    "no size": (change(JSON, token_dim=None), "does not say how large the prompt is"),
+    "no blocks": (change(JSON, num_layers=None, **PREFIX), "does not say how large the prompt is"),
+    "no weights": (
+        lambda f: (f / "adapter_model.safetensors").unlink(),
+        "adapter_model.safetensors: no such file",
+    ),
+    "a pickle": (pickled, "adapter_model.bin is a pickle, which is never read: save it again"),
+    "cut off": (write("adapter_model.safetensors", b"\0" * 20), "is damaged or not a safetensors"),
+    "another shape": (reshaped, "its config tells of prompt_embeddings [3, 32], found [3, 31]"),
+    "more weights": (with_more, "expected one tensor, prompt_embeddings [tokens, width], found"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_folder_that_is_no_prompt_of_peft_is_refused(tiny, case, tmp_path):
+    folder = pp.peft.save(soft_prompt(tiny), tmp_path / "adapter", backbone=tiny)
+    damage, message = UNREADABLE[case]
+    damage(folder)
+    assert message in refusal(lambda: pp.peft.load(folder))
+
+
+def test_an_earlier_export_is_replaced_and_nothing_else_is(tiny, tmp_path):
+    first, second = soft_prompt(tiny, 2), kv_prompt(tiny, 4)
+    folder = pp.peft.save(first, tmp_path / "adapter", backbone=tiny)
+    before = (folder / "adapter_model.safetensors").read_bytes()
+    assert pp.peft.save(first, tmp_path / "adapter", backbone=tiny) == folder
+    assert (folder / "adapter_model.safetensors").read_bytes() == before
+    pp.peft.save(second, folder, backbone=tiny)
+    assert pp.peft.load(folder).length == 4
+    (tmp_path / "empty").mkdir()
+    pp.peft.save(second, tmp_path / "empty", backbone=tiny)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "empty"]
+
+    (folder / "notes.txt").write_text("mine")
+    again = lambda where: refusal(lambda: pp.peft.save(first, where, backbone=tiny))  # noqa: E731
+    assert "no earlier export of ours: it holds notes.txt\nNothing was written" in again(folder)
+    assert pp.peft.load(folder).length == 4
+    shutil.rmtree(folder)
+    wrapped(tiny.model, peft.PromptTuningConfig, **CAUSAL).save_pretrained(folder)
+    (folder / "README.md").unlink()
+    assert "no earlier export of ours: it holds adapter_config.json" in again(folder)
+    (tmp_path / "file").write_text("x")
+    assert "is a file; expected a folder" in again(tmp_path / "file")
+
+
+def test_an_export_that_fails_leaves_what_was_there(tiny, tmp_path, monkeypatch):
+    folder = pp.peft.save(soft_prompt(tiny, 2), tmp_path / "adapter", backbone=tiny)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    for name in ("adapter", "new"):
+        with pytest.raises(OSError, match="No space left"):
+            pp.peft.save(soft_prompt(tiny, 5), tmp_path / name, backbone=tiny)
+    assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
+    assert pp.peft.load(folder).length == 2
+
+
+def test_a_half_precision_model_takes_the_prompt_too(tiny, tmp_path):
+    half = replace(tiny, model=copy.deepcopy(tiny.model).bfloat16())
+    folder = pp.peft.save(soft_prompt(tiny), tmp_path / "a", backbone=half)
+    assert (
+        load_file(folder / "adapter_model.safetensors")["prompt_embeddings"].dtype == torch.float32
+    )
+
+
+def test_importing_the_package_loads_neither_peft_nor_transformers():
+    code = "import sys, promptpriors; print({'peft', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
