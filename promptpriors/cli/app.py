@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import hand, look, tune
+from promptpriors.cli import bench, hand, look, tune
 
 app = typer.Typer(
     name="promptpriors",
@@ -41,3 +41,4 @@ app.command("report")(look.report)
 app.command("export")(hand.export)
 app.command("list")(look.list_)
 app.command("doctor")(tune.doctor)
+app.command("bench")(bench.bench)

@@ -70,7 +70,7 @@ def export(run_name: str, runs: Path, to: str, out: Path) -> Exported:
 
 def _peft(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict[str, str]:
     peft.save(prompt, out, backbone=backbone)
-    return {"PEFT": PEFT.format(**_words(run, out))}
+    return {"PEFT": PEFT.format(**_words(run, backbone, out))}
 
 
 def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict[str, str]:
@@ -91,12 +91,12 @@ def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict
     rows = root_rows(backbone, prompt)
     with new_folder(out) as place:
         write_export(place / EMBEDDINGS, "prompt", rows, about)
-    words = _words(run, out / EMBEDDINGS)
-    ours = run.config["model"] in MODELS
-    return {
-        "transformers": TRANSFORMERS.format(**words),
-        "vLLM": (VLLM_OURS if ours else "") + VLLM.format(**words),
-    }
+    words = _words(run, backbone, out / EMBEDDINGS)
+    use = {"transformers": TRANSFORMERS.format(**words)}
+    if not backbone.seq2seq:
+        ours = run.config["model"] in MODELS
+        use["vLLM"] = (VLLM_OURS if ours else "") + VLLM.format(**words)
+    return use
 
 
 FORMATS: dict[str, Callable[[Run, Prompt, Backbone, Path], dict[str, str]]] = {
@@ -106,16 +106,19 @@ FORMATS: dict[str, Callable[[Run, Prompt, Backbone, Path], dict[str, str]]] = {
 """By the name that ``--to`` takes: writes the folder and returns code that uses it."""
 
 
-def _words(run: Run, path: Path) -> dict[str, str]:
-    """What the snippets differ in, as Python literals."""
+def _words(run: Run, backbone: Backbone, path: Path) -> dict[str, str]:
+    """What the snippets differ in, as Python code."""
     name, dtype = run.config["model"], run.config["device"]["dtype"]
     load = OURS if name in MODELS else THEIRS
+    seq2seq = backbone.seq2seq
+    auto = f"AutoModelFor{'Seq2Seq' if seq2seq else 'Causal'}LM"
     return {
-        "load": load.format(name=repr(name), dtype=repr(dtype)),
+        "load": load.format(auto=auto, name=repr(name), dtype=repr(dtype)),
         "path": repr(str(path)),
         "name": "'model'" if name in MODELS else repr(name),
         "dtype": repr(dtype),
-        "question": repr(QUESTION),
+        "question": repr(QUESTION) + (" + tokenizer.eos_token" if seq2seq else ""),
+        "answer": "written[0]" if seq2seq else "written[0, ids.shape[1] :]",
     }
 
 
@@ -125,9 +128,9 @@ import promptpriors as pp
 backbone = pp.load_model({name}, dtype={dtype})
 model, tokenizer = backbone.model, backbone.tokenizer"""
 THEIRS = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {auto}, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained({name}, dtype={dtype})
+model = {auto}.from_pretrained({name}, dtype={dtype})
 tokenizer = AutoTokenizer.from_pretrained({name})"""
 PEFT = """\
 from peft import PeftModel
@@ -136,7 +139,7 @@ model = PeftModel.from_pretrained(model, {path})
 text = tokenizer({question}, add_special_tokens=False, return_tensors="pt")
 ids, mask = text["input_ids"], text["attention_mask"]
 written = model.generate(input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=16)
-print(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))
+print(tokenizer.decode({answer}, skip_special_tokens=True))
 """
 TRANSFORMERS = """\
 import torch

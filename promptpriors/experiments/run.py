@@ -81,7 +81,7 @@ def draw(config: RunConfig, session: Session) -> Prompt:
         prior,
         length=section.length,
         mode=section.mode,
-        sites=section.sites,
+        sites=section.sites or None,  # a model without known blocks has no default ones
         seed=config.seed,
         bos=section.bos,
         backbone=session.backbone(config),

@@ -18,7 +18,7 @@ from promptpriors.types import Site
 
 Values = Mapping[Site, Tensor]
 LAST = 3
-"""Blocks at the end of the network that a deep prompt enters by default (the paper, section 3.2)."""
+"""Blocks at the end of the network that a deep prompt enters unless told (the paper, 3.2)."""
 
 
 class Mode(NamedTuple):

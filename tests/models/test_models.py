@@ -143,9 +143,9 @@ def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, folder):
     assert "no end token" in refusal(name)
 
 
-def test_an_encoder_decoder_is_refused(tmp_path):
+def test_an_encoder_decoder_without_its_weights_is_refused_as_such(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
-    assert "encoder–decoder (t5)" in refusal(str(tmp_path))
+    assert "expected model.safetensors of an encoder–decoder" in refusal(str(tmp_path))
 
 
 def test_weights_that_are_incomplete_or_damaged_are_refused(tmp_path, folder):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,14 +12,18 @@ from transformers import MarianConfig, MarianMTModel, T5Config, T5ForConditional
 import promptpriors as pp
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.doctor import examine
+from promptpriors.experiments.export import FORMATS, QUESTION, export
 from promptpriors.experiments.work import silent
 from promptpriors.models import count_blocks
 from promptpriors.models.backbone import freeze
 from promptpriors.packing import encode, packs_exactly
 from promptpriors.prompts import Prompt, generate, token_losses
+from promptpriors.prompts.seq2seq import answers
 from tests.test_contracts import EXAMPLES, drawn
 
 ASKED = EXAMPLES[:5]
+STOPS = {188, 203}
+"""Tokens that some of the answers come to."""
 KINDS = {
     "t5": {"feed_forward_proj": "relu"},
     "t5-v1.1": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
@@ -44,8 +49,9 @@ def built(kind, end):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = T5ForConditionalGeneration._from_config(config, attn_implementation="sdpa")
+        model.shared.weight.data *= 0.2  # else a token repeats itself past all attention
         if kind == "t5-v1.1":  # its head is no copy of its embeddings
-            model.lm_head.weight = torch.nn.Parameter(torch.randn(264, 32))
+            model.lm_head.weight = torch.nn.Parameter(0.2 * torch.randn(264, 32))
     return model
 
 
@@ -94,7 +100,9 @@ def test_without_a_prompt_the_loss_is_hugging_faces_own_with_labels(backbone):
             torch.testing.assert_close(pp.loss(backbone, empty, [example]), expected)
 
 
-def test_loss_and_gradient_of_a_soft_prompt_equal_the_literal_computation(backbone):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_loss_and_gradient_of_a_soft_prompt_equal_the_literal_computation(backbone, dtype):
+    backbone = replace(backbone, model=copy.deepcopy(backbone.model).to(dtype))
     prompt = drawn(backbone, "soft")
     found = token_losses(backbone, prompt, encode(backbone, ASKED))
     found.nats.mean().backward()
@@ -103,8 +111,9 @@ def test_loss_and_gradient_of_a_soft_prompt_equal_the_literal_computation(backbo
     expected = torch.cat([literal_nats(example, backbone, prompt) for example in ASKED])
     expected.mean().backward()
     assert gradient.abs().max() > 1e-4
-    torch.testing.assert_close(found.nats, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(gradient, prompt.values["embed"].grad, rtol=1e-4, atol=1e-6)
+    error = 1e-5 if dtype == torch.float32 else 1e-6
+    torch.testing.assert_close(found.nats, expected.float(), rtol=error, atol=error)
+    torch.testing.assert_close(gradient, prompt.values["embed"].grad, rtol=10 * error, atol=error)
 
 
 def test_a_batch_equals_its_examples_one_by_one(backbone):
@@ -149,22 +158,22 @@ def test_rows_of_a_text_are_that_text_in_front_of_the_source(backbone):
 @torch.no_grad()
 def test_generation_equals_teacher_forcing_token_by_token(backbone):
     prompt = drawn(backbone, "soft")
-    answers = generate(backbone, prompt, ASKED, max_new_tokens=6)
-    assert len(set(answers)) > 1
-    for example, answer in zip(ASKED, answers, strict=True):
+    encoded = encode(backbone, ASKED)
+    written = answers(backbone, prompt, encoded, 8, lambda ids: ids[-1] in STOPS)
+    assert {len(ids) for ids in written} > {8}  # some end early
+    assert len(set(map(tuple, written))) > 3
+    for example, found in zip(ASKED, written, strict=True):
         hidden, ids = rows_of(example, backbone, prompt), [backbone.start]
-        for _ in range(6):
+        while len(ids) <= 8 and ids[-1] not in STOPS:
             given = torch.tensor([ids])
             out = backbone.model(inputs_embeds=hidden, decoder_input_ids=given, use_cache=False)
-            if (token := int(out.logits[0, -1].argmax())) == backbone.end:
-                break
-            ids.append(token)
-        assert answer == backbone.decode(ids[1:]).strip()
+            ids.append(int(out.logits[0, -1].argmax()))
+        assert found == ids[1:]
 
 
 def test_without_a_prompt_it_generates_what_hugging_face_does(backbone):
-    answers = generate(backbone, None, ASKED, max_new_tokens=6)
-    for example, answer in zip(ASKED, answers, strict=True):
+    found = generate(backbone, None, ASKED, max_new_tokens=6)
+    for example, answer in zip(ASKED, found, strict=True):
         ids = torch.tensor([source_of(example, backbone)])
         mask = torch.ones_like(ids)
         written = backbone.model.generate(
@@ -173,15 +182,12 @@ def test_without_a_prompt_it_generates_what_hugging_face_does(backbone):
         assert answer == backbone.decode(written[1:].tolist()).strip()
 
 
-def test_an_answer_ends_at_the_end_token_or_before_the_stop_text(backbone, monkeypatch):
-    [whole] = generate(backbone, None, ASKED[:1], max_new_tokens=6)
-    [cut] = generate(backbone, None, ASKED[:1], max_new_tokens=6, stop=whole[2:3])
-    assert cut == whole[:2].split(whole[2:3])[0].strip()
-    ids = backbone.encode(whole)
-    monkeypatch.setattr(type(backbone), "end", ids[1])
-    # the end of the encoder's text is another one now, so the answer is compared with its own kind
-    longer = generate(backbone, None, ASKED, max_new_tokens=6)
-    assert all(backbone.decode([ids[1]]) not in answer for answer in longer)
+def test_an_answer_ends_before_the_stop_text_and_has_white_space_removed(backbone):
+    whole = generate(backbone, None, ASKED, max_new_tokens=8)
+    stop = next(c for text in whole for c in text[1:] if c.isascii() and not c.isspace())
+    cut = generate(backbone, None, ASKED, max_new_tokens=8, stop=stop)
+    assert cut == [text.split(stop)[0].strip() for text in whole]
+    assert cut != whole
 
 
 def test_training_lowers_the_loss_and_changes_nothing_but_the_prompt(backbone):
@@ -190,7 +196,7 @@ def test_training_lowers_the_loss_and_changes_nothing_but_the_prompt(backbone):
     weights = copy.deepcopy(backbone.model.state_dict())
     task = pp.Task("toy", 1, {"train": ASKED, "validation": ASKED}, lambda *_: {})
     records = list(pp.train(backbone, prompt, task, steps=30, batch=5, evaluate_every=30))
-    assert records[-1].val_loss < 0.9 * records[0].val_loss
+    assert records[-1].val_loss < records[0].val_loss - 0.2
     assert not torch.equal(start, prompt.snapshot()["embed"])
     assert all(torch.equal(weights[k], v) for k, v in backbone.model.state_dict().items())
     assert all(weight.grad is None for weight in backbone.model.parameters())
@@ -323,9 +329,10 @@ def test_the_doctor_compares_the_plain_loss_with_labels(folder, tmp_path):
 
 def test_a_run_with_a_mode_that_enters_blocks_or_without_sources_leaves_no_folder(folder, tmp_path):
     runs = tmp_path / "runs"
-    deep = config_of(folder, tmp_path, prompt={"mode": "deep-cut"})
-    with pytest.raises(pp.InputError, match="is for decoder-only models"):
-        execute(deep, runs, Session())
+    for mode in ("deep", "deep-cut", "kv"):
+        deep = config_of(folder, tmp_path, prompt={"mode": mode})
+        with pytest.raises(pp.InputError, match=f"mode '{mode}' is for decoder-only models"):
+            execute(deep, runs, Session())
     chosen = config_of(folder, tmp_path, prompt={"mode": "kv", "sites": ["block.0"]})
     with pytest.raises(pp.InputError, match=r"site 'block\.0' does not exist in this model"):
         execute(chosen, runs, Session())
@@ -397,3 +404,16 @@ def test_the_encoders_text_is_what_t5s_own_tokenizer_makes_of_it():
     whole = "".join(example.source)
     assert [*sum(encoded.pieces, ()), backbone.end] == tokenizer(whole)["input_ids"]
     assert list(encoded.target) == tokenizer("me")["input_ids"]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_what_is_exported_answers_as_we_do(to, folder, tmp_path, capsys):
+    run = execute(config_of(folder, tmp_path), tmp_path / "runs", Session())
+    prompt, backbone = pp.load_prompt(run.folder), pp.load_model(str(folder))
+    asked = [pp.Example("1", (QUESTION,), ("",))]
+    expected = generate(backbone, prompt, asked, max_new_tokens=16)
+    exported = export(str(run.folder), tmp_path / "runs", to, tmp_path / "out")
+    assert set(exported.use) == {"embeddings": {"transformers"}, "peft": {"PEFT"}}[to]
+    capsys.readouterr()
+    exec(compile(exported.text(), "printed", "exec"), {})
+    assert [capsys.readouterr().out.strip()] == expected
