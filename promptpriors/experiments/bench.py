@@ -22,7 +22,7 @@ from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.run import draw
 from promptpriors.experiments.session import Session
 from promptpriors.experiments.work import Watch
-from promptpriors.packing import Encoded, encode, epochs, packs_exactly
+from promptpriors.packing import Encoded, encode, epochs, pack, packs_exactly
 from promptpriors.prompts import Prompt, insert
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -87,7 +87,7 @@ def bench(
     watch("loading", 0.0, {})
     backbone, prompt, encoded = _loaded(config, session)
     ours, peft = Ours(backbone, prompt), Peft(backbone, prompt)
-    batches = _batches(encoded, config.train.batch)
+    batches = _batches(encoded, config.train.batch, alternations)
     check = next(batches[OURS])
     agreement = _agreement(ours, peft, check)
     steps: dict[str, list[list[Step]]] = {OURS: [], RANDOM: [], SORTED: []}
@@ -129,22 +129,24 @@ def _loaded(config: RunConfig, session: Session) -> tuple[Any, Prompt, list[Enco
     return backbone, prompt, encode(backbone, task.splits["train"], before=prompt.before)
 
 
-def _batches(encoded: Sequence[Encoded], size: int) -> dict[str, Iterator[list[Encoded]]]:
-    """For each contender its batches: whole groups, random examples, examples of one length."""
+def _batches(
+    encoded: Sequence[Encoded], size: int, turns: int
+) -> dict[str, Iterator[list[Encoded]]]:
+    """For each contender its batches: whole groups, random examples, examples of one length.
+
+    Of the sorted ones, so many that lie evenly between the shortest and the longest.
+    """
     by_length = sorted(range(len(encoded)), key=lambda i: encoded[i].read)
-    blocks = [by_length[i : i + size] for i in range(0, len(by_length) - size + 1, size)]
-    order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(0)).tolist()
+    blocks = [by_length[i : i + size] for i in range(0, len(by_length), size)]
     chosen = {
         OURS: epochs(encoded, size, seed=0),
         RANDOM: epochs(encoded, size, seed=0, grouping="none"),
-        SORTED: (blocks[i] for i in order),
+        SORTED: (blocks[(2 * i + 1) * len(blocks) // (2 * turns)] for i in range(turns)),
     }
     return {name: ([encoded[i] for i in part] for part in it) for name, it in chosen.items()}
 
 
 def _size(batch: Sequence[Encoded], prompt: Prompt) -> tuple[int, int]:
-    from promptpriors.packing import pack
-
     row = pack(batch)
     return len(row.tokens) + prompt.before, len(row.read)
 
@@ -239,7 +241,7 @@ def measure_peak(
     torch.set_num_threads(threads)
     resolved = parse_config(_without_none(config))
     backbone, prompt, encoded = _loaded(resolved, Session(data))
-    batch = next(_batches(encoded, resolved.train.batch)[OURS])
+    batch = next(_batches(encoded, resolved.train.batch, 1)[OURS])
     runner = Ours(backbone, prompt) if name == OURS else Peft(backbone, prompt)
     reset_peak_memory(backbone.device)
     runner.step(batch)

@@ -1,13 +1,16 @@
 """Which examples travel together."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 import torch
 
 from promptpriors.packing.tokens import Encoded
 from promptpriors.rng import generator
 
-Paths = set[tuple[tuple[int, ...], ...]]
+Trie = dict[int, Any]
+"""Texts by their tokens: what they have in common from their start stands once."""
 MANY = 4
 """Batches that a group fills from which on its first piece is an instruction and no context."""
 
@@ -100,7 +103,7 @@ class _Filling:
     def take(self) -> list[int]:
         taken = getattr(self, "_members", [])
         self._members: list[int] = []
-        self._seen: Paths = set()
+        self._seen: Trie = {}
         self._size = 0
         return taken
 
@@ -108,14 +111,14 @@ class _Filling:
 def chunks(encoded: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
     """All examples once, groups together, in rows of ``budget`` tokens (at least one example)."""
     chunk: list[int] = []
-    seen: Paths = set()
+    seen: Trie = {}
     size = 0
     for unit in groups(encoded):
         for index in unit:
             new = _new(encoded[index], seen)
             if chunk and size + new > budget:
                 yield chunk
-                chunk, size, seen = [], 0, set()
+                chunk, size, seen = [], 0, {}
                 new = _new(encoded[index], seen)
             chunk.append(index)
             size += new
@@ -126,21 +129,24 @@ def chunks(encoded: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
 def units(encoded: Sequence[Encoded], least: int) -> Iterator[list[int]]:
     """All examples once, whole groups, several where one has fewer than ``least`` tokens."""
     unit: list[int] = []
-    seen: Paths = set()
+    seen: Trie = {}
     size = 0
     for group in groups(encoded, largest=64):
         unit += group
         size += sum(_new(encoded[i], seen) for i in group)
         if size >= least:
             yield unit
-            unit, size, seen = [], 0, set()
+            unit, size, seen = [], 0, {}
     if unit:
         yield unit
 
 
-def _new(example: Encoded, seen: Paths) -> int:
-    """Tokens that an example adds to a row that holds the paths ``seen``; they are added to it."""
-    paths = [example.pieces[: i + 1] for i in range(len(example.pieces))]
-    new = sum(len(path[-1]) for path in paths if path not in seen)
-    seen.update(paths)
-    return new + len(example.target) - 1
+def _new(example: Encoded, seen: Trie) -> int:
+    """Tokens that an example adds to a row of the texts ``seen``; it is added to them."""
+    new = 0
+    for token in chain.from_iterable((*example.pieces, example.target[:-1])):
+        if token not in seen:
+            seen[token] = {}
+            new += 1
+        seen = seen[token]
+    return new

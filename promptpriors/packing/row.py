@@ -5,7 +5,7 @@ shared question are the same for every example below them. The root, which is th
 part of the row: each insertion mode puts it in front in its own way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,64 +46,83 @@ class Row(NamedTuple):
 
 
 class _Tree:
-    """Segments as they are met; equal pieces below the same parent are one segment."""
+    """Segments in depth-first order; what texts have in common from their start is one path."""
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.positions: list[int] = []
         self.segment: list[int] = []
         self.parents: list[int] = []
-        self.last: dict[int, int] = {ROOT: -1}
-        self._known: dict[tuple[int, tuple[int, ...]], int] = {}
 
-    def child(self, parent: int, piece: tuple[int, ...]) -> int:
-        """The segment of ``piece`` below ``parent``, made when it is new."""
-        if (parent, piece) not in self._known:
-            self._known[parent, piece] = self.leaf(parent, piece)
-        return self._known[parent, piece]
+    def grow(self, texts: Sequence[tuple[int, ...]]) -> list[list[int]]:
+        """Add texts; for each the rows of its tokens, first to last."""
+        paths: list[list[int]] = [[] for _ in texts]
+        waiting = self._branches(range(len(texts)), ROOT, 0, texts)
+        while waiting:
+            members, parent, start = waiting.pop()
+            shared = _shared([texts[member][start:] for member in members])
+            rows = self._add(parent, start, shared)
+            for member in members:
+                paths[member] += rows
+            segment = len(self.parents) - 1
+            waiting += self._branches(members, segment, start + len(shared), texts)
+        return paths
 
-    def leaf(self, parent: int, piece: tuple[int, ...]) -> int:
-        """A new segment that is shared with nobody."""
-        segment = len(self.parents)
-        start = self.positions[self.last[parent]] + 1 if parent != ROOT else 0
+    @staticmethod
+    def _branches(
+        members: Iterable[int], parent: int, start: int, texts: Sequence[tuple[int, ...]]
+    ) -> list[tuple[list[int], int, int]]:
+        """Texts that go on after ``start``, by their next token; the first to be taken is last."""
+        found: dict[int, list[int]] = {}
+        for member in members:
+            if len(texts[member]) > start:
+                found.setdefault(texts[member][start], []).append(member)
+        return [(branch, parent, start) for branch in reversed(found.values())]
+
+    def _add(self, parent: int, start: int, tokens: Sequence[int]) -> range:
+        """A new segment; the rows it has."""
+        rows = range(len(self.tokens), len(self.tokens) + len(tokens))
+        self.segment += [len(self.parents)] * len(tokens)
         self.parents.append(parent)
-        self.tokens += piece
-        self.positions += range(start, start + len(piece))
-        self.segment += [segment] * len(piece)
-        self.last[segment] = len(self.tokens) - 1
-        return segment
+        self.tokens += tokens
+        self.positions += range(start, start + len(tokens))
+        return rows
+
+
+def _shared(texts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """What texts have in common from their start: what the least and the greatest have."""
+    least, greatest = min(texts), max(texts)
+    differ = (i for i, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1])
+    return least[: next(differ, len(least))]
 
 
 def pack(encoded: Sequence[Encoded], *, answers: bool = True) -> Row:
     """Pack examples into one row.
 
-    A target's token is predicted at the token before it. Of an example without a source the first
-    token is no target: without a prompt nothing stands before it, and with one the losses of both
-    would not compare.
+    Whatever texts have in common from their start is computed once, be it a whole paragraph or the
+    first words of two questions. A target's token is predicted at the token before it. Of an
+    example without a source the first token is no target: without a prompt nothing stands before
+    it, and with one the losses of both would not compare.
 
     Args:
         encoded: the examples of a batch.
         answers: whether the targets are part of the row (for a loss) or not (for generation).
     """
     tree = _Tree()
-    read, targets, owner, ends, leaves = [], [], [], [], []
-    for number, example in enumerate(encoded):
-        segment = ROOT
-        for piece in example.pieces:
-            segment = tree.child(segment, piece)
-        ends.append(tree.last[segment])
-        leaves.append(segment)
-        if not answers:
-            continue
-        known = example.target if example.pieces else example.target[1:]
-        first = len(tree.tokens)
-        if len(example.target) > 1:
-            leaves[-1] = tree.leaf(segment, example.target[:-1])
-        rows = list(range(first, len(tree.tokens)))
-        read += [tree.last[segment], *rows] if example.pieces else rows
-        targets += known
-        owner += [number] * len(known)
+    sources = [sum(example.pieces, ()) for example in encoded]
+    texts = [s + e.target[:-1] if answers else s for s, e in zip(sources, encoded, strict=True)]
+    paths = tree.grow(texts)
+    read, targets, owner = [], [], []
+    for number, (example, path) in enumerate(zip(encoded, paths, strict=True)):
+        if answers:
+            known = example.target if example.pieces else example.target[1:]
+            read += path[len(path) - len(known) :]
+            targets += known
+            owner += [number] * len(known)
     kept, slot = torch.unique(torch.tensor(read, dtype=torch.long), return_inverse=True)
+    ends = [
+        path[len(source) - 1] if source else -1 for path, source in zip(paths, sources, strict=True)
+    ]
     return Row(
         tokens=torch.tensor(tree.tokens, dtype=torch.long),
         positions=torch.tensor(tree.positions, dtype=torch.long),
@@ -114,7 +133,7 @@ def pack(encoded: Sequence[Encoded], *, answers: bool = True) -> Row:
         targets=torch.tensor(targets, dtype=torch.long),
         owner=torch.tensor(owner, dtype=torch.long),
         ends=torch.tensor(ends, dtype=torch.long),
-        leaves=torch.tensor(leaves, dtype=torch.long),
+        leaves=torch.tensor([tree.segment[p[-1]] if p else ROOT for p in paths], dtype=torch.long),
     )
 
 
@@ -127,15 +146,18 @@ def chain(row: Row, example: int) -> Int[Tensor, " time"]:
     return torch.cat(parts[::-1]) if parts else torch.zeros(0, dtype=torch.long)
 
 
-def visible(row: Row) -> Bool[Tensor, "row row"]:
-    """Which row (second axis) each row (first axis) attends to.
+def visible(row: Row, *, before: int = 0) -> Bool[Tensor, "all all"]:
+    """Which row (second axis) each row (first axis) attends to, with ``before`` rows in front.
 
     Token i attends to j iff j's segment is an ancestor of i's or the same one, and j does not come
-    later.
+    later. What stands in front is causal in itself and stands before everything.
     """
     parents = row.parents.tolist()
     kin = torch.eye(len(parents), dtype=torch.bool)
     for child, parent in enumerate(parents):
         if parent != ROOT:
             kin[child] |= kin[parent]
-    return kin[row.segment][:, row.segment].tril()
+    size = before + len(row.tokens)
+    mask = torch.ones(size, size, dtype=torch.bool).tril()
+    mask[before:, before:] &= kin[row.segment][:, row.segment]
+    return mask

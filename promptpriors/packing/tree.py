@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from promptpriors.packing.row import Row, visible
+from promptpriors.packing.row import ROOT, Row, visible
 
 LONGEST = 128
 """Queries of one segment in a block: a longer segment's first part need not meet its last."""
@@ -97,15 +97,20 @@ class Tree:
         return mask
 
 
-def tree_of(row: Row, *, shift: int, queries: Int[Tensor, " q"] | None = None) -> Tree:
+def tree_of(
+    row: Row, *, shift: int, before: int = 0, queries: Int[Tensor, " q"] | None = None
+) -> Tree:
     """The tree of a packed row.
 
     Args:
         row: the row; its keys are all of its tokens.
         shift: the position of a text's first token.
+        before: rows in front that every text sees, at the positions from 0.
         queries: the rows that ask, ascending; all of them unless given.
     """
-    seen, asking, positions = visible(row), row.segment, shift + row.positions
+    seen = visible(row, before=before)
+    asking = torch.cat([torch.full((before,), ROOT), row.segment])
+    positions = torch.cat([torch.arange(before), shift + row.positions])
     if queries is None:
         return Tree(seen, positions, positions, asking)
     return Tree(seen[queries], positions[queries], positions, asking[queries])

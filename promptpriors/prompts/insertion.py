@@ -12,6 +12,9 @@ from promptpriors.packing import Prefix
 from promptpriors.prompts.modes import MODES, check_prompt, shift_of
 from promptpriors.prompts.prompt import Prompt
 
+INPUT = ("none", "soft")
+"""Modes whose prompts are rows at the input."""
+
 
 class Inserted(NamedTuple):
     """What stands before the text.
@@ -19,16 +22,24 @@ class Inserted(NamedTuple):
     Attributes:
         prefixes: keys and values by block, differentiable in the prompt.
         shift: the position of a text's first token.
-        rows: rows of the prompt that ran through the network.
+        rows: rows of the prompt that run through the network.
+        root: rows at the input, for a prompt that is to run in front of the text.
     """
 
     prefixes: dict[int, Prefix]
     shift: int
     rows: int
+    root: Float[Tensor, "before dim"] | None = None
 
 
-def insert(backbone: Backbone, prompt: Prompt | None) -> Inserted:
+def insert(backbone: Backbone, prompt: Prompt | None, *, in_front: bool = False) -> Inserted:
     """Keys and values of a prompt in every block where the text sees it.
+
+    Args:
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        in_front: whether a prompt that is rows at the input is given as such: one call of the
+            model is faster than two.
 
     Raises:
         InputError: if the prompt is not for this model, or wants a first token that the tokenizer
@@ -38,6 +49,8 @@ def insert(backbone: Backbone, prompt: Prompt | None) -> Inserted:
         return Inserted({}, 0, 0)
     values = prompt.values
     check_prompt(prompt.mode, values, backbone)
+    if in_front and prompt.mode in INPUT:
+        return Inserted({}, prompt.before, prompt.before, root_rows(backbone, prompt))
     bos = _first_token(backbone, prompt)
     prefixes = MODES[prompt.mode].prefixes(values, backbone, bos)
     shift = shift_of(values, backbone, prompt.before, len(bos))
@@ -54,7 +67,7 @@ def root_rows(backbone: Backbone, prompt: Prompt | None) -> Float[Tensor, "befor
     if prompt is None:
         return empty
     check_prompt(prompt.mode, prompt.values, backbone)
-    if prompt.mode not in {"none", "soft"}:
+    if prompt.mode not in INPUT:
         raise InputError(f"mode {prompt.mode!r} can't be padded: it is no rows at the input")
     return torch.cat([_first_token(backbone, prompt), prompt.values.get("embed", empty)])
 

@@ -75,12 +75,13 @@ def packed_losses(
 ) -> TokenLosses:
     """Losses from one packed row in which every node of the tree is computed once."""
     row = pack(encoded)
-    inserted = insert(backbone, prompt)
+    inserted = insert(backbone, prompt, in_front=True)
     logits = logits_of(
         backbone,
         row,
         inserted.prefixes,
         shift=inserted.shift,
+        root=inserted.root,
         entry=trunk.entry(encoded, row) if trunk else None,
         checkpointing=checkpointing,
     )

@@ -232,3 +232,47 @@ def test_importing_the_package_loads_neither_transformers_nor_ray():
     code = "import sys, promptpriors; print({'transformers', 'ray', 'sklearn'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_bench_prints_a_table_and_what_it_means(place, cli):
+    words = ("bench", "--model", "tiny", "--alternations", "1", "--batch", "4", "--no-memory")
+    status, out, _ = cli(*words)
+    assert status == 0
+    assert "times PEFT's examples per second" in out
+    assert "peft, sorted by length" in out
+    status, out, _ = cli(*words, "--json")
+    assert status == 0
+    assert json.loads(out)["ratios"]["speed"] > 0
+
+
+BAD = [
+    (("prompt.mode=deep", 'prompt.sites=["block.9"]'), "site 'block.9' does not exist"),
+    (("prompt.mode=deep-cut", 'prompt.sites=["embed", "block.0"]'), "choose one of them"),
+    (("prompt.mode=soft", 'prompt.sites=["block.1"]'), "mode 'soft' takes the sites embed"),
+    (("prompt.mode=prefix",), "unknown mode 'prefix'"),
+    (("device.device_map=auto",), "model 'tiny' fits on one device"),
+    (("train.batch_tokens=-3",), "train.batch_tokens = -3"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD)
+def test_what_modes_and_devices_can_not_do_ends_with_two_and_leaves_no_folder(
+    place, cli, words, message
+):
+    status, out, err = cli("run", "run.toml", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+    errors = [line for line in err.splitlines() if line != "loading"]
+    assert len(errors) <= 3
+    assert not list(place.glob("runs/*/config.toml"))
+
+
+@pytest.mark.parametrize("mode", ["deep", "deep-cut", "kv"])
+def test_every_mode_goes_from_config_to_answer(place, cli, mode):
+    status, out, _ = cli("run", "run.toml", f"prompt.mode={mode}", "--json")
+    assert status == 0
+    status, out, _ = cli("ask", json.loads(out)["id"], "2 + 2?", "--json")
+    assert status == 0
+    assert set(json.loads(out)) == {"text", "with_prompt", "without_prompt"}
+    assert cli("report", "runs")[0] == 0

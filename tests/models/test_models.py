@@ -5,6 +5,7 @@ import json
 import huggingface_hub
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from safetensors.torch import load_file, save_file
 
 import promptpriors as pp
@@ -249,3 +250,18 @@ def test_a_cache_that_can_not_be_written_is_refused(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PROMPTPRIORS_CACHE", str(tmp_path / "file"))
     assert "set PROMPTPRIORS_CACHE" in refusal("smollm2")
+
+
+def test_a_model_may_be_spread_over_devices(folder, tiny):
+    spread = pp.load_model(str(folder), device_map="auto")
+    for block in spread.blocks:  # as accelerate does where there are several devices
+        add_hook_to_module(block, AlignDevicesHook("cpu", io_same_device=True))
+    hooked = [block.forward for block in spread.blocks]
+    examples = [pp.Example("1", ("a:", "b"), ("b",)), pp.Example("2", ("a:", "c"), ("de",))]
+    prior = pp.fit_prior("gaussian", pp.vocabulary(tiny))
+    for mode in ("soft", "deep-cut"):
+        prompt = pp.draw_prompt(prior, length=3, mode=mode, backbone=tiny)
+        expected = pp.loss(tiny, prompt, examples)
+        torch.testing.assert_close(pp.loss(spread, prompt, examples), expected)
+    assert [block.forward for block in spread.blocks] == hooked
+    assert "leave it out" in refusal("tiny", device_map="auto")

@@ -51,9 +51,28 @@ def test_each_target_is_read_where_a_row_sees_exactly_its_own_text(encoded):
 
 @given(examples)
 def test_every_node_of_the_tree_is_computed_once(encoded):
-    sources = {e.pieces[: i + 1] for e in encoded for i in range(len(e.pieces))}
-    expected = sum(len(path[-1]) for path in sources) + sum(len(e.target) - 1 for e in encoded)
-    assert len(pack(encoded).tokens) == expected
+    texts = [(*sum(e.pieces, ()), *e.target[:-1]) for e in encoded]
+    starts = {text[: i + 1] for text in texts for i in range(len(text))}
+    row = pack(encoded)
+    assert len(row.tokens) == len(starts)
+    assert all(parent < child for child, parent in enumerate(row.parents.tolist()))
+
+
+def test_what_two_questions_have_in_common_from_their_start_is_computed_once():
+    row = pack([Encoded("a", ((1, 2), (3, 4)), (9,)), Encoded("b", ((1, 2), (3, 5)), (9,))])
+    assert row.tokens.tolist() == [1, 2, 3, 4, 5]
+    assert row.segment.tolist() == [0, 0, 0, 1, 2]
+    assert row.parents.tolist() == [-1, 0, 0]
+    assert row.positions.tolist() == [0, 1, 2, 3, 3]
+
+
+@given(examples, st.integers(1, 3))
+def test_what_stands_in_front_is_seen_by_all_and_sees_none_of_them(encoded, before):
+    row = pack(encoded)
+    mask = visible(row, before=before)
+    assert torch.equal(mask[before:, before:], visible(row))
+    assert mask[before:, :before].all()
+    assert torch.equal(mask[:before], torch.ones_like(mask[:before]).tril())
 
 
 @given(examples)
