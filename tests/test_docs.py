@@ -56,7 +56,7 @@ def test_the_version_is_said_once():
 
 
 def test_make_targets_are_there():
-    for target in ("demo", "test", "check"):
+    for target in ("demo", "test", "check", "bench"):
         made = subprocess.run(
             ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False
         )

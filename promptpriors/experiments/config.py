@@ -174,6 +174,10 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         )
     if train.warmup > train.steps:
         raise InputError(f"train.warmup = {train.warmup} is more than train.steps = {train.steps}")
+    if sections.device.attention == "flex" and sections.device.name == "cpu" and not train.frozen:
+        raise InputError(
+            "device.attention = 'flex' has no backward pass on a CPU; take 'auto', or a GPU"
+        )
     length = {"length": max(1, prompt.length)}
     return RunConfig(
         model=sections.model,

@@ -57,7 +57,8 @@ def entered(model: Any) -> Iterator[None]:
     _register()
     config = model.config
     before = config._attn_implementation
-    parts = {key: getattr(config, key)._attn_implementation for key in config.sub_configs}
+    inner = {key: getattr(config, key, None) for key in config.sub_configs}
+    parts = {key: part._attn_implementation for key, part in inner.items() if part is not None}
     config._attn_implementation = NAME
     try:
         yield

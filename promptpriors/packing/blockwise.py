@@ -75,8 +75,7 @@ class _Call:
         """Each block with its key indices, queries, keys, values and mask."""
         q, device = self.q, self.k.device
         masks = self.tree.masks(self.p, self.scores.window, self.copies, q.dtype, device)
-        for block, mask in zip(self.tree.blocks, masks, strict=True):
-            index = block.keys.to(device)
+        for block, (index, mask) in zip(self.tree.blocks, masks, strict=True):
             mine = self.fold(q[:, block.start : block.stop].unflatten(0, (self.kv, self.copies)))
             keys = torch.cat([self.pk, self.k.index_select(1, index)], dim=1)
             values = torch.cat([self.pv, self.v.index_select(1, index)], dim=1)

@@ -6,6 +6,7 @@ GPUs. ``flex``: FlexAttention with a block mask.
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def dense(
         q[None],
         k.repeat_interleave(copies, dim=0)[None],
         v.repeat_interleave(copies, dim=0)[None],
-        attn_mask=mask.to(q.device),
+        attn_mask=mask,
         scale=scores.scale,
     )
     return out[0].transpose(0, 1)
@@ -38,26 +39,25 @@ def flex(
     q: Queries, k: Keys, v: Keys, prefix: Prefix | None, tree: Tree, scores: Scores
 ) -> Float[Tensor, "q heads width"]:
     """FlexAttention. Experimental until it has run on a GPU; without one it has no backward."""
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    from torch.nn.attention.flex_attention import create_block_mask
 
     k, v, mask = _joined(k, v, prefix, tree, scores)
-    mask = mask.to(q.device)
-
-    cap = scores.softcap
-    block_mask = create_block_mask(
-        lambda b, h, i, j: mask[i, j],  # noqa: ARG005 the interface has four
-        None,
-        None,
-        *mask.shape,
-        device=q.device.type,
+    block_mask = tree.once(
+        ("flex", mask.shape, scores.window, mask.device),
+        lambda: create_block_mask(
+            lambda b, h, i, j: mask[i, j],  # noqa: ARG005 the interface has four
+            None,
+            None,
+            *mask.shape,
+            device=mask.device.type,
+        ),
     )
-    capped = None
+    cap, capped = scores.softcap, None
     if cap is not None:
         capped = lambda score, b, h, i, j: cap * torch.tanh(score / cap)  # noqa: ARG005, E731
-    call: Callable[..., Any] = torch.compile(flex_attention) if q.is_cuda else flex_attention
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "flex_attention called without torch.compile")
-        out = call(
+        out = _flex(compiled=q.is_cuda)(
             q[None],
             k[None],
             v[None],
@@ -69,6 +69,13 @@ def flex(
     return out[0].transpose(0, 1)
 
 
+@cache
+def _flex(*, compiled: bool) -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention) if compiled else flex_attention
+
+
 KERNELS: dict[str, Callable[..., Tensor]] = {"blocks": blocks, "dense": dense, "flex": flex}
 """By the name that ``device.attention`` takes."""
 
@@ -77,7 +84,7 @@ def _joined(
     k: Tensor, v: Tensor, prefix: Prefix | None, tree: Tree, scores: Scores
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keys, values and mask with the prefix in front."""
+    mask = tree.dense(0 if prefix is None else prefix[0].shape[1], scores.window, k.device)
     if prefix is None:
-        return k, v, tree.dense(0, scores.window)
-    mask = tree.dense(prefix[0].shape[1], scores.window)
+        return k, v, mask
     return torch.cat([prefix[0], k], dim=1), torch.cat([prefix[1], v], dim=1), mask

@@ -5,13 +5,16 @@ segment. Computed as one dense square that is mostly masked. So the queries are 
 each of which is computed against the union of the keys that its queries see.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from promptpriors.packing.row import ROOT, Row, visible
+
+Made = TypeVar("Made")
 
 LONGEST = 128
 """Queries of one segment in a block: a longer segment's first part need not meet its last."""
@@ -58,12 +61,20 @@ class Tree:
         self.queries = queries
         self.keys = keys
         self.blocks = _blocks(seen, _atoms(segments))
-        self._masks: dict[tuple[object, ...], list[Tensor]] = {}
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` returns, made once for all blocks of the model."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def masks(
         self, prefix: int, window: int | None, copies: int, dtype: torch.dtype, device: torch.device
-    ) -> list[Tensor]:
-        """For each block what is added to its scores, 0 or −∞: ``[copies · n, prefix + m]``.
+    ) -> list[tuple[Tensor, Tensor]]:
+        """For each block its keys, and what is added to its scores, ``[copies · n, prefix + m]``.
+
+        The mask is 0 where a query sees a key, and −∞ elsewhere.
 
         Args:
             prefix: rows of the prompt, which every query sees, at the positions from 0.
@@ -72,20 +83,24 @@ class Tree:
             dtype: of the scores.
             device: where they are.
         """
-        known = (prefix, window, copies, dtype, device)
-        if known not in self._masks:
-            self._masks[known] = [
-                torch.zeros(mask.shape, dtype=dtype)
-                .masked_fill_(~mask, -torch.inf)
-                .repeat(copies, 1)
-                .to(device)
-                for mask in (self._mask(block, prefix, window) for block in self.blocks)
-            ]
-        return self._masks[known]
 
-    def dense(self, prefix: int, window: int | None) -> Bool[Tensor, "q all"]:
+        def added(block: Block) -> Tensor:
+            mask = self._mask(block, prefix, window)
+            scores = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)
+            return scores.repeat(copies, 1).to(device)
+
+        return self.once(
+            ("blocks", prefix, window, copies, dtype, device),
+            lambda: [(block.keys.to(device), added(block)) for block in self.blocks],
+        )
+
+    def dense(self, prefix: int, window: int | None, device: torch.device) -> Bool[Tensor, "q all"]:
         """All of it as one mask, the prefix in front."""
-        return self._mask(Block(0, len(self.seen), torch.arange(len(self.keys))), prefix, window)
+        whole = Block(0, len(self.seen), torch.arange(len(self.keys)))
+        return self.once(
+            ("dense", prefix, window, device),
+            lambda: self._mask(whole, prefix, window).to(device),
+        )
 
     def _mask(self, block: Block, prefix: int, window: int | None) -> Bool[Tensor, "n m"]:
         rows = slice(block.start, block.stop)

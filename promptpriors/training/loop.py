@@ -18,6 +18,7 @@ from promptpriors.training.evaluation import quality
 from promptpriors.training.rates import Relative, Schedule, factor, rates
 from promptpriors.types import Site, Task
 
+
 class Record(NamedTuple):
     """What happened in one step; step 0 is before training.
 

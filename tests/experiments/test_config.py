@@ -86,6 +86,7 @@ BAD = [
     ({"prompt": {"mode": "kv", "sites": ["embed"]}}, "mode 'kv' takes the sites block.0"),
     ({"train": {"batch_tokens": 0}}, "train.batch_tokens = 0"),
     ({"device": {"attention": "fast"}}, "device.attention = 'fast'"),
+    ({"device": {"attention": "flex"}}, "has no backward pass on a CPU"),
     ({"train": {"steps": 0}}, "to evaluate the draw: frozen = true"),
     ({"train": {"steps": -5}}, "train.steps = -5"),
     ({"train": {"lr": -1}}, "train.lr"),
