@@ -79,7 +79,8 @@ class Peft:
         kinds: dict[str, Any] = {"soft": peft.PromptTuningConfig, "kv": peft.PrefixTuningConfig}
         if prompt.mode not in kinds:
             raise InputError(f"PEFT has no mode {prompt.mode!r}; it has {', '.join(kinds)}")
-        self.backbone, self.length = backbone, prompt.length
+        self.backbone = backbone
+        self.rows = prompt.length if prompt.mode == "soft" else 0  # a prefix is not computed
         config = kinds[prompt.mode](task_type="CAUSAL_LM", num_virtual_tokens=prompt.length)
         self.model: Any = peft.get_peft_model(backbone.model, config)
         self.weight = next(p for p in self.model.parameters() if p.requires_grad)
@@ -110,7 +111,7 @@ class Peft:
     def _forward(self, batch: Sequence[Encoded]) -> tuple[Tensor, int]:
         ids, mask, labels = _labelled(batch)
         out = self.model(input_ids=ids, attention_mask=mask, labels=labels)
-        return out.loss, mask.numel() + len(mask) * self.length
+        return out.loss, mask.numel() + len(mask) * self.rows
 
 
 def _in_order(values: dict[Site, Any]) -> dict[Site, Any]:
