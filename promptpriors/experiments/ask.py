@@ -1,14 +1,13 @@
 """Answer with a trained prompt, and without it beside."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from promptpriors.errors import InputError, Note
-from promptpriors.models import load_model
+from promptpriors.errors import InputError
+from promptpriors.experiments.trained import load_trained
 from promptpriors.prompts import Prompt, generate
-from promptpriors.runs import find_run, load_prompt
+from promptpriors.runs import find_run
 from promptpriors.types import Example
 
 
@@ -31,17 +30,7 @@ def open_run(
         InputError: if there is no such finished run, or its model can't be loaded.
     """
     run = find_run(name, runs)
-    trained = run.config["device"]
-    place = device or trained["name"]
-    backbone = load_model(run.config["model"], dtype=trained["dtype"], device=place)
-    known = run.about().get("model")
-    if known != backbone.revision:
-        warnings.warn(
-            f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
-            Note,
-            stacklevel=2,
-        )
-    prompt = load_prompt(run.folder)
+    backbone, prompt = load_trained(run, device)
     plain = Prompt("none", {}, bos=prompt.bos)
 
     def answer(text: str) -> Answers:

@@ -1,15 +1,15 @@
 """Hand a run's trained prompt to other software."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from promptpriors.errors import InputError, Note, unknown
-from promptpriors.models import MODELS, Backbone, load_model
+from promptpriors.errors import InputError, unknown
+from promptpriors.experiments.trained import load_trained
+from promptpriors.models import MODELS, Backbone
 from promptpriors.prompts import Prompt, peft, root_rows
 from promptpriors.prompts.exports import EMBEDDINGS, MARK, check_free, new_folder, write_export
-from promptpriors.runs import Run, find_run, load_prompt
+from promptpriors.runs import Run, find_run
 
 QUESTION = "Question: What is 17 + 25?\nAnswer:"
 """What the snippets ask."""
@@ -55,15 +55,7 @@ def export(run_name: str, runs: Path, to: str, out: Path) -> Exported:
         raise unknown("format", to, FORMATS)
     run = find_run(run_name, runs)
     check_free(out)
-    prompt = load_prompt(run.folder)
-    backbone = load_model(run.config["model"], dtype=run.config["device"]["dtype"])
-    known = run.about().get("model")
-    if known != backbone.revision:
-        warnings.warn(
-            f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
-            Note,
-            stacklevel=2,
-        )
+    backbone, prompt = load_trained(run, "cpu")
     use = FORMATS[to](run, prompt, backbone, out)
     return Exported(run.id, out, tuple(sorted(path.name for path in out.iterdir())), use)
 
