@@ -24,6 +24,9 @@ class Space(NamedTuple):
         weights: how often each point occurs, for the priors that ask for it.
         groups: the document each point comes from; tests permute these.
         encode: text to row numbers of ``points``; only a vocabulary has it.
+        positions: where in its text each point's token stands, for points in the order of their
+            texts: neighbouring rows of one group whose positions differ by one are consecutive
+            points of one example.
     """
 
     site: Site
@@ -31,6 +34,7 @@ class Space(NamedTuple):
     weights: Float[Tensor, " n"] | None = None
     groups: Int[Tensor, " n"] | None = None
     encode: Callable[[str], list[int]] | None = None
+    positions: Int[Tensor, " n"] | None = None
 
 
 @runtime_checkable
@@ -48,6 +52,33 @@ class Density(Prior, Protocol):
 
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Natural logarithm of the density at each row of ``x``, in nats."""
+        ...
+
+
+@runtime_checkable
+class Elliptical(Prior, Protocol):
+    """A prior whose density depends on a point's Mahalanobis radius alone, in ``rank`` dimensions.
+
+    Attributes:
+        rank: dimensions that it spreads over.
+    """
+
+    @property
+    def rank(self) -> int:
+        """Dimensions that the prior spreads over."""
+        ...
+
+    def radius(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
+        """Mahalanobis distance of each row from the mean, differentiable; typically √rank."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Prior, Protocol):
+    """A prior that has something to say of itself, known when it was fitted."""
+
+    def report(self) -> dict[str, float]:
+        """Figures by name, such as ``acceptance``; no names but those the prior documents."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from promptpriors.errors import InputError
-from promptpriors.runs.files import finite
+from promptpriors.files import finite
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of run folders.", metavar="DIR")]
 Data = Annotated[

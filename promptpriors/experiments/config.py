@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
+from promptpriors.files import read_toml
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
 from promptpriors.registry import Choice, Field, Strict, choose, validate
-from promptpriors.runs.files import read_toml
 from promptpriors.training.rates import LARGEST, Schedule
 
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]

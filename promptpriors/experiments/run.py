@@ -9,11 +9,11 @@ from promptpriors.errors import InputError, WorkError
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.session import Session, check_lengths
 from promptpriors.experiments.work import Watch, Work, silent
+from promptpriors.files import write_bytes, write_toml
 from promptpriors.packing import packs_exactly
 from promptpriors.priors import build_prior
 from promptpriors.prompts import Prompt, draw_prompt, insert, root_rows
 from promptpriors.runs import Run, read_run, run_id
-from promptpriors.runs.files import write_bytes, write_toml
 from promptpriors.runs.folder import held
 from promptpriors.training import Diverged, Progress
 

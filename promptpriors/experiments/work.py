@@ -15,10 +15,7 @@ from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.result import summarise
 from promptpriors.experiments.session import Session
-from promptpriors.models import Backbone
-from promptpriors.packing import encode
-from promptpriors.prompts import Prompt, trunk_of
-from promptpriors.runs.files import (
+from promptpriors.files import (
     finite,
     read_json_lines,
     read_tensors,
@@ -26,6 +23,9 @@ from promptpriors.runs.files import (
     write_json,
     write_tensors,
 )
+from promptpriors.models import Backbone
+from promptpriors.packing import encode
+from promptpriors.prompts import Prompt, trunk_of
 from promptpriors.training import Progress, Record, evaluate, quality, train
 from promptpriors.types import Task
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from promptpriors.figures.canvas import NEUTRAL
+from promptpriors.files import canonical
 from promptpriors.runs import Run
-from promptpriors.runs.files import canonical
 
 PALETTE = (
     "#3399dd", "#ee4466", "#889900", "#994499", "#007744", "#dd6699", "#776611", "#6655cc",

@@ -12,12 +12,12 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import look, setting_of
+from promptpriors.files import write_bytes
 from promptpriors.report.groups import grouped
 from promptpriors.report.numbers import fixed, whole
 from promptpriors.report.sections import Clouds, section
 from promptpriors.report.table import columns, facts, rows
 from promptpriors.runs import Run, list_runs
-from promptpriors.runs.files import write_bytes
 
 
 def build(runs_dir: Path) -> str:

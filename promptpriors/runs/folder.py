@@ -12,8 +12,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from promptpriors.errors import InputError, Note
+from promptpriors.files import read_json, read_json_lines, read_tensors, read_toml
 from promptpriors.prompts import Prompt
-from promptpriors.runs.files import read_json, read_json_lines, read_tensors, read_toml
 
 
 @dataclass(frozen=True)

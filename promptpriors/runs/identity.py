@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from promptpriors.runs.files import canonical
+from promptpriors.files import canonical
 
 FORMAT = 1
 """Version of the run folder; raised whenever an old folder would be read wrongly."""

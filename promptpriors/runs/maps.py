@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.runs.files import read_tensors, write_tensors
+from promptpriors.files import read_tensors, write_tensors
 
 
 class Map(NamedTuple):

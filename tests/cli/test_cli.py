@@ -10,8 +10,8 @@ import pytest
 
 from promptpriors import __version__
 from promptpriors.cli import main
+from promptpriors.files import read_tensors, write_tensors
 from promptpriors.runs import list_runs
-from promptpriors.runs.files import read_tensors, write_tensors
 
 CONFIG = """
 model = "tiny"

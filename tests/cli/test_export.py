@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 import promptpriors as pp
 from promptpriors.experiments.export import FORMATS, QUESTION
+from promptpriors.files import read_tensors, write_tensors
 from promptpriors.prompts import generate
-from promptpriors.runs.files import read_tensors, write_tensors
 from tests.cli.test_cli import cli, place, ran  # noqa: F401 fixtures
 
 MODES = {"kv": ["prompt.mode=kv"], "deep": ["prompt.mode=deep"], "none": ["prompt.mode=none"]}

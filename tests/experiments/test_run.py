@@ -9,9 +9,9 @@ import promptpriors as pp
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.doctor import examine
 from promptpriors.experiments.work import silent
+from promptpriors.files import read_tensors, write_bytes, write_tensors
 from promptpriors.report import write_report
 from promptpriors.runs import list_runs
-from promptpriors.runs.files import read_tensors, write_bytes, write_tensors
 
 TINY = {
     "model": "tiny",

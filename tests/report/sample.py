@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from promptpriors.analysis.projection import fit_plane, project
+from promptpriors.files import write_json, write_tensors, write_toml
 from promptpriors.runs import Map, write_map
-from promptpriors.runs.files import write_json, write_tensors, write_toml
 
 SCRIPT = "</script><script>window.attacked = 1</script><b>&amp;"
 STEPS = 40

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import promptpriors as pp
-from promptpriors.runs import Map, find_run, list_runs, read_map, run_id, write_map
-from promptpriors.runs.files import (
+from promptpriors.files import (
     read_json,
     read_json_lines,
     read_tensors,
@@ -17,6 +16,7 @@ from promptpriors.runs.files import (
     write_tensors,
     write_toml,
 )
+from promptpriors.runs import Map, find_run, list_runs, read_map, run_id, write_map
 from promptpriors.runs.folder import held
 
 CONFIG = {

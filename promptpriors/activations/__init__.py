@@ -1,0 +1,1 @@
+"""Activations: captured from a frozen model over a task, streamed to disk, read back as spaces."""
