@@ -53,17 +53,96 @@ def nearest_by_cosine(
 
 
 class Moments(NamedTuple):
-    """Maximum-likelihood mean and covariance, float64."""
+    """Maximum-likelihood mean and covariance, float64, and the count that they are averages over.
+
+    With weights the count is their sum.
+    """
 
     mean: Float[Tensor, " dim"]
     covariance: Float[Tensor, "dim dim"]
+    count: float
 
 
-def moments(points: Float[Tensor, "n dim"], *, chunk: int = 8192) -> Moments:
-    """Mean and covariance (divided by n) in float64, in two passes over chunks of the points."""
-    mean = points.mean(dim=0, dtype=torch.float64)
-    covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for part in points.split(chunk):
-        centred = part.to(torch.float64) - mean
-        covariance += centred.T @ centred
-    return Moments(mean, covariance / len(points))
+def moments(
+    points: Float[Tensor, "n dim"],
+    *,
+    weights: Float[Tensor, " n"] | None = None,
+    chunk: int | None = None,
+) -> Moments:
+    """Mean and covariance (divided by the count) in float64, in two passes over the points.
+
+    Args:
+        points: one a row.
+        weights: how often each counts; once where none are given.
+        chunk: points at a time; by default as many as take the memory of one covariance matrix.
+    """
+    dim = points.shape[1]
+    size = max(dim, 1024) if chunk is None else chunk
+    shares = torch.ones(len(points), 1) if weights is None else weights[:, None]
+    parts = list(zip(points.split(size), shares.to(torch.float64).split(size), strict=True))
+    count = sum(float(share.sum()) for _, share in parts)
+    mean = torch.zeros(dim, dtype=torch.float64)
+    for part, share in parts:
+        mean += (part.to(torch.float64).T @ share)[:, 0]
+    mean /= count
+    covariance = torch.zeros(dim, dim, dtype=torch.float64)
+    for part, share in parts:
+        centred = part.to(torch.float64, copy=True).sub_(mean)
+        if weights is not None:
+            centred *= share.sqrt()
+        covariance.addmm_(centred.T, centred)
+    return Moments(mean, covariance.div_(count), count)
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """The moments of two clouds together, from the moments of each.
+
+    Σ = w_a Σ_a + w_b Σ_b + w_a w_b ΔΔᵀ with w = count / (count_a + count_b) and Δ = μ_b − μ_a.
+
+    Source: Chan, Golub & LeVeque 1983, equation 2.1, divided by the count.
+
+    >>> whole = torch.arange(8.0).reshape(4, 2)
+    >>> both = merge(moments(whole[:1]), moments(whole[1:]))
+    >>> both.mean.tolist(), both.count
+    ([3.0, 4.0], 4.0)
+    """
+    count = a.count + b.count
+    share = b.count / count
+    apart = b.mean - a.mean
+    covariance = a.covariance.lerp(b.covariance, share)
+    covariance.addr_(apart, apart, alpha=share * (1 - share))
+    return Moments(a.mean.lerp(b.mean, share), covariance, count)
+
+
+def neighbour_distance(
+    queries: Float[Tensor, "n dim"],
+    points: Float[Tensor, "m dim"],
+    *,
+    k: int = 1,
+    exclude: Int[Tensor, " n"] | None = None,
+    chunk: int = 1024,
+) -> Float[Tensor, " n"]:
+    """Euclidean distance from each query to its ``k``-th nearest point.
+
+    The neighbour is looked for by |q|² − 2 q·p + |p|² about the points' mean; the distance to it is
+    then computed from the difference.
+
+    Args:
+        queries: to look for.
+        points: to look among.
+        k: which neighbour; 1 is the nearest.
+        exclude: for each query one point that does not count, usually itself.
+        chunk: queries at a time, which bounds the memory to chunk · m.
+    """
+    centre = points.mean(dim=0)
+    cloud = points - centre
+    sizes = cloud.square().sum(dim=1)
+    found = []
+    for start in range(0, len(queries), chunk):
+        part = queries[start : start + chunk] - centre
+        scores = torch.addmm(sizes, part, cloud.T, alpha=-2)
+        if exclude is not None:
+            scores.scatter_(1, exclude[start : start + chunk, None], torch.inf)
+        rows = scores.topk(k, dim=1, largest=False).indices[:, -1]
+        found.append((part - cloud[rows]).norm(dim=1))
+    return torch.cat(found)

@@ -8,11 +8,12 @@ config. Which examples are in a split depends on ``task.seed`` only, never on a 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from promptpriors.data import jsonl, mathematics, squad, text
+from promptpriors.data import c4, gsm8k, jsonl, mathematics, squad, text
 from promptpriors.errors import InputError
 from promptpriors.registry import Choice, choose
 from promptpriors.types import Task
@@ -20,6 +21,8 @@ from promptpriors.types import Task
 TASKS: dict[str, Callable[..., Task]] = {
     "squad": squad.build,
     "mathematics": mathematics.build,
+    "gsm8k": gsm8k.build,
+    "c4": c4.build,
     "text": text.build,
     "jsonl": jsonl.build,
 }
@@ -61,9 +64,22 @@ def fingerprint(task: Task) -> str:
 
     It knows data by content: a file that moves keeps its fingerprint, one that changes does not.
     """
-    splits = {name: list(map(list, examples)) for name, examples in task.splits.items()}
-    content = json.dumps([task.name, task.version, splits], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
+    found = hashlib.sha256()
+    for part in _canonical(task):
+        found.update(part.encode())
+    return found.hexdigest()
+
+
+def _canonical(task: Task) -> Iterator[str]:
+    """JSON of name, version and splits, an example at a time: a split may be larger than memory."""
+    plain = partial(json.dumps, separators=(",", ":"))
+    yield f"[{plain(task.name)},{plain(task.version)},{{"
+    for i, split in enumerate(sorted(task.splits)):
+        yield f"{',' if i else ''}{plain(split)}:["
+        for k, example in enumerate(task.splits[split]):
+            yield f"{',' if k else ''}{plain(example)}"
+        yield "]"
+    yield "}]"
 
 
 def _check_ids(task: Task) -> None:

@@ -1,20 +1,30 @@
 """Scores of a generated answer against its references: pure functions on strings, values in [0, 1].
 
 The definitions are those of SQuAD's official evaluation, version 2.0 (Rajpurkar, Jia & Liang 2018,
-arXiv 1806.03822; script at https://rajpurkar.github.io/SQuAD-explorer/), written anew.
+arXiv 1806.03822; script at https://rajpurkar.github.io/SQuAD-explorer/), written anew; the final
+number is GSM8K's (Cobbe et al. 2021, arXiv 2110.14168), found where the mark ``####`` is missing
+too.
 """
 
 import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 UNANSWERABLE = "unanswerable"
 """What a model should answer where the text holds no answer."""
 
+MARK = "####"
+"""Stands before the final number of a derivation."""
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_NUMBER = re.compile(
+    r"(?P<sign>(?<![\w)])[-−](?=\$?[.0-9]))?\$?"
+    r"(?P<size>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+)
 
 
 class Overlap(NamedTuple):
@@ -76,4 +86,36 @@ def exact(answer: str, references: Sequence[str]) -> dict[str, float]:
     {'exact_match': 1.0, 'accuracy': 1.0}
     """
     match = float(answer.strip() in [reference.strip() for reference in references])
+    return {"exact_match": match, "accuracy": match}
+
+
+def final_number(text: str) -> Decimal | None:
+    r"""The number that a text ends in: the first after the last ``####``, else the last of all.
+
+    A dollar sign, commas between thousands, trailing zeros and what follows the number are left
+    aside; a hyphen is a minus only where nothing stands right before it. None: there is no number
+    there.
+
+    >>> final_number("48 + 24 = 72, so\n#### $1,072.00 in 3 days")
+    Decimal('1072.00')
+    >>> final_number("16-3 is 13.") == 13
+    True
+    """
+    _, mark, after = text.rpartition(MARK)
+    found = list(_NUMBER.finditer(after))
+    if not found:
+        return None
+    number = found[0 if mark else -1]
+    size = Decimal(number["size"].replace(",", ""))
+    return -size if number["sign"] else size
+
+
+def exact_number(answer: str, references: Sequence[str]) -> dict[str, float]:
+    """``exact_match`` and ``accuracy``: is the answer's final number that of a reference?
+
+    >>> exact_number("It is $1,080.", ["1080"])
+    {'exact_match': 1.0, 'accuracy': 1.0}
+    """
+    number = final_number(answer)
+    match = float(number is not None and number in map(final_number, references))
     return {"exact_match": match, "accuracy": match}

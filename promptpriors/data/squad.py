@@ -6,11 +6,12 @@ Version 1.1 is Rajpurkar et al. 2016 (arXiv 1606.05250), version 2.0 Rajpurkar, 
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, StringConstraints, model_validator
 
-from promptpriors.data.files import find, read_json
+from promptpriors.data.files import read_json
+from promptpriors.data.hub import ask, locate
 from promptpriors.data.scoring import UNANSWERABLE, qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
@@ -19,6 +20,7 @@ from promptpriors.types import Example, Task
 Hub = Literal["rajpurkar/squad", "rajpurkar/squad_v2"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
+OTHERWISE = "Name a folder that holds squad/train-*.json by --data, or a SQuAD file by task.path."
 KEYS = "data[].title, .paragraphs[].context, .qas[].id, .question, .answers[].text"
 
 
@@ -83,7 +85,7 @@ def build(
     Raises:
         InputError: when files are missing, malformed or too small, or the hub is out of reach.
     """
-    where = _folder(path, folder)
+    where = locate(path, folder, name="squad")
     pool, *dev = _from_hub(hub) if where is None else [_read(file) for file in _files(where)]
     sizes = {"train": train, "validation": validation, "test": test}
     given = {"test": dev[0]} if dev else None
@@ -126,16 +128,6 @@ def _read(file: Path) -> list[Unit]:
     )
 
 
-def _folder(path: str | None, folder: Path | None) -> Path | None:
-    """Where the files are; None: nowhere, so the hub is asked."""
-    if path is not None:
-        return find(path, folder)
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"the data folder {folder} does not exist. Set --data to one that does.")
-    inside = folder / "squad" if folder else None
-    return inside if inside and inside.exists() else None
-
-
 def _files(where: Path) -> list[Path]:
     """The train file, and the dev file where there is one."""
     if where.is_file():
@@ -154,7 +146,7 @@ def _files(where: Path) -> list[Path]:
 
 def _from_hub(hub: str) -> Sequence[list[Unit]]:
     """The train and validation parts of a data set of the hub."""
-    data = _load(hub)
+    data = ask(hub, lambda load: load(hub), task="squad", otherwise=OTHERWISE)
     return [
         _units(
             (
@@ -165,30 +157,3 @@ def _from_hub(hub: str) -> Sequence[list[Unit]]:
         )
         for part in ("train", "validation")
     ]
-
-
-def _load(hub: str) -> Any:
-    """The data set itself.
-
-    The hub is asked for its card first: ``load_dataset`` alone tries for half a minute before it
-    gives up.
-
-    Raises:
-        InputError: without the library or the network.
-    """
-    try:
-        from datasets import load_dataset  # pyright: ignore[reportMissingImports]
-        from huggingface_hub import HfApi, constants
-
-        if not constants.HF_HUB_OFFLINE:
-            HfApi().dataset_info(hub, timeout=10)
-        return load_dataset(hub)
-    except ImportError:
-        problem = f"{hub} needs pip install 'promptpriors[datasets]'"
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        problem = f"{hub} is out of reach ({reason:.100}; a cached copy needs HF_HUB_OFFLINE=1)"
-    raise InputError(
-        f"task 'squad': {problem}.\n"
-        "Name a folder that holds squad/train-*.json by --data, or a SQuAD file by task.path."
-    )

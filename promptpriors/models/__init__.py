@@ -24,6 +24,7 @@ def load_model(
     device: torch.device | str = "cpu",
     device_map: str | None = None,
     attention: str = "auto",
+    reading: bool = False,
 ) -> Backbone:
     """Load a language model, a decoder or an encoder–decoder, frozen and in eval mode.
 
@@ -35,6 +36,8 @@ def load_model(
             takes it ("auto" …); then ``device`` does not matter.
         attention: how attention over a packed row is computed: "auto" (blocks on the CPU, dense
             elsewhere), or a row of ``packing.KERNELS``.
+        reading: whether its activations are all that is wanted; then an encoder such as BERT will
+            do as well.
 
     Returns:
         The backbone; ``.model`` and ``.tokenizer`` are the ordinary Hugging Face objects.
@@ -51,7 +54,7 @@ def load_model(
         )
     load = MODELS.get(name)
     if load is None:
-        backbone = hub.load(name, list(MODELS), dtype=kind, device_map=device_map)
+        backbone = hub.load(name, list(MODELS), dtype=kind, device_map=device_map, reading=reading)
         if device_map is not None:
             return replace(backbone, attention=attention)
     elif device_map is not None:

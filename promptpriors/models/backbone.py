@@ -44,6 +44,11 @@ class Backbone:
         return bool(self.model.config.is_encoder_decoder)
 
     @property
+    def bidirectional(self) -> bool:
+        """Whether what it makes of a token depends on later ones: an encoder."""
+        return self.model.config.model_type in sites.ENCODERS
+
+    @property
     def start(self) -> int:
         """Id of the token that the decoder of an encoder–decoder starts from."""
         return int(self.model.config.decoder_start_token_id)
@@ -144,9 +149,11 @@ def freeze(name: str, revision: str, model: Any, tokenizer: Any) -> Backbone:
     Raises:
         InputError: if the tokenizer has no end token.
     """
-    if tokenizer.eos_token_id is None:
+    backbone = Backbone(name, revision, model.eval().requires_grad_(False), tokenizer)
+    alone = backbone.bidirectional and not backbone.seq2seq  # an encoder, which writes nothing
+    if tokenizer.eos_token_id is None and not alone:
         raise InputError(
             f"the tokenizer of model {name!r} has no end token, so no answer can end; "
             "set eos_token in its tokenizer_config.json"
         )
-    return Backbone(name, revision, model.eval().requires_grad_(False), tokenizer)
+    return backbone

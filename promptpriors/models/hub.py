@@ -8,7 +8,7 @@ import torch
 
 from promptpriors.errors import InputError, suggest
 from promptpriors.models.backbone import Backbone, freeze
-from promptpriors.models.sites import LAYOUTS
+from promptpriors.models.sites import ENCODERS, LAYOUTS
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is taken from a hub: no pickles, no code."""
@@ -17,11 +17,17 @@ PROBE = 10
 
 
 def load(
-    name: str, rows: list[str], *, dtype: torch.dtype, device_map: str | None = None
+    name: str,
+    rows: list[str],
+    *,
+    dtype: torch.dtype,
+    device_map: str | None = None,
+    reading: bool = False,
 ) -> Backbone:
     """Load config, safetensors and tokenizer from a folder or from the hub.
 
-    Without a network a model that the hub's own cache holds is taken from there.
+    Without a network a model that the hub's own cache holds is taken from there. For ``reading``,
+    that is for capture alone, an encoder without a decoder will do.
 
     Raises:
         InputError: if one of them is missing or damaged, the hub can't be reached, or the model is
@@ -29,9 +35,12 @@ def load(
     """
     local = Path(name).expanduser()
     folder = local if local.is_dir() else _snapshot(name, rows, FILES)
-    seq2seq = _check_config(name, folder).is_encoder_decoder
-    model = _weights(name, folder, dtype, device_map, seq2seq=seq2seq)
-    (_check_encoder if seq2seq else _check_causal)(name, model)
+    config = _check_config(name, folder)
+    kind = "encoder–decoder" if config.is_encoder_decoder else "decoder"
+    if reading and kind == "decoder" and config.model_type in ENCODERS:
+        kind = "encoder"
+    model = _weights(name, folder, dtype, device_map, kind=kind)
+    _CHECKS[kind](name, model)
     tokenizer = _tokenizer(name, folder)
     size = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > size:
@@ -113,16 +122,19 @@ def _check_config(name: str, folder: Path) -> Any:
 
 
 def _weights(
-    name: str, folder: Path, dtype: torch.dtype, device_map: str | None, *, seq2seq: bool
+    name: str, folder: Path, dtype: torch.dtype, device_map: str | None, *, kind: str
 ) -> Any:
     """The model, all of its weights read from safetensors."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-    what = "an encoder–decoder language model" if seq2seq else "a causal language model"
+    auto, what = {
+        "decoder": (AutoModelForCausalLM, "a causal language model"),
+        "encoder–decoder": (AutoModelForSeq2SeqLM, "an encoder–decoder language model"),
+        "encoder": (AutoModel, "an encoder"),
+    }[kind]
 
     def load(attention: str) -> Any:
-        return kind.from_pretrained(
+        return auto.from_pretrained(
             folder,
             dtype=dtype,
             attn_implementation=attention,
@@ -143,7 +155,8 @@ def _weights(
             f"the weights of model {name!r} can't be read ({_first(error)}); "
             f"expected model.safetensors of {what}"
         ) from None
-    if missing := sorted(found["missing_keys"]):
+    optional = ("pooler.",) if kind == "encoder" else ()  # made of the encoder's output
+    if missing := sorted(k for k in found["missing_keys"] if not k.startswith(optional)):
         raise InputError(
             f"the weights of model {name!r} are incomplete: {missing[0]} is missing, and "
             f"{len(missing) - 1} more; expected all weights of {what}"
@@ -164,7 +177,8 @@ def _check_causal(name: str, model: Any) -> None:
     if not (here - there).abs().max() <= 1e-5 * here.abs().max():
         raise InputError(
             f"model {name!r} ({model.config.model_type}) is not causal: it looks at later tokens, "
-            "so a loss would see the answers; expected a decoder-only language model"
+            "so a loss would see the answers; expected a decoder-only language model\n"
+            "An encoder's activations can be captured: promptpriors capture"
         )
 
 
@@ -188,6 +202,17 @@ def _check_encoder(name: str, model: Any) -> None:
             f"model {name!r} ({kind}) does more to tokens than look up their embeddings, so a "
             "prompt can't stand beside them; expected an encoder such as T5's"
         )
+
+
+def _unchecked(name: str, model: Any) -> None:
+    """An encoder that is only read may look where it likes."""
+
+
+_CHECKS = {
+    "decoder": _check_causal,
+    "encoder–decoder": _check_encoder,
+    "encoder": _unchecked,
+}
 
 
 def _tokenizer(name: str, folder: Path) -> Any:

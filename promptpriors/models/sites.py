@@ -1,8 +1,10 @@
-"""Where the sites lie in each architecture: a table from site to module."""
+"""Where the sites lie in each architecture, and how what passes them is read."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from promptpriors.errors import InputError
 from promptpriors.types import Site
@@ -13,12 +15,12 @@ class Layout(NamedTuple):
 
     Attributes:
         blocks: path of the list of blocks.
-        norm: path of the norm after the last one.
+        norm: path of the norm after the last one; None where the last block ends in its own.
         learned: whether positions are learned and added at the input (else they are rotations).
     """
 
     blocks: str
-    norm: str
+    norm: str | None
     learned: bool = False
 
 
@@ -39,6 +41,22 @@ LAYOUTS: dict[str, Layout] = {
 }
 """Layouts by ``config.model_type``; soft prompts need no row here, only ``embed``."""
 
+_BERT = Layout("encoder.layer", None)
+_T5 = Layout("encoder.block", "encoder.final_layer_norm")
+ENCODERS: dict[str, Layout] = {
+    "bert": _BERT,
+    "distilbert": Layout("transformer.layer", None),
+    "electra": _BERT,
+    "modernbert": Layout("layers", "final_norm"),
+    "mt5": _T5,
+    "roberta": _BERT,
+    "t5": _T5,
+    "umt5": _T5,
+    "xlm-roberta": _BERT,
+}
+"""The same for encoders, whose sites are read and hold no prompt. Those of an encoder–decoder are
+called ``encoder.block.i`` and so on."""
+
 
 def table(model: Any) -> dict[Site, nn.Module]:
     """Sites of a model, first to last.
@@ -48,13 +66,57 @@ def table(model: Any) -> dict[Site, nn.Module]:
     architecture without a row in ``LAYOUTS`` has ``embed`` alone.
     """
     known: dict[Site, nn.Module] = {"embed": model.get_input_embeddings()}
-    layout = LAYOUTS.get(model.config.model_type)
+    kind = model.config.model_type
+    layout = LAYOUTS.get(kind) or ENCODERS.get(kind)
     if layout is None:
         return known
-    blocks = model.get_submodule(layout.blocks)
+    prefix = "encoder." if model.config.is_encoder_decoder else ""
+    found = list(model.get_submodule(layout.blocks).children())
+    known |= {f"{prefix}block.{i}": block for i, block in enumerate(found)}
+    if layout.norm is None:
+        return known | {f"{prefix}final": found[-1]}
     norm = model.get_submodule(layout.norm)
-    known |= {f"block.{i}": block for i, block in enumerate(blocks)}
-    return known | {"final": norm, "normed": norm}
+    return known | {f"{prefix}final": norm, f"{prefix}normed": norm}
+
+
+class _Reached(Exception):
+    """The last site that was asked for has been read; what comes after it is not computed."""
+
+
+@contextmanager
+def observed(model: Any, sites: Collection[Site]) -> Iterator[dict[Site, Tensor]]:
+    """Read what passes some sites in one call of the model, which stops at the last of them.
+
+    Call the model inside the ``with``. ``embed`` is not read, since the caller gives embeddings.
+
+    Yields:
+        What passed each site, ``[batch, time, dim]``, filled by the call.
+    """
+    known = [name for name in table(model) if name in sites and name != "embed"]
+    found: dict[Site, Tensor] = {}
+
+    def keep(site: Site, value: Any) -> None:
+        found[site] = value[0] if isinstance(value, tuple) else value
+        if site == known[-1]:
+            raise _Reached
+
+    handles = [_watch(model, site, keep) for site in known]
+    try:
+        with suppress(_Reached):
+            yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _watch(model: Any, site: Site, keep: Any) -> Any:
+    """A hook where the site lies: before its module, or after it."""
+    module = table(model)[site]
+    layout = LAYOUTS.get(model.config.model_type) or ENCODERS[model.config.model_type]
+    after = site.endswith("normed") or (site.endswith("final") and layout.norm is None)
+    if after:
+        return module.register_forward_hook(lambda _, __, out: keep(site, out))
+    return module.register_forward_pre_hook(lambda _, given: keep(site, given))
 
 
 def blocks(model: Any) -> list[nn.Module]:
@@ -77,6 +139,7 @@ def check(site: Site, model: Any) -> None:
     """
     known = table(model)
     if site not in known:
-        blocks = sum(name.startswith("block.") for name in known)
-        there = f"embed, block.0 … block.{blocks - 1}, final, normed" if blocks else "embed"
+        blocks = [name for name in known if "block." in name]
+        ends = [name for name in known if name.endswith(("final", "normed"))]
+        there = ", ".join(["embed", f"{blocks[0]} … {blocks[-1]}", *ends]) if blocks else "embed"
         raise InputError(f"site {site!r} does not exist in this model; it has {there}")

@@ -3,11 +3,11 @@
 from promptpriors.packing.attention import Sight, entered
 from promptpriors.packing.batches import chunks, epochs, units
 from promptpriors.packing.exactness import packs_exactly
-from promptpriors.packing.forward import Entry, Prefixes, entering, logits_of, prefixes_of
+from promptpriors.packing.forward import Entry, Prefixes, logits_of, prefixes_of, states_of
 from promptpriors.packing.kernels import KERNELS, Prefix
 from promptpriors.packing.rectangle import Rectangle, pad
 from promptpriors.packing.row import Row, chain, pack, visible
-from promptpriors.packing.tokens import Encoded, encode
+from promptpriors.packing.tokens import Encoded, encode, tokenise
 from promptpriors.packing.tree import Tree, tree_of
 
 __all__ = [
@@ -24,13 +24,14 @@ __all__ = [
     "chunks",
     "encode",
     "entered",
-    "entering",
     "epochs",
     "logits_of",
     "pack",
     "packs_exactly",
     "pad",
     "prefixes_of",
+    "states_of",
+    "tokenise",
     "tree_of",
     "units",
     "visible",

@@ -17,10 +17,12 @@ from torch.utils.checkpoint import checkpoint
 
 from promptpriors.models import Backbone
 from promptpriors.models.blocks import Forward, Reroute, replace_input, rerouted, skip
+from promptpriors.models.sites import observed
 from promptpriors.packing.attention import Recorded, Sight, entered
 from promptpriors.packing.kernels import Prefix
 from promptpriors.packing.row import Row
 from promptpriors.packing.tree import Tree, tree_of
+from promptpriors.types import Site
 
 Prefixes = Mapping[int, Prefix]
 """By block: keys and values that stand before the text, at the positions from 0."""
@@ -88,30 +90,44 @@ def logits_of(
         ).logits[0]
 
 
-def entering(
-    backbone: Backbone, row: Row, block: int, *, prefixes: Prefixes, shift: int
-) -> Float[Tensor, "row dim"]:
-    """What enters a block, for every token of a row; the blocks from it on are not computed."""
-    found: list[Tensor] = []
+def states_of(
+    backbone: Backbone,
+    row: Row,
+    sites: Collection[Site],
+    *,
+    prefixes: Prefixes,
+    shift: int,
+    root: Float[Tensor, "before dim"] | None = None,
+) -> dict[Site, Float[Tensor, "all dim"]]:
+    """What passes some sites, in one call that stops at the last of them.
 
-    def keep(forward: Forward) -> Forward:  # noqa: ARG001 not called
-        def kept(hidden: Any, *_: Any, **__: Any) -> Any:
-            found.append(hidden[0])
-            return hidden
+    Args:
+        backbone: the frozen model.
+        row: the packed row.
+        sites: of ``backbone.sites``.
+        prefixes: what stands before the text.
+        shift: the position of a text's first token.
+        root: rows at the input that stand before every text.
 
-        return kept
-
-    routes: dict[int, list[Reroute]] = {i: [skip] for i in range(block, len(backbone.blocks))}
-    routes[block] = [keep]
-    with _called(backbone, routes):
+    Returns:
+        By site a row for each row of ``root`` and then for each token.
+    """
+    embedded = backbone.embed(row.tokens)
+    before = 0 if root is None else len(root)
+    hidden = embedded if root is None else torch.cat([root.to(backbone.device), embedded])
+    found = {"embed": hidden} if "embed" in sites else {}
+    if set(sites) == {"embed"}:
+        return found
+    tree = tree_of(row, shift=shift, before=before)
+    with entered(backbone.model), observed(backbone.model, sites) as passed:
         backbone.model(
-            inputs_embeds=backbone.embed(row.tokens).to(backbone.dtype)[None],
-            position_ids=(shift + row.positions)[None].to(backbone.device),
+            inputs_embeds=hidden.to(backbone.dtype)[None],
+            position_ids=tree.queries[None].to(backbone.device),
             use_cache=False,
             logits_to_keep=1,
-            tree=Sight(tree_of(row, shift=shift), prefixes, backbone.kernel),
+            tree=Sight(tree, prefixes, backbone.kernel),
         )
-    return found[0]
+    return found | {site: value[0] for site, value in passed.items()}
 
 
 def prefixes_of(

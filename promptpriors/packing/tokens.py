@@ -1,7 +1,7 @@
 """Examples as token ids, piece by piece, so that shared pieces are shared tokens."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from promptpriors.errors import InputError
@@ -43,13 +43,21 @@ def encode(
         InputError: if an example is longer than the model's context, or has nothing to predict, or
             no source for an encoder–decoder.
     """
+    encoded = []
+    for item in tokenise(backbone, examples):
+        _check(item, backbone, before, more)
+        encoded.append(item)
+    return encoded
+
+
+def tokenise(backbone: Backbone, examples: Iterable[Example]) -> Iterator[Encoded]:
+    """Tokenise examples one after another, whatever their length."""
     inside = _inside(backbone)
 
-    @cache
+    @lru_cache(maxsize=1024)  # neighbours share pieces
     def ids(text: str, first: bool) -> tuple[int, ...]:
         return tuple(backbone.encode(text) if first else inside(text))
 
-    encoded = []
     for example in examples:
         texts = [text for text in example.source if text]
         pieces = tuple(ids(text, i == 0) for i, text in enumerate(texts))
@@ -59,9 +67,7 @@ def encode(
         target = ids(text, not texts)
         if example.ends:
             target = (*target, backbone.end)
-        encoded.append(Encoded(example.id, pieces, target))
-        _check(encoded[-1], backbone, before, more)
-    return encoded
+        yield Encoded(example.id, pieces, target)
 
 
 def _inside(backbone: Backbone) -> Callable[[str], list[int]]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from promptpriors.errors import Note
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, Entry, Row, chain, entering, pack, packs_exactly, units
+from promptpriors.packing import Encoded, Entry, Row, chain, pack, packs_exactly, states_of, units
 from promptpriors.prompts.insertion import insert
 from promptpriors.prompts.modes import block_of
 from promptpriors.prompts.prompt import Prompt
@@ -88,9 +88,10 @@ class Trunk:
             if found.shape == (len(row.tokens), self._backbone.dim):
                 return found
         with torch.no_grad():
-            computed = entering(
-                self._backbone, row, self.block, prefixes=self._prefixes, shift=self._shift
-            )
+            site = f"block.{self.block}"
+            computed = states_of(
+                self._backbone, row, [site], prefixes=self._prefixes, shift=self._shift
+            )[site]
         self._write(path, computed)
         return computed
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
-from promptpriors.packing import encode, epochs
+from promptpriors.packing import Encoded, encode, epochs
 from promptpriors.prompts import Prompt, TokenLosses, token_losses, trunk_of
 from promptpriors.training.evaluation import quality
 from promptpriors.training.rates import Relative, Schedule, factor, rates
+from promptpriors.training.regularisers import Regulariser
 from promptpriors.types import Site, Task
 
 
@@ -29,6 +30,7 @@ class Record(NamedTuple):
         lr: the step's rate by site.
         seconds: of training and evaluation so far.
         tokens: computed in training steps so far, prompt included, evaluation not.
+        penalty: what regularisers added to the step's loss, before its update; None without any.
     """
 
     step: int
@@ -37,6 +39,7 @@ class Record(NamedTuple):
     lr: dict[Site, float]
     seconds: float
     tokens: int
+    penalty: float | None = None
 
 
 class Diverged(WorkError):
@@ -117,6 +120,7 @@ def train(
     grouping: str = "shared",
     checkpointing: bool = False,
     trunk: Path | None = None,
+    regularisers: Sequence[Regulariser] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[Record]:
@@ -138,6 +142,7 @@ def train(
         grouping: ``shared`` or ``none``, see ``packing.epochs``.
         checkpointing: keep only what enters each block, compute it again in the backward pass.
         trunk: folder where the work of the blocks below a deep prompt is kept; None keeps nothing.
+        regularisers: penalties added to the loss, from ``regularise``.
         seed: of the data's order.
         progress: where this prompt's training stands; its rates and decay are used.
 
@@ -146,7 +151,8 @@ def train(
 
     Raises:
         InputError: for a prompt without vectors, an empty split, or an example that is too long.
-        Diverged: when a loss is not finite or worse than twice the start's and a uniform guess's.
+        Diverged: when a loss is not finite or worse than twice the start's and a uniform guess's,
+            or a penalty is not finite.
     """
     if not prompt.length:
         raise InputError(f"a prompt of mode {prompt.mode!r} has nothing to train")
@@ -158,20 +164,21 @@ def train(
         encode(backbone, task.splits[split], before=prompt.before)
         for split in ("train", "validation")
     )
+    targets = sum(map(_predicted, learn))
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
     began = time.perf_counter() - state.seconds
 
-    def record(train_loss: float | None, share: float) -> Record:
+    def record(train_loss: float | None, penalty: float | None, share: float) -> Record:
         due = state.step % evaluate_every == 0 or state.step == steps
         val_loss = quality(backbone, prompt, check, trunk=trunks[1]).loss if due else None
         for found in (train_loss, val_loss):
             _check_loss(found, state)
         state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
-        return Record(state.step, train_loss, val_loss, rate, state.seconds, state.tokens)
+        return Record(state.step, train_loss, val_loss, rate, state.seconds, state.tokens, penalty)
 
     if state.step == 0:
-        first = record(None, 0.0)
+        first = record(None, None, 0.0)
         guess = math.log(backbone.model.get_input_embeddings().num_embeddings)
         state.ceiling = 2 * max(guess, first.val_loss or 0.0)
         yield first
@@ -181,23 +188,43 @@ def train(
         examples = [learn[i] for i in next(order)]
         share = factor(state.step + 1, steps, schedule=schedule, warmup=warmup)
         start = time.perf_counter()
-        train_loss, computed = _update(state, forward(examples), share, clip)
+        penalty = _penalty(state, regularisers, targets)
+        train_loss, computed = _update(state, forward(examples), penalty, share, clip)
         state.training_seconds += time.perf_counter() - start
         state.step += 1
         state.tokens += computed
         state.useful += sum(example.read + 1 for example in examples)
-        yield record(train_loss, share)
+        yield record(train_loss, None if penalty is None else float(penalty.detach()), share)
+
+
+def _predicted(example: Encoded) -> int:
+    """Target tokens of an example; without a source the first is none."""
+    return len(example.target) - (not example.pieces)
+
+
+def _penalty(state: Progress, regularisers: Sequence[Regulariser], targets: int) -> Tensor | None:
+    """The sum of the penalties at the present values."""
+    penalties = [r.penalty(state.prompt.values, targets=targets) for r in regularisers]
+    for regulariser, penalty in zip(regularisers, penalties, strict=True):
+        if not torch.isfinite(penalty):
+            raise Diverged(
+                f"training diverged at step {state.step}: the penalty {regulariser.name!r} is "
+                f"{float(penalty.detach()):.4g}, rate {_rates(state)}; try a smaller strength, or a"
+                " smaller rate"
+            )
+    return torch.stack(penalties).sum() if penalties else None
 
 
 def _update(
-    state: Progress, losses: TokenLosses, share: float, clip: float | None
+    state: Progress, losses: TokenLosses, penalty: Tensor | None, share: float, clip: float | None
 ) -> tuple[float, int]:
-    """One step of Adam: the batch's loss before it, and the tokens it computed."""
+    """One step of Adam on loss and penalty: the batch's loss before it, and the tokens computed."""
     mean = losses.nats.mean()
     if not torch.isfinite(mean):
         _check_loss(float(mean.detach()), state)
+    whole = mean if penalty is None else mean + penalty.to(mean.device, mean.dtype)
     state.optimiser.zero_grad(set_to_none=True)
-    mean.backward()
+    whole.backward()
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(state.prompt.parameters(), clip)
     for group, site in zip(state.optimiser.param_groups, state.prompt.sites, strict=True):
@@ -208,8 +235,11 @@ def _update(
 
 def _check_loss(found: float | None, state: Progress) -> None:
     if found is not None and not (math.isfinite(found) and found <= state.ceiling):
-        rate = ", ".join(f"{rate:.3g} at {site}" for site, rate in state.peak.items())
         raise Diverged(
             f"training diverged at step {state.step}: the loss is {found:.4g} nats per token, rate "
-            f"{rate}; try a smaller rate, warm-up or clipping"
+            f"{_rates(state)}; try a smaller rate, warm-up or clipping"
         )
+
+
+def _rates(state: Progress) -> str:
+    return ", ".join(f"{rate:.3g} at {site}" for site, rate in state.peak.items())

@@ -1,10 +1,20 @@
 """Scores against SQuAD's definitions, by example and by law."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptpriors.data.scoring import UNANSWERABLE, exact, normalise, overlap, qa_scores
+from promptpriors.data.scoring import (
+    UNANSWERABLE,
+    exact,
+    exact_number,
+    final_number,
+    normalise,
+    overlap,
+    qa_scores,
+)
 
 words = st.lists(st.sampled_from(["red", "dog", "The", "a", "U.S.", "42", "-", ""]), max_size=6)
 answers = st.one_of(words.map(" ".join), st.text(max_size=12))
@@ -84,3 +94,38 @@ def test_exact_forgives_surrounding_white_space_and_nothing_else():
     assert exact(" -3.5\n", ["-3.5 "]) == {"exact_match": 1.0, "accuracy": 1.0}
     for wrong in ("3.5", "-3.50", "-3.5.", ""):
         assert exact(wrong, ["-3.5"]) == {"exact_match": 0.0, "accuracy": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("72", "72"),
+        ("It costs $1,450,000.00.", "1450000"),
+        ("-10", "-10"),
+        ("$-5", "-5"),
+        ("-$5", "-5"),
+        ("16-3", "3"),
+        ("(2)-3", "3"),
+        ("1, 2,3", "3"),
+        ("1,2345", "2345"),
+        (".5", "0.5"),
+        ("v2 is 50% off", "50"),
+        ("4\n#### 5 of 6", "5"),
+        ("#### 4\n#### 5", "5"),
+    ],
+)
+def test_the_final_number_is_read_as_people_write_it(text, number):
+    assert final_number(text) == Decimal(number)
+    assert exact_number(text, ["1000000", number])["exact_match"] == 1.0
+
+
+@pytest.mark.parametrize("text", ["", "none", "5\n####", "5 #### five"])
+def test_a_text_without_a_final_number_matches_nothing(text):
+    assert final_number(text) is None
+    assert exact_number(text, [text, "5"]) == {"exact_match": 0.0, "accuracy": 0.0}
+
+
+@given(st.integers(), answers.filter(lambda text: not any(c.isdigit() for c in text)))
+def test_a_number_is_found_with_commas_and_after_any_words(number, words):
+    for written in (f"{number}", f"{number:,}", f"{number}.0"):
+        assert final_number(f"{words} {written}") == number

@@ -1,5 +1,6 @@
 """Laws over the whole table."""
 
+import hashlib
 import inspect
 import json
 import pickle
@@ -32,6 +33,13 @@ def task(request, tmp_path):
         ]
         (tmp_path / "a.json").write_text(json.dumps({"data": data}))
         config["path"] = "a.json"
+    if request.param in {"c4", "gsm8k"}:
+        lines = [
+            json.dumps({"text": f"Text {i}.", "question": f"{i} + 1?", "answer": f"So.\n#### {i}"})
+            for i in range(40)
+        ]
+        (tmp_path / "a.jsonl").write_text("\n".join(lines))
+        config["path"] = "a.jsonl"
     return build_task(choose_task(config), tmp_path)
 
 
@@ -66,7 +74,7 @@ def test_a_row_takes_keywords_only_and_the_common_ones(name):
 
 
 @pytest.mark.parametrize("wrong", [{"train": 0}, {"validation": 0}, {"test": -1}, {"train": 2.5}])
-@pytest.mark.parametrize("name", ["squad", "mathematics", "text"])
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "jsonl"])
 def test_impossible_sizes_are_refused_by_name(name, wrong):
     (key,) = wrong
     with pytest.raises(InputError, match=f"task '{name}': {key} = "):
@@ -109,6 +117,12 @@ def test_the_fingerprint_knows_name_version_and_every_example():
     ]
     assert len({fingerprint(task) for task in variants}) == len(variants)
     assert fingerprint(toy()) == fingerprint(toy(max_new_tokens=5))
+
+
+def test_the_fingerprint_is_that_of_the_whole_tasks_json(task):
+    splits = {name: list(map(list, examples)) for name, examples in task.splits.items()}
+    whole = json.dumps([task.name, task.version, splits], sort_keys=True, separators=(",", ":"))
+    assert fingerprint(task) == hashlib.sha256(whole.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

@@ -29,9 +29,9 @@ def llama(tiny):
 def counted(monkeypatch):
     """Calls that compute a unit of the trunk."""
     calls = []
-    real = trunk.entering
+    real = trunk.states_of
     monkeypatch.setattr(
-        trunk, "entering", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs)
+        trunk, "states_of", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs)
     )
     return calls
 

@@ -1,0 +1,224 @@
+"""A frozen model reads documents: what passes chosen sites, a row a token, never padding."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from promptpriors.activations.texts import Text
+from promptpriors.errors import InputError
+from promptpriors.models import Backbone
+from promptpriors.models.sites import check, observed
+from promptpriors.packing import Encoded, Row, chain, pack, packs_exactly, states_of
+from promptpriors.prompts import Prompt
+from promptpriors.prompts.insertion import insert, root_rows
+from promptpriors.prompts.modes import block_of
+from promptpriors.types import Site
+
+ENDS = ("final", "normed")
+"""Sites above all blocks."""
+ROOM = 512
+"""Tokens of one call: documents are packed into a row until it has so many."""
+
+
+class Reading(NamedTuple):
+    """What was read of one document.
+
+    Attributes:
+        tokens: ids, parents before children; what a document's texts share from their start stands
+            once, where a model makes the same of it.
+        positions: of each token in its text, from 0.
+        roles: places in ``texts.ROLES``.
+        example: the first of the document's texts that each token is part of.
+        before: the row of the token before it in its text; −1 for the first.
+        last: the row of each text's last token.
+        states: what passed each site, a row a token.
+    """
+
+    tokens: Int[Tensor, " row"]
+    positions: Int[Tensor, " row"]
+    roles: Int[Tensor, " row"]
+    example: Int[Tensor, " row"]
+    before: Int[Tensor, " row"]
+    last: Int[Tensor, " texts"]
+    states: dict[Site, Float[Tensor, "row dim"]]
+
+
+class Reader:
+    """Reads documents with a frozen model, and with a prompt in front of them if there is one.
+
+    Args:
+        backbone: the frozen model.
+        sites: of ``backbone.sites``.
+        prompt: what stands before every text; its own rows are kept apart.
+        longest: tokens of the longest text.
+
+    Raises:
+        InputError: for a site that the model does not have, a text longer than its context, or a
+            prompt that is not for it.
+    """
+
+    def __init__(
+        self, backbone: Backbone, sites: Sequence[Site], *, prompt: Prompt | None, longest: int
+    ) -> None:
+        if not sites:
+            raise InputError("nothing to read: expected at least one site, such as embed")
+        for site in sites:
+            check(site, backbone.model)
+        before = prompt.before if prompt else 0
+        if backbone.context is not None and before + longest > backbone.context:
+            raise InputError(
+                f"texts of {longest} tokens need {before + longest} positions with the prompt, and "
+                f"model {backbone.name!r} has {backbone.context}; set capture.tokens to less"
+            )
+        if prompt is not None and backbone.bidirectional and not backbone.seq2seq:
+            raise InputError(f"model {backbone.name!r} is an encoder, which takes no prompt")
+        self.backbone, self.sites, self.prompt = backbone, tuple(sites), prompt
+        self._packs = not backbone.bidirectional and packs_exactly(
+            backbone, longest=before + longest
+        )
+
+    @torch.no_grad()
+    def read(self, documents: Iterable[Sequence[Text]]) -> Iterator[Reading]:
+        """What is read of each document, in their order; several travel in one call."""
+        waiting: list[Sequence[Text]] = []
+        for document in documents:
+            waiting.append(document)
+            if sum(len(text.ids) for texts in waiting for text in texts) >= ROOM:
+                yield from self._call(waiting)
+                waiting = []
+        if waiting:
+            yield from self._call(waiting)
+
+    @torch.no_grad()
+    def prompt_rows(self) -> dict[Site, Float[Tensor, "length dim"]]:
+        """What passes the sites in the prompt's own rows, where it has any.
+
+        At its own sites these are its vectors. Further up a ``soft`` or ``deep`` prompt's rows run
+        on; a ``deep-cut`` prompt is cut away, and ``kv`` has no rows.
+        """
+        if self.prompt is None or self.prompt.mode in {"none", "kv"}:
+            return {}
+        values = self.prompt.values
+        found = {site: values[site].detach() for site in self.sites if site in values}
+        if self.prompt.mode == "deep-cut" or self.backbone.seq2seq:
+            return found
+        first = min(map(block_of, values))
+        for site, rows in self._run_on(self.prompt).items():
+            if site not in found and (site in ENDS or block_of(site) >= first):
+                found[site] = rows
+        return found
+
+    def _run_on(self, prompt: Prompt) -> dict[Site, Float[Tensor, "length dim"]]:
+        """What passes the sites above the input in a prompt's rows; they see no text."""
+        if not self._packs:
+            whole = self._padded_states([(0,)])
+            return {site: value[0, prompt.bos : prompt.before] for site, value in whole.items()}
+        with observed(self.backbone.model, self.sites) as passed:
+            insert(self.backbone, prompt)
+        return {site: value[0, prompt.bos :] for site, value in passed.items()}
+
+    def _call(self, documents: Sequence[Sequence[Text]]) -> Iterator[Reading]:
+        call = self._packed if self._packs else self._padded
+        return call(documents)
+
+    def _packed(self, documents: Sequence[Sequence[Text]]) -> Iterator[Reading]:
+        """One packed row; what documents share is computed once and given to each of them."""
+        texts = [text for document in documents for text in document]
+        row = pack([Encoded(text.id, (text.ids,), (0,)) for text in texts], answers=False)
+        inserted = insert(self.backbone, self.prompt, in_front=True)
+        found = states_of(
+            self.backbone,
+            row,
+            self.sites,
+            prefixes=inserted.prefixes,
+            shift=inserted.shift,
+            root=inserted.root,
+        )
+        skipped = 0 if inserted.root is None else len(inserted.root)
+        states = {site: value[skipped:] for site, value in found.items()}
+        number = 0
+        for document in documents:
+            paths = [chain(row, number + i) for i in range(len(document))]
+            number += len(document)
+            yield _gathered(row, document, paths, states)
+
+    def _padded(self, documents: Sequence[Sequence[Text]]) -> Iterator[Reading]:
+        """A text a line, padded on the right; no line of the padding is kept."""
+        texts = [text for document in documents for text in document]
+        root = self.prompt.before if self.prompt else 0
+        whole = self._padded_states([text.ids for text in texts])
+        states = {site: value[:, root:] for site, value in whole.items()}
+        number = 0
+        for document in documents:
+            lines = range(number, number + len(document))
+            number += len(document)
+            sizes = [len(texts[line].ids) for line in lines]
+            ends = torch.tensor(sizes).cumsum(0)
+            positions = torch.cat([torch.arange(size) for size in sizes])
+            before = torch.arange(len(positions)) - 1
+            before[positions == 0] = -1
+            parts = [(line, size) for line, size in zip(lines, sizes, strict=True)]
+            yield Reading(
+                tokens=torch.tensor([i for text in document for i in text.ids]),
+                positions=positions,
+                roles=torch.tensor([role for text in document for role in text.roles]),
+                example=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
+                before=before,
+                last=ends - 1,
+                states={
+                    site: torch.cat([value[line, :size] for line, size in parts])
+                    for site, value in states.items()
+                },
+            )
+
+    def _padded_states(
+        self, lines: Sequence[tuple[int, ...]]
+    ) -> dict[Site, Float[Tensor, "batch time dim"]]:
+        """What passes the sites, the prompt's rows first, padding included."""
+        backbone = self.backbone
+        width = max(map(len, lines))
+        tokens = torch.tensor([[*line, *([0] * (width - len(line)))] for line in lines])
+        mask = torch.arange(width) < torch.tensor([len(line) for line in lines])[:, None]
+        plain = self.prompt is None
+        root = tokens.new_zeros(0, backbone.dim) if plain else root_rows(backbone, self.prompt)
+        front = root.to(backbone.device, backbone.dtype).expand(len(lines), -1, -1)
+        hidden = torch.cat([front, backbone.embed(tokens).to(backbone.dtype)], dim=1)
+        whole = torch.cat([mask.new_ones(len(lines), len(root)), mask], dim=1)
+        found = {"embed": hidden} if "embed" in self.sites else {}
+        if set(self.sites) != {"embed"}:
+            model = backbone.model.get_encoder() if backbone.seq2seq else backbone.model
+            with observed(backbone.model, self.sites) as passed:
+                model(inputs_embeds=hidden, attention_mask=whole.long().to(backbone.device))
+            found |= passed
+        return found
+
+
+def _gathered(
+    row: Row,
+    document: Sequence[Text],
+    paths: Sequence[Int[Tensor, " _"]],
+    states: dict[Site, Float[Tensor, "row dim"]],
+) -> Reading:
+    """The rows of one document out of a packed row, in the row's order."""
+    rows = torch.unique(torch.cat(list(paths)))
+    place = torch.full((len(row.tokens),), -1)
+    place[rows] = torch.arange(len(rows))
+    roles, example, before = (torch.full((len(rows),), -1) for _ in range(3))
+    for number in reversed(range(len(document))):  # the first text that has a token owns it
+        path = place[paths[number]]
+        roles[path] = torch.tensor(document[number].roles)
+        example[path] = number
+        before[path[1:]] = path[:-1]
+    last = torch.tensor([int(place[path[-1]]) for path in paths])
+    return Reading(
+        tokens=row.tokens[rows],
+        positions=row.positions[rows],
+        roles=roles,
+        example=example,
+        before=before,
+        last=last,
+        states={site: value[rows.to(value.device)] for site, value in states.items()},
+    )

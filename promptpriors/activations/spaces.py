@@ -1,0 +1,276 @@
+"""Stores as spaces: the points of a site, chosen tokens or means, one domain or several alike."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Generator, Tensor
+
+from promptpriors.activations.chains import chain_rows, chain_sums
+from promptpriors.activations.store import Store
+from promptpriors.activations.texts import ROLES, SPECIAL
+from promptpriors.errors import InputError, unknown
+from promptpriors.geometry import Moments, merge, moments
+from promptpriors.rng import generator
+from promptpriors.types import Site, Space
+
+Pool = Literal["token", "mean"]
+
+
+def load_space(
+    store: str | Path | Store,
+    site: Site,
+    *,
+    pool: Pool = "token",
+    first: bool = False,
+    roles: Collection[str] | None = None,
+    points: int | None = None,
+    seed: int = 0,
+) -> Space:
+    """The activations of a site as a space.
+
+    Args:
+        store: a folder of ``promptpriors capture``, or a Store.
+        site: one that was captured.
+        pool: a point a token, or the mean of each example.
+        first: whether first tokens count, which are attention sinks and far from all others. (A
+            store of means was told when it was written that they do not.)
+        roles: which tokens count, of ``text context question answer special``; None: all but the
+            special ones.
+        points: at most so many, drawn at random; None: all, in the order of the texts.
+        seed: of that draw.
+
+    Returns:
+        A space whose groups are documents; float32. One point a token: what a document's texts
+        share counts once. One point an example: its mean over the tokens that count.
+
+    Raises:
+        InputError: for a folder that is no store, a site or tokens that it does not have.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    check_roles(roles)
+    if store.manifest["what"] == "mean":
+        return _stored_means(store, site, pool, roles=roles, first=first)
+    counts = _counting(first, roles)
+    if pool == "mean":
+        return _means(store, site, counts)
+    kept = [counts(part) for part in store.parts("position", "role")]
+    chosen = _choose(kept, points, seed)
+    names = (f"site/{site}", "document", "position")
+    found: list[list[Tensor]] = [[], [], []]
+    for part, rows in zip(store.parts(*names), chosen, strict=True):
+        for values, name in zip(found, names, strict=True):
+            values.append(part[name][rows])
+    states, groups, positions = (torch.cat(values) for values in found)
+    if not len(states):
+        raise InputError(f"store {store.folder} has no tokens of the roles {_listed(roles)}")
+    return Space(site, states.float(), groups=groups.long(), positions=positions.long())
+
+
+def moments_of(
+    store: str | Path | Store,
+    site: Site,
+    *,
+    first: bool = False,
+    roles: Collection[str] | None = None,
+) -> Moments:
+    """Mean and covariance of a site's tokens in float64, a shard at a time and merged.
+
+    Args:
+        store: as for ``load_space``.
+        site: one that was captured.
+        first: as for ``load_space``.
+        roles: as for ``load_space``.
+
+    Raises:
+        InputError: as ``load_space``; for a store of means.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    check_roles(roles)
+    if store.manifest["what"] == "mean":
+        raise InputError(f"store {store.folder} holds means; moments are those of tokens")
+    counts, total = _counting(first, roles), None
+    for part in store.parts(f"site/{site}", "position", "role"):
+        rows = part[f"site/{site}"][counts(part)]
+        if len(rows):
+            found = moments(rows.float())
+            total = found if total is None else merge(total, found)
+    if total is None:
+        raise InputError(f"store {store.folder} has no tokens of the roles {_listed(roles)}")
+    return total
+
+
+def matched_spaces(
+    stores: Sequence[str | Path | Store], site: Site, *, seed: int = 0
+) -> list[Space]:
+    """Spaces of several domains, all with texts of the same lengths, as a control.
+
+    Of each store as many documents are drawn, and of each document one text; then the k-th longest
+    of every domain is cut to the shortest of the k-th longest. What a decoder makes of a token does
+    not depend on later ones, so a text that is cut afterwards is a text that was cut before.
+
+    Args:
+        stores: of decoders, a row a token.
+        site: one that was captured in all of them.
+        seed: of the draw.
+
+    Returns:
+        A space for each store; first tokens are left out.
+
+    Raises:
+        InputError: for a store of means or of an encoder.
+    """
+    opened = [s if isinstance(s, Store) else Store(s) for s in stores]
+    for store in opened:
+        if store.manifest["what"] == "mean" or store.manifest.get("bidirectional"):
+            raise InputError(
+                f"store {store.folder} can't be matched by length: expected a row a token of a "
+                "model that does not look ahead"
+            )
+    streams = [generator(seed, "matched", number) for number in range(len(opened))]
+    drawn = [_one_each(store, stream) for store, stream in zip(opened, streams, strict=True)]
+    count = min(len(texts) for texts in drawn)
+    ranked = []
+    for texts, stream in zip(drawn, streams, strict=True):
+        some = [texts[i] for i in torch.randperm(len(texts), generator=stream)[:count].tolist()]
+        ranked.append(sorted(some, key=len, reverse=True))
+    lengths = [min(map(len, texts)) for texts in zip(*ranked, strict=True)]
+    cut = [
+        [text[1:length] for text, length in zip(texts, lengths, strict=True)] for texts in ranked
+    ]
+    return [_picked(store, site, texts) for store, texts in zip(opened, cut, strict=True)]
+
+
+def join(spaces: Sequence[Space]) -> Space:
+    """The union of several clouds; their groups stay apart.
+
+    Raises:
+        InputError: if they have different widths.
+    """
+    widths = {space.site: space.points.shape[1] for space in spaces}
+    if len(set(widths.values())) > 1:
+        said = ", ".join(f"{width} at {site}" for site, width in widths.items())
+        raise InputError(f"spaces of different widths can't be joined: {said}")
+    if len(spaces) == 1:
+        return spaces[0]
+    groups, offset = [], 0
+    for space in spaces:
+        own = torch.arange(len(space.points)) if space.groups is None else space.groups
+        groups.append(own + offset)
+        offset += int(own.max()) + 1
+    known = [space.positions for space in spaces if space.positions is not None]
+    return Space(
+        " + ".join(dict.fromkeys(space.site for space in spaces)),
+        torch.cat([space.points for space in spaces]),
+        groups=torch.cat(groups),
+        positions=torch.cat(known) if len(known) == len(spaces) else None,
+    )
+
+
+def check_roles(roles: Collection[str] | None) -> None:
+    """Refuse a role that does not exist."""
+    for role in roles or ():
+        if role not in ROLES:
+            raise unknown("role", role, ROLES)
+
+
+def _listed(roles: Collection[str] | None) -> str:
+    return "any" if roles is None else ", ".join(roles)
+
+
+def _counting(
+    first: bool, roles: Collection[str] | None
+) -> Callable[[dict[str, Tensor]], Bool[Tensor, " row"]]:
+    """Which rows of a shard count."""
+    wanted = [ROLES.index(role) for role in (roles or ROLES) if roles or role != ROLES[SPECIAL]]
+
+    def counts(part: dict[str, Tensor]) -> Tensor:
+        return torch.isin(part["role"], torch.tensor(wanted)) & ((part["position"] > 0) | first)
+
+    return counts
+
+
+def _choose(kept: Sequence[Tensor], points: int | None, seed: int) -> list[Int[Tensor, " rows"]]:
+    """Rows by shard: all that count, or so many of them at random."""
+    rows = [mask.nonzero()[:, 0] for mask in kept]
+    total = sum(map(len, rows))
+    if points is None or points >= total:
+        return rows
+    drawn = torch.randperm(total, generator=generator(seed, "points"))[:points]
+    chosen = torch.zeros(total, dtype=torch.bool)
+    chosen[drawn] = True
+    masks = chosen.split([len(part) for part in rows])
+    return [part[mask] for part, mask in zip(rows, masks, strict=True)]
+
+
+def _means(store: Store, site: Site, counts: Callable[[dict[str, Tensor]], Tensor]) -> Space:
+    means, groups = [], []
+    for part in store.parts(f"site/{site}", "position", "role", "before", "last", "document"):
+        kept = counts(part)[:, None].float()
+        both = torch.cat([part[f"site/{site}"].float() * kept, kept], dim=1)
+        sums = chain_sums(both, part["before"], part["position"])[part["last"].long()]
+        some = sums[:, -1] > 0
+        means.append(sums[some, :-1] / sums[some, -1:])
+        groups.append(part["document"][part["last"].long()][some])
+    return _of_means(store, site, means, groups)
+
+
+def _stored_means(
+    store: Store, site: Site, pool: Pool, *, roles: Collection[str] | None, first: bool
+) -> Space:
+    if pool != "mean" or roles is not None or first:
+        raise InputError(
+            f"store {store.folder} holds the mean of each example; take pool = 'mean' without "
+            "roles or first tokens, or capture what = 'tokens'"
+        )
+    means, groups = [], []
+    for part in store.parts(f"site/{site}", "count", "document"):
+        some = part["count"] > 0
+        means.append(part[f"site/{site}"][some].float())
+        groups.append(part["document"][some])
+    return _of_means(store, site, means, groups)
+
+
+def _of_means(store: Store, site: Site, means: list[Tensor], groups: list[Tensor]) -> Space:
+    points = torch.cat(means)
+    if not len(points):
+        raise InputError(f"store {store.folder} has no example with tokens that count")
+    return Space(site, points, groups=torch.cat(groups).long())
+
+
+def _one_each(store: Store, stream: Generator) -> list[list[int]]:
+    """The rows of one random text of each document, numbered through all shards."""
+    found: dict[int, list[tuple[list[int], int, int]]] = {}
+    offset = 0
+    for part in store.parts("before", "last", "document"):
+        before = part["before"].tolist()
+        for last in part["last"].tolist():
+            document = int(part["document"][last])
+            found.setdefault(document, []).append((before, last, offset))
+        offset += len(before)
+    texts = []
+    for choices in found.values():
+        pick = int(torch.randint(len(choices), (1,), generator=stream))
+        before, last, start = choices[pick]
+        texts.append([start + row for row in chain_rows(before, last, len(before))])
+    return texts
+
+
+def _picked(store: Store, site: Site, texts: Sequence[Sequence[int]]) -> Space:
+    """The points of some rows, text by text; each text is a group."""
+    rows = torch.tensor([row for text in texts for row in text], dtype=torch.long)
+    if not len(rows):
+        raise InputError("texts matched by length are one token long, and first tokens don't count")
+    sizes = torch.tensor([len(text) for text in texts])
+    found, places, offset = [], [], 0
+    for part in (part[f"site/{site}"] for part in store.parts(f"site/{site}")):
+        here = ((rows >= offset) & (rows < offset + len(part))).nonzero()[:, 0]
+        found.append(part[rows[here] - offset].float())
+        places.append(here)
+        offset += len(part)
+    points = torch.cat(found)[torch.argsort(torch.cat(places))]
+    positions = torch.cat([torch.arange(1, int(size) + 1) for size in sizes])
+    groups = torch.repeat_interleave(torch.arange(len(texts)), sizes)
+    return Space(site, points, groups=groups, positions=positions)

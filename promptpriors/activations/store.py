@@ -1,0 +1,188 @@
+"""A store: a folder of shards with a manifest. Shards appear whole; the manifest is ended last."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+from torch import Tensor
+
+from promptpriors.errors import InputError, Note
+from promptpriors.files import canonical, read_json, read_tensors, write_json
+from promptpriors.types import Site
+
+FORMAT = 1
+"""Version of the folder; raised whenever an old one would be read wrongly."""
+MANIFEST = "manifest.json"
+
+Dtype = Literal["float16", "float32"]
+What = Literal["tokens", "mean"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a store holds, known before anything is computed.
+
+    Attributes:
+        model: name of the model.
+        revision: of its weights.
+        precision: type of its weights.
+        task: its config.
+        split: of the task; ``all`` for every one of them.
+        content: hash of the examples.
+        sites: where activations are read.
+        tokens: longest text.
+        documents: how many there are, at most.
+        dtype: in which activations are kept.
+        what: a row a token, or the mean of each example.
+        prompt: id of the run whose prompt stands before the texts; None without one.
+    """
+
+    model: str
+    revision: str
+    precision: str
+    task: dict[str, Any]
+    split: str
+    content: str
+    sites: tuple[Site, ...]
+    tokens: int
+    documents: int
+    dtype: Dtype
+    what: What
+    prompt: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Hash of what the activations are; where the data lie does not matter, nor the sites."""
+        plain = {k: v for k, v in asdict(self).items() if k not in {"model", "task", "sites"}}
+        return hashlib.sha256(canonical({"format": FORMAT, **plain}).encode()).hexdigest()[:16]
+
+    def plain(self) -> dict[str, Any]:
+        """As the manifest holds it."""
+        return {**asdict(self), "sites": list(self.sites), "key": self.key}
+
+
+class Store:
+    """A store that is read: its manifest, and the shards that can be read.
+
+    Shards that are damaged or cut off are named in a warning and left out; the rest is usable.
+
+    Args:
+        folder: of the store.
+
+    Attributes:
+        manifest: the plan, and when the capture has ended ``complete`` with totals.
+        sites: what it holds.
+        shards: readable shards, in order.
+
+    Raises:
+        InputError: if it is no store or has no readable shard.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / MANIFEST).is_file():
+            raise InputError(
+                f"{folder} is no store of activations: it has no {MANIFEST}; "
+                "stores are written by `promptpriors capture`"
+            )
+        self.manifest = read_manifest(self.folder)
+        self.sites: tuple[Site, ...] = tuple(self.manifest["sites"])
+        paths = sorted(self.folder.glob("shard-*.safetensors"))
+        self.shards = [path for path in paths if _readable(path)]
+        if broken := [path.name for path in paths if path not in self.shards]:
+            warnings.warn(
+                f"store {folder}: {', '.join(broken)} can't be read and is left out; the command "
+                "that wrote the store computes it anew",
+                Note,
+                stacklevel=3,
+            )
+        if not self.shards:
+            raise InputError(f"store {folder} has no shard that can be read; capture it again")
+        if not self.manifest["complete"]:
+            warnings.warn(
+                f"store {folder} is not complete; the command that began it goes on",
+                Note,
+                stacklevel=3,
+            )
+
+    def parts(self, *names: str) -> Iterator[dict[str, Tensor]]:
+        """The named tensors of one shard after another, memory-mapped.
+
+        Raises:
+            InputError: naming a shard that lacks one, or for a site that was not captured.
+        """
+        for name in names:
+            if name.startswith("site/") and name.removeprefix("site/") not in self.sites:
+                raise InputError(
+                    f"store {self.folder} has no site {name.removeprefix('site/')!r}; it has "
+                    f"{', '.join(self.sites)}"
+                )
+        for path in self.shards:
+            with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
+                try:
+                    yield {name: file.get_tensor(name) for name in names}
+                except safetensors.SafetensorError:
+                    raise InputError(f"{path} is damaged: it lacks one of {names}") from None
+
+    def ids(self) -> list[str]:
+        """The ids of the examples, in order."""
+        return [name for path in self.shards for name in about(path)["ids"]]
+
+    def prompt_rows(self) -> dict[Site, Tensor]:
+        """What passed the sites in the prompt's own rows; empty without a prompt."""
+        path = self.folder / "prompt.safetensors"
+        return read_tensors(path)[0] if path.exists() else {}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a store.
+
+    Raises:
+        InputError: if it is damaged or of another format.
+    """
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    needed = {"format", "key", "sites", "what", "dtype", "revision", "complete"}
+    if not isinstance(manifest, dict) or not needed <= set(manifest):
+        raise InputError(f"{path} is not the manifest of a store")
+    if manifest["format"] != FORMAT:
+        raise InputError(f"{path} has format {manifest['format']}, expected {FORMAT}")
+    return manifest
+
+
+def write_manifest(folder: Path, plan: Plan, totals: Mapping[str, Any] | None) -> None:
+    """Write the manifest: without totals when a capture begins, with them when it has ended."""
+    ended = {"complete": totals is not None, **(totals or {})}
+    write_json(folder / MANIFEST, {"format": FORMAT, **plan.plain(), **ended})
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where a shard lies."""
+    return folder / f"shard-{number:05d}.safetensors"
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a shard says of itself: its number, documents, examples and a digest of its tokens.
+
+    Raises:
+        InputError: if it can't be read.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
+            return json.loads((file.metadata() or {})["promptpriors"])
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError):
+        raise InputError(f"{path} is damaged or not a shard of ours") from None
+
+
+def _readable(path: Path) -> bool:
+    """Whether a shard is whole: its header says how long the file must be."""
+    try:
+        about(path)
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""How far a cloud spreads: in how many directions, and how near to given points."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from promptpriors.geometry import moments
+
+
+class Scale(NamedTuple):
+    """What coordinates are standardised by.
+
+    Attributes:
+        mean: of each coordinate.
+        deviation: of each coordinate; where it is zero, the coordinate is left as it is.
+    """
+
+    mean: Float[Tensor, " dim"]
+    deviation: Float[Tensor, " dim"]
+
+
+def scale_of(points: Float[Tensor, "n dim"]) -> Scale:
+    """Mean and standard deviation of each coordinate, float64."""
+    fitted = moments(points)
+    return Scale(fitted.mean, fitted.covariance.diagonal().sqrt())
+
+
+def effective_rank(points: Float[Tensor, "n dim"], *, scale: Scale | None = None) -> float:
+    """exp(−Σ p log p) with p the covariance's eigenvalues divided by their sum; 1 to dim.
+
+    0 for a cloud without spread.
+
+    Source: Roy & Vetterli 2007, with eigenvalues of the covariance for singular values.
+
+    Args:
+        points: the cloud.
+        scale: of the data, by which coordinates are standardised first: without it a few large
+            coordinates decide.
+
+    >>> round(effective_rank(torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])), 4)
+    2.0
+    """
+    covariance = moments(points).covariance
+    if scale is not None:
+        size = scale.deviation.to(torch.float64)
+        unit = torch.where(size > 0, size, torch.ones_like(size))
+        covariance = covariance / torch.outer(unit, unit)
+    values = torch.linalg.eigvalsh(covariance).clamp(min=0)
+    if not float(values.sum()):
+        return 0.0
+    return float(torch.special.entr(values / values.sum()).sum().exp())
+
+
+def nearest_distance(
+    queries: Float[Tensor, "n dim"],
+    points: Float[Tensor, "m dim"],
+    *,
+    exclude: Int[Tensor, " n"] | None = None,
+    chunk: int = 1024,
+) -> Float[Tensor, " n"]:
+    """Euclidean distance of each query to the nearest of the points, float32.
+
+    Args:
+        queries: to look for.
+        points: to look among.
+        exclude: for each query one point that does not count, usually itself.
+        chunk: queries at a time, which bounds the memory to chunk · m.
+    """
+    centre = points.mean(dim=0, dtype=torch.float64)
+    queries, points = ((part - centre).to(torch.float32) for part in (queries, points))
+    found = []
+    for start in range(0, len(queries), chunk):
+        part = torch.cdist(queries[start : start + chunk], points)
+        if exclude is not None:
+            part.scatter_(1, exclude[start : start + chunk, None], torch.inf)
+        found.append(part.amin(dim=1))
+    return torch.cat(found)

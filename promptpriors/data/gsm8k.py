@@ -1,0 +1,138 @@
+"""GSM8K: school mathematics in words, answered by a number, with its derivation if wanted.
+
+Cobbe et al. 2021, "Training Verifiers to Solve Math Word Problems" (arXiv 2110.14168).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from promptpriors.data.hub import ask, locate
+from promptpriors.data.lines import lines, parse, text_of
+from promptpriors.data.scoring import MARK, exact_number, final_number
+from promptpriors.data.splits import Count, Positive, Unit, apportion
+from promptpriors.errors import InputError
+from promptpriors.types import Example, Task
+
+HUB = "openai/gsm8k"
+OTHERWISE = "Name a folder that holds gsm8k/train.jsonl by --data, or a JSONL file by task.path."
+ANNOTATION = re.compile(r"<<[^<>]*>>")
+"""What a calculator was asked and answered, such as ``<<48/2=24>>``."""
+
+
+def build(
+    *,
+    path: str | None = None,
+    reasoning: bool = False,
+    annotations: bool = False,
+    train: Positive | None = None,
+    validation: Positive | None = None,
+    test: Count | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+) -> Task:
+    r"""Questions with the final number as the answer; train and validation share no question.
+
+    An answer is right when its number is: the one after the last ``####``, else its last one, with
+    ``$``, thousands' commas and trailing zeros left aside. With reasoning the trained text is the
+    derivation, a line feed, ``#### `` and the number, and answers do not end at a line feed.
+    Test comes from the test file where there is one, else from further questions of the only file.
+
+    Args:
+        path: JSON lines with the fields ``question`` and ``answer``, or a folder with train*.jsonl
+            and perhaps test*.jsonl. None: the folder ``gsm8k`` of the data folder, else the hub's
+            ``openai/gsm8k``.
+        reasoning: train on the derivation too.
+        annotations: leave the calculator's annotations in it.
+        train: questions; None: all.
+        validation: questions; None: 200, or a fifth of the train file's where that is less.
+        test: questions; None: as many as for validation, or 200 of a test file.
+        seed: decides which questions are in a split.
+        folder: the data folder.
+
+    Raises:
+        InputError: when files are missing, malformed or too small, or the hub is out of reach.
+    """
+    if annotations and not reasoning:
+        raise InputError(
+            "task 'gsm8k': annotations = true, but they stand in the derivation. Set reasoning ="
+            " true too."
+        )
+    where = locate(path, folder, name="gsm8k")
+    found = _from_hub() if where is None else [_rows(file) for file in _files(where)]
+    pool, *tests = [
+        _units(part, rows, reasoning=reasoning, annotations=annotations)
+        for part, rows in zip(("train", "test"), found, strict=False)
+    ]
+    sizes = {"train": train, "validation": validation, "test": test}
+    given = {"test": tests[0]} if tests else None
+    splits = apportion(pool, sizes, name="gsm8k", seed=seed, given=given)
+    if not reasoning:
+        return Task("gsm8k", 1, splits, _score, max_new_tokens=24)
+    longest = 480 if annotations else 320  # SmolLM2's tokens in 999 of 1,000 derivations, and more
+    return Task("gsm8k", 1, splits, _score, max_new_tokens=longest, stop=None)
+
+
+def _score(answer: str, example: Example) -> dict[str, float]:
+    return exact_number(answer, example.targets)
+
+
+Row = tuple[int, str, Mapping[str, Any]]
+"""Number, place for messages, and fields."""
+
+
+def _units(part: str, rows: Iterable[Row], *, reasoning: bool, annotations: bool) -> Sequence[Unit]:
+    """One unit for each question, whatever its white space."""
+    questions: dict[str, list[Example]] = {}
+    for number, place, values in rows:
+        question = text_of(values, "question", place)
+        derivation, final = _answer(text_of(values, "answer", place), place)
+        if not annotations:
+            derivation = ANNOTATION.sub("", derivation)
+        trained = f" {derivation}\n{MARK} {final}" if reasoning else None
+        source = (f"Question: {question}\nAnswer:",)
+        example = Example(f"{part}/{number}", source, (final,), trained)
+        questions.setdefault(" ".join(question.split()), []).append(example)
+    return [Unit(question, question, tuple(found)) for question, found in questions.items()]
+
+
+def _answer(text: str, place: str) -> tuple[str, str]:
+    """The derivation and the final number."""
+    derivation, mark, final = text.rpartition(MARK)
+    if not mark or final_number(text) is None:
+        raise InputError(
+            f"{place}: field 'answer' must end with '{MARK} ' and a number; found {text[-40:]!r}."
+        )
+    return derivation.strip(), final.strip()
+
+
+def _rows(file: Path) -> Iterable[Row]:
+    for line in lines(file):
+        place = f"{file}, line {line.number}"
+        yield line.number, place, parse(line.content, place)
+
+
+def _files(where: Path) -> list[Path]:
+    """The train file, and the test file where there is one."""
+    if where.is_file():
+        return [where]
+    found = {part: sorted(where.glob(f"{part}*.jsonl")) for part in ("train", "test")}
+    for part, files in found.items():
+        if len(files) > 1:
+            names = ", ".join(file.name for file in files)
+            raise InputError(
+                f"{where} has several {part} files: {names}. Leave one, or set task.path to a file."
+            )
+    if not found["train"]:
+        raise InputError(f"{where} has no train*.jsonl. Set task.path to a JSONL file or folder.")
+    return [*found["train"], *found["test"]]
+
+
+def _from_hub() -> list[list[Row]]:
+    """The train and test parts."""
+    data = ask(HUB, lambda load: load(HUB, "main"), task="gsm8k", otherwise=OTHERWISE)
+    return [
+        [(number, f"{HUB}, {part} {number}", row) for number, row in enumerate(data[part], start=1)]
+        for part in ("train", "test")
+    ]
