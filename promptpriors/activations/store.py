@@ -39,6 +39,7 @@ class Plan:
         documents: how many there are, at most.
         dtype: in which activations are kept.
         what: a row a token, or the mean of each example.
+        bidirectional: whether the model looks ahead, so that a text can't be cut afterwards.
         prompt: id of the run whose prompt stands before the texts; None without one.
     """
 
@@ -53,6 +54,7 @@ class Plan:
     documents: int
     dtype: Dtype
     what: What
+    bidirectional: bool = False
     prompt: str | None = None
 
     @property

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import bench, hand, look, tune
+from promptpriors.cli import bench, hand, look, read, tune
 
 app = typer.Typer(
     name="promptpriors",
@@ -36,6 +36,7 @@ def _root(
 
 app.command("demo")(tune.demo)
 app.command("run")(tune.run)
+app.command("capture")(read.capture)
 app.command("ask")(look.ask)
 app.command("report")(look.report)
 app.command("export")(hand.export)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from promptpriors.experiments.work import Watch
+from promptpriors.experiments.watch import Watch
 
 
 @contextmanager

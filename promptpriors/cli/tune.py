@@ -125,13 +125,16 @@ def summary(result: dict) -> str:
 class resumable:  # noqa: N801 used like a function
     """Ctrl-C ends with a word on how to go on."""
 
+    def __init__(self, how: str = "the same command goes on from the last evaluation") -> None:
+        self._how = how
+
     def __enter__(self) -> None:
         """Nothing to prepare."""
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         """Say it and leave with the status of an interrupted program."""
         if kind is KeyboardInterrupt:
-            sys.stderr.write("interrupted; the same command goes on from the last evaluation\n")
+            sys.stderr.write(f"interrupted; {self._how}\n")
             raise typer.Exit(130)
 
 

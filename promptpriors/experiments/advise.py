@@ -7,7 +7,7 @@ from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.doctor import CHECKED, Finding
 from promptpriors.experiments.run import draw
 from promptpriors.experiments.session import Session
-from promptpriors.experiments.work import Watch
+from promptpriors.experiments.watch import Watch
 from promptpriors.training import train
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)

@@ -21,7 +21,7 @@ from promptpriors.experiments.limits import needed_work, plain_rate, product_rat
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.run import draw
 from promptpriors.experiments.session import Session
-from promptpriors.experiments.work import Watch
+from promptpriors.experiments.watch import Watch
 from promptpriors.packing import Encoded, encode, epochs, pack, packs_exactly
 from promptpriors.prompts import Prompt, insert
 

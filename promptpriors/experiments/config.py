@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
+from promptpriors.experiments.sources import check_spaces, differs_by_site
 from promptpriors.files import read_toml
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
 from promptpriors.registry import Choice, Field, Strict, choose, validate
+from promptpriors.training import REGULARISERS
 from promptpriors.training.rates import LARGEST, Schedule
+from promptpriors.types import Site
 
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 
@@ -45,6 +48,7 @@ class TrainSection(Strict):
     clip: Positive | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 20
     grouping: Literal["shared", "none"] = "shared"
+    regulariser: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     frozen: bool = False
 
 
@@ -64,6 +68,18 @@ class DeviceSection(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
+class CaptureSection(Strict):
+    """``[capture]``: what is captured of a task, by the command and for spaces of activations."""
+
+    sites: list[str] | None = None
+    split: str = "train"
+    documents: Annotated[int, Field(ge=1)] = 1000
+    tokens: Annotated[int, Field(ge=2)] = 256
+    dtype: Literal["float16", "float32"] = "float16"
+    what: Literal["tokens", "mean"] = "tokens"
+    out: str | None = None
+
+
 class _Sections(Strict):
     """The file as a whole; ``task`` and ``prior`` are checked against their tables afterwards."""
 
@@ -73,31 +89,62 @@ class _Sections(Strict):
     prior: dict[str, Any] | str
     prompt: PromptSection = PromptSection()
     train: TrainSection = TrainSection()
+    capture: CaptureSection = CaptureSection()
+    device: DeviceSection = DeviceSection()
+
+
+class _CaptureSections(Strict):
+    """The file as ``promptpriors capture`` reads it; what a run needs besides does not matter."""
+
+    model: str
+    seed: Any = 0
+    task: dict[str, Any] | str
+    prior: Any = None
+    prompt: Any = None
+    train: Any = None
+    capture: CaptureSection = CaptureSection()
     device: DeviceSection = DeviceSection()
 
 
 @dataclass(frozen=True)
+class CaptureConfig:
+    """What a capture needs to know."""
+
+    model: str
+    task: Choice
+    capture: CaptureSection
+    device: DeviceSection
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """A resolved config: every value is there and checked."""
+    """A resolved config: every value is there and checked.
+
+    ``priors`` are those of single sites; ``prior`` is that of all the others.
+    """
 
     model: str
     seed: int
     task: Choice
     prior: Choice
+    priors: Mapping[Site, Choice]
     prompt: PromptSection
     train: TrainSection
+    capture: CaptureSection
     device: DeviceSection
 
     def plain(self) -> dict[str, Any]:
         """As ``config.toml`` holds it."""
         sections = {
-            name: getattr(self, name).model_dump() for name in ("prompt", "train", "device")
+            name: getattr(self, name).model_dump()
+            for name in ("prompt", "train", "capture", "device")
         }
+        own = {site: choice.plain() for site, choice in self.priors.items()}
         return {
             "model": self.model,
             "seed": self.seed,
             "task": self.task.plain(),
-            "prior": self.prior.plain(),
+            "prior": self.prior.plain() | ({"sites": own} if own else {}),
             **sections,
         }
 
@@ -105,10 +152,31 @@ class RunConfig:
         """The same with its sites, in a model of so many blocks.
 
         Raises:
-            InputError: for a block that the model does not have.
+            InputError: for a block that the model does not have, or a prior at a site where the
+                prompt has no vectors.
         """
         sites = list(sites_of(self.prompt.mode, self.prompt.sites, blocks))
+        for site in self.priors:
+            if site not in sites:
+                raise InputError(
+                    f"prior.sites has {site!r}, where the prompt has no vectors; it has "
+                    f"{', '.join(sites) or 'none'}"
+                )
         return replace(self, prompt=self.prompt.model_copy(update={"sites": sites}))
+
+    @property
+    def by_site(self) -> bool:
+        """Whether each site has a prior of its own."""
+        return bool(self.priors) or differs_by_site(self.prior)
+
+    def prior_at(self, site: Site) -> Choice:
+        """The prior of a site."""
+        return self.priors.get(site, self.prior)
+
+    @property
+    def regularisers(self) -> list[Choice]:
+        """What holds the prompt in training."""
+        return [_regulariser(item) for item in self.train.regulariser or []]
 
     @property
     def lr(self) -> float | dict[str, float]:
@@ -178,28 +246,70 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             "device.attention = 'flex' has no backward pass on a CPU; take 'auto', or a GPU"
         )
-    length = {"length": max(1, prompt.length)}
+    given = train.regulariser
+    several = [] if given is None else given if isinstance(given, list) else [given]
+    regularisers = [_regulariser(item).plain() for item in several]
+    train = train.model_copy(update={"regulariser": regularisers or None})
+    prior, own = _split(sections.prior)
+    choices = {site: _prior(config, prompt.length) for site, config in own.items()}
     return RunConfig(
         model=sections.model,
         seed=sections.seed,
         task=choose_task(sections.task),
-        prior=choose("prior", PRIORS, sections.prior, common=fitted_to, defaults=length),
+        prior=_prior(prior, prompt.length),
+        priors=choices,
         prompt=prompt,
         train=train,
+        capture=sections.capture,
         device=sections.device,
     )
+
+
+def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
+    """Read and check what a capture needs of a TOML file, which may be a run's.
+
+    Raises:
+        InputError: as ``read_config``.
+    """
+    config = override(read_toml(path), overrides)
+    sections = validate(_CaptureSections, config, "config")
+    task = choose_task(sections.task)
+    return CaptureConfig(sections.model, task, sections.capture, sections.device)
+
+
+def _split(prior: Any) -> tuple[Any, dict[str, Any]]:
+    """The prior of all sites, and those of single ones."""
+    if not isinstance(prior, Mapping) or "sites" not in prior:
+        return prior, {}
+    own = prior["sites"]
+    if not isinstance(own, Mapping):
+        raise InputError('prior.sites: expected sections such as [prior.sites."block.28"]')
+    return {key: value for key, value in prior.items() if key != "sites"}, dict(own)
+
+
+def _prior(config: Any, length: int) -> Choice:
+    defaults = {"length": max(1, length)}
+    choice = choose("prior", PRIORS, config, common=fitted_to, defaults=defaults)
+    check_spaces(choice)
+    return choice
+
+
+def _regulariser(config: Any) -> Choice:
+    return choose("regulariser", REGULARISERS, config, supplied=())
 
 
 def fitted_to(
     *,
     space: str | list[str] = "vocabulary",
     pool: Literal["token", "mean"] = "token",
+    length_matched: bool = False,
 ) -> None:
     """What every prior's config says besides its own parameters: the schema is this signature.
 
     Args:
         space: the cloud that the prior is fitted to.
         pool: one point a token, or one an example.
+        length_matched: whether the domains of a union have texts of the same lengths.
     """
 
 

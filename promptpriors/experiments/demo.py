@@ -10,7 +10,7 @@ from promptpriors.experiments.config import RunConfig, parse_config
 from promptpriors.experiments.doctor import time_step
 from promptpriors.experiments.run import draw, execute
 from promptpriors.experiments.session import Session
-from promptpriors.experiments.work import Watch
+from promptpriors.experiments.watch import Watch
 from promptpriors.packing import encode
 from promptpriors.report import write_report
 

@@ -15,7 +15,7 @@ from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.run import draw
 from promptpriors.experiments.session import Session, check_lengths
-from promptpriors.experiments.work import Watch
+from promptpriors.experiments.watch import Watch
 from promptpriors.geometry import rms
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, packs_exactly
@@ -102,7 +102,7 @@ def _plain(backbone: Backbone, task: Task) -> Finding:
 
 
 def _size(config: RunConfig, session: Session, prompt: Prompt) -> Iterator[Finding]:
-    cloud = session.space(config, {"space": "vocabulary", "pool": "token"}).points
+    cloud = session.vocabulary(config).points
     for site, value in prompt.values.items():
         size = rms(value.detach())
         found = f"the start's rms is {size / rms(cloud):.2f} of the vocabulary's"
@@ -115,7 +115,7 @@ def _reach(config: RunConfig, session: Session, prompt: Prompt, peak: dict[str, 
     """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
     if "embed" not in prompt.values:
         return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
-    cloud = session.space(config, {"space": "vocabulary", "pool": "token"}).points
+    cloud = session.vocabulary(config).points
     start = prompt.values["embed"].detach().cpu()
     away = float(torch.cdist(start, cloud).amin(dim=1).mean())
     section = config.train

@@ -58,7 +58,7 @@ def nearest_tokens(work: "Work", final: dict[str, Tensor]) -> dict[str, Any]:
     """The nearest vocabulary rows of each vector at ``embed``, before and after training."""
     if "embed" not in final:
         return {}
-    space = work.session.space(work.config, {"space": "vocabulary", "pool": "token"})
+    space = work.session.vocabulary(work.config)
     labels = work.session.tokens(work.config)
 
     def name(values: Tensor) -> list[list[dict[str, Any]]]:

@@ -1,21 +1,27 @@
 """One run: everything is checked before a folder is made, ``result.json`` is written last."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from promptpriors.errors import InputError, WorkError
+from promptpriors.experiments.clouds import identity
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.session import Session, check_lengths
-from promptpriors.experiments.work import Watch, Work, silent
+from promptpriors.experiments.sources import identified
+from promptpriors.experiments.watch import Watch, silent
+from promptpriors.experiments.work import Work
 from promptpriors.files import write_bytes, write_toml
 from promptpriors.packing import packs_exactly
 from promptpriors.priors import build_prior
-from promptpriors.prompts import Prompt, draw_prompt, insert, root_rows
+from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
 from promptpriors.runs import Run, read_run, run_id
 from promptpriors.runs.folder import held
-from promptpriors.training import Diverged, Progress
+from promptpriors.training import Diverged, Progress, Regulariser, regularise
+from promptpriors.types import Prior, Site, Space
 
 
 def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = silent) -> Run:
@@ -36,14 +42,15 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
     """
     config = config.placed(session.blocks(config))
     loaded = session.task(config)
-    identity = {"model": session.revision(config), "task": loaded.fingerprint}
-    folder = runs / run_id(config.plain(), **identity)
+    folder = runs / _id(config, session)
     if (folder / "result.json").exists():
         watch("done before", 1.0, {"folder": folder})
         return read_run(folder)
     watch("loading", 0.0, {"folder": folder})
     backbone = session.backbone(config)
-    prompt = draw(config, session)
+    priors = fit(config, session, watch)
+    prompt = place(config, session, priors)
+    regularisers = hold(config, session, prompt, priors)
     with torch.no_grad():
         (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
     check_lengths(backbone, loaded.task, prompt.before)
@@ -57,7 +64,8 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
         folder.mkdir(exist_ok=True)
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)
-        work = Work(config, folder, session, backbone, loaded.task, prompt, progress, watch)
+        task = loaded.task
+        work = Work(config, folder, session, backbone, task, prompt, regularisers, progress, watch)
         try:
             work.do()
         except Exception as error:
@@ -72,20 +80,74 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
 
 
 def draw(config: RunConfig, session: Session) -> Prompt:
-    """Fit the config's prior and draw its prompt."""
-    section = config.prompt
-    if section.mode == "none":
+    """Fit the config's priors and draw its prompt."""
+    return place(config, session, fit(config, session))
+
+
+def fit(
+    config: RunConfig, session: Session, watch: Watch = silent
+) -> Prior | dict[Site, Prior] | None:
+    """Fit the config's prior, or where sites differ that of each; None for an empty prompt."""
+    sites = config.prompt.sites or []
+    if config.prompt.mode == "none":
+        return None
+
+    def fitted(site: Site) -> Prior:
+        def space(params: Mapping[str, Any]) -> Space:
+            return session.space(config, params, site, watch)
+
+        return build_prior(config.prior_at(site), space)
+
+    alone = not config.by_site or (config.prompt.mode == "kv" and config.prior.name == "text")
+    return fitted("embed") if alone else {site: fitted(site) for site in sites}
+
+
+def place(
+    config: RunConfig, session: Session, priors: Prior | Mapping[Site, Prior] | None
+) -> Prompt:
+    """Draw the config's prompt.
+
+    With a prior for each block, ``kv`` starts from the keys and values that each block makes of
+    vectors at its own input, which is where a ``deep-cut`` prompt starts.
+    """
+    section, backbone = config.prompt, session.backbone(config)
+    if priors is None:
         return Prompt("none", {}, bos=section.bos)
-    prior = build_prior(config.prior, lambda params: session.space(config, params))
-    return draw_prompt(
-        prior,
+    by_block = section.mode == "kv" and isinstance(priors, Mapping)
+    prompt = draw_prompt(
+        priors,
         length=section.length,
-        mode=section.mode,
+        mode="deep-cut" if by_block else section.mode,
         sites=section.sites or None,  # a model without known blocks has no default ones
         seed=config.seed,
         bos=section.bos,
-        backbone=session.backbone(config),
+        backbone=backbone,
     )
+    return as_keys(backbone, prompt) if by_block else prompt
+
+
+def hold(
+    config: RunConfig,
+    session: Session,
+    prompt: Prompt,
+    priors: Prior | Mapping[Site, Prior] | None,
+) -> list[Regulariser]:
+    """What holds the prompt in training."""
+    found = []
+    for choice in config.regularisers if not config.train.frozen else []:
+        vocabulary = session.vocabulary(config) if choice.name == "repulsion" else None
+        known = {"prompt": prompt, "priors": priors, "vocabulary": vocabulary}
+        found.append(regularise(choice.name, **known, **choice.params))
+    return found
+
+
+def _id(config: RunConfig, session: Session) -> str:
+    """The run's id: spaces are known by what they hold, and the capture section through them."""
+    plain = {key: value for key, value in config.plain().items() if key != "capture"}
+    if config.prompt.mode != "none":
+        plain["prior"] = identified(plain["prior"], lambda space: identity(config, session, space))
+    task = session.task(config).fingerprint
+    return run_id(plain, model=session.revision(config), task=task)
 
 
 def _check_writable(runs: Path) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from promptpriors.analysis.projection import fit_plane, project
 from promptpriors.data import build_task, fingerprint
-from promptpriors.errors import InputError
-from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.clouds import cloud
+from promptpriors.experiments.config import CaptureConfig, RunConfig
+from promptpriors.experiments.watch import Watch, silent
 from promptpriors.geometry import nearest_by_cosine
 from promptpriors.models import Backbone, count_blocks, load_model, revision, vocabulary
 from promptpriors.models.cache import cache_folder
@@ -22,10 +23,11 @@ from promptpriors.models.vocabulary import labels
 from promptpriors.packing import Encoded, encode
 from promptpriors.priors import fit_prior
 from promptpriors.prompts import Prompt
+from promptpriors.registry import Choice
 from promptpriors.rng import generator
 from promptpriors.runs import Map, write_map
 from promptpriors.training import Quality, quality
-from promptpriors.types import Space, Task
+from promptpriors.types import Site, Space, Task
 
 NULL_DRAWS = 512
 """Rows and draws by which the null figures of nearest tokens are measured."""
@@ -41,9 +43,10 @@ class Session:
     def __init__(self, data: Path | None = None) -> None:
         self.data = data
         self._shared: dict[Any, Any] = {}
+        self._last: tuple[Any, Any] = (None, None)
 
-    def backbone(self, config: RunConfig) -> Backbone:
-        """The config's model on its device."""
+    def backbone(self, config: RunConfig | CaptureConfig, *, reading: bool = False) -> Backbone:
+        """The config's model on its device; for ``reading`` an encoder will do."""
         device = config.device
         key = ("backbone", config.model, device.dtype, device.name, device.device_map)
         backbone = self._once(
@@ -53,6 +56,7 @@ class Session:
                 dtype=device.dtype,
                 device=device.name,
                 device_map=device.device_map,
+                reading=reading,
             ),
         )
         return replace(backbone, attention=device.attention)
@@ -71,29 +75,38 @@ class Session:
 
     def task(self, config: RunConfig) -> "LoadedTask":
         """The config's task with its fingerprint."""
-        key = ("task", repr(config.task))
-        return self._once(key, lambda: LoadedTask(build_task(config.task, self.data)))
+        return self.load(config.task)
 
-    def space(self, config: RunConfig, params: Mapping[str, Any]) -> Space:
-        """The space that a prior's config asks for.
+    def load(self, choice: Choice) -> "LoadedTask":
+        """A task with its fingerprint."""
+        key = ("task", repr(choice))
+        return self._once(key, lambda: LoadedTask(build_task(choice, self.data)))
+
+    def space(
+        self,
+        config: RunConfig,
+        params: Mapping[str, Any],
+        site: Site = "embed",
+        watch: Watch = silent,
+    ) -> Space:
+        """The space that a prior's config asks for, for draws at ``site``; the last one is kept.
 
         Raises:
-            InputError: for a space that is not known.
+            InputError: as ``clouds.cloud``.
         """
-        if params["space"] != "vocabulary" or params["pool"] != "token":
-            raise InputError(
-                f"prior.space = {params['space']!r}, pool = {params['pool']!r}: expected space = "
-                "'vocabulary' with pool = 'token'; spaces of activations are not there yet"
-            )
-        counted = params.get("most_frequent") is not None
+        names = ("space", "pool", "length_matched", "most_frequent", "text")
+        asked = {name: params.get(name) for name in names}
+        key = (config.model, config.device, config.capture, repr(config.task), repr(asked), site)
+        if asked["space"] == "vocabulary" and site == "embed" and not asked["most_frequent"]:
+            return self.vocabulary(config)
+        if self._last[0] != key:
+            self._last = (key, cloud(config, self, params, site, watch))
+        return self._last[1]
 
-        def build() -> Space:
-            backbone = self.backbone(config)
-            counts = self._counts(config) if counted else None
-            return vocabulary(backbone, counts=counts)
-
-        key = ("space", config.model, config.device, repr(config.task) if counted else None)
-        return self._once(key, build)
+    def vocabulary(self, config: RunConfig) -> Space:
+        """The model's vocabulary."""
+        key = ("vocabulary", config.model, config.device)
+        return self._once(key, lambda: vocabulary(self.backbone(config)))
 
     def floor(self, config: RunConfig) -> Quality:
         """Quality of the plain model on the validation split."""
@@ -125,7 +138,7 @@ class Session:
         examples = self.task(config).task.splits["validation"]
         return quality(backbone, plain, encode(backbone, examples, before=plain.before))
 
-    def _counts(self, config: RunConfig) -> Float[Tensor, " vocab"]:
+    def counts(self, config: RunConfig) -> Float[Tensor, " vocab"]:
         """How often each token id occurs in the task's train split."""
         backbone = self.backbone(config)
         encoded = encode(backbone, self.task(config).task.splits["train"])

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +15,7 @@ from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.result import summarise
 from promptpriors.experiments.session import Session
+from promptpriors.experiments.watch import Watch
 from promptpriors.files import (
     finite,
     read_json_lines,
@@ -26,15 +27,8 @@ from promptpriors.files import (
 from promptpriors.models import Backbone
 from promptpriors.packing import encode
 from promptpriors.prompts import Prompt, trunk_of
-from promptpriors.training import Progress, Record, evaluate, quality, train
+from promptpriors.training import Progress, Record, Regulariser, evaluate, quality, train
 from promptpriors.types import Task
-
-Watch = Callable[[str, float, Mapping[str, Any]], None]
-"""Called with a stage, the share of it that is done, and what is known so far."""
-
-
-def silent(stage: str, share: float, known: Mapping[str, Any]) -> None:
-    """Watch nothing."""
 
 
 @dataclass
@@ -42,6 +36,7 @@ class Work:
     """One run in progress.
 
     Attributes:
+        regularisers: what holds the prompt in training.
         progress: None for a frozen prompt, which is evaluated and not trained.
         initial: the prompt as it was drawn.
         steps: of the trajectory.
@@ -57,6 +52,7 @@ class Work:
     backbone: Backbone
     task: Task
     prompt: Prompt
+    regularisers: Sequence[Regulariser]
     progress: Progress | None
     watch: Watch
     initial: dict[str, Tensor] = field(init=False)
@@ -123,6 +119,7 @@ class Work:
                 grouping=section.grouping,
                 checkpointing=self.config.device.checkpointing,
                 trunk=self.session.trunk(self.config),
+                regularisers=self.regularisers,
                 seed=self.config.seed,
                 progress=self.progress,
             )

@@ -63,7 +63,7 @@ def build_prior(
     return PRIORS[choice.name](space, generator=generator(seed, "fit", choice.name), **params)
 
 
-SPACE_KEYS = ("space", "pool")
+SPACE_KEYS = ("space", "pool", "length_matched")
 """Keys of a prior's config that say which space it is fitted to."""
 
 __all__ = ["PRIORS", "SPACE_KEYS", "build_prior", "fit_prior"]

@@ -1,6 +1,6 @@
 """Prompts: drawn from priors, inserted by modes, with their loss and their answers."""
 
-from promptpriors.prompts.draw import draw_prompt
+from promptpriors.prompts.draw import as_keys, draw_prompt
 from promptpriors.prompts.generation import generate
 from promptpriors.prompts.insertion import Inserted, insert, root_rows
 from promptpriors.prompts.losses import loss, token_losses
@@ -16,6 +16,7 @@ __all__ = [
     "Prompt",
     "TokenLosses",
     "Trunk",
+    "as_keys",
     "block_of",
     "check_mode",
     "check_prompt",

@@ -71,6 +71,20 @@ def draw_prompt(
     return Prompt(mode, values, bos=bos)
 
 
+@torch.no_grad()
+def as_keys(backbone: Backbone, prompt: Prompt) -> Prompt:
+    """The ``kv`` prompt that acts as a ``deep-cut`` prompt does: its keys and values by block.
+
+    Args:
+        backbone: the model that both are for.
+        prompt: of mode ``deep-cut``.
+    """
+    found = MODES["deep-cut"].prefixes(prompt.values, backbone, torch.zeros(0, backbone.dim))
+    values = {site: join_keys(found[block_of(site)]).float() for site in prompt.sites}
+    check_prompt("kv", values, backbone)
+    return Prompt("kv", values, bos=prompt.bos)
+
+
 def _draw(prior: Prior | Mapping[Site, Prior], site: Site, length: int, seed: int) -> Tensor:
     if isinstance(prior, Mapping):
         if site not in prior:

@@ -8,7 +8,7 @@ from promptpriors.experiments import Session
 from promptpriors.experiments.bench import OURS, RANDOM, SORTED, bench, bench_config
 from promptpriors.experiments.contenders import Ours, Peft
 from promptpriors.experiments.limits import needed_work
-from promptpriors.experiments.work import silent
+from promptpriors.experiments.watch import silent
 from promptpriors.packing import Encoded, encode
 from tests.test_contracts import EXAMPLES, drawn
 

@@ -21,6 +21,7 @@ def test_everything_but_model_task_and_prior_has_a_default():
         "shrinkage": "none",
         "space": "vocabulary",
         "pool": "token",
+        "length_matched": False,
     }
     assert plain["prompt"] == {"mode": "soft", "length": 20, "sites": None, "bos": False}
     assert plain["train"]["lr"] == {"relative": 0.1}

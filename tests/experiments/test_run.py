@@ -8,7 +8,7 @@ import torch
 import promptpriors as pp
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.doctor import examine
-from promptpriors.experiments.work import silent
+from promptpriors.experiments.watch import silent
 from promptpriors.files import read_tensors, write_bytes, write_tensors
 from promptpriors.report import write_report
 from promptpriors.runs import list_runs
@@ -303,8 +303,8 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, session, change):
     ("more", "message"),
     [
         (
-            {"prior": {"name": "gaussian", "space": "block.1:squad"}},
-            "expected space = 'vocabulary'",
+            {"prior": {"name": "gaussian", "space": "block.1:sqad"}},
+            "unknown task 'sqad'. Did you mean 'squad'?",
         ),
         ({"prompt": {"length": 2040}}, "and model 'tiny' has 2048"),
         ({"model": "./nowhere"}, "does not exist"),

@@ -1,0 +1,160 @@
+"""The space that a prior's config asks for: vocabulary, activations, or earlier prompts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from promptpriors.activations import Store, join, load_space, matched_spaces
+from promptpriors.activations.reading import Reader
+from promptpriors.activations.texts import TEXT, Text
+from promptpriors.data import choose_task
+from promptpriors.errors import InputError
+from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.sources import Source, inside, sources
+from promptpriors.experiments.stores import ensure_store, examples_of, plan_of
+from promptpriors.experiments.watch import Watch, silent
+from promptpriors.models import Backbone, vocabulary
+from promptpriors.registry import Choice
+from promptpriors.runs import list_runs
+from promptpriors.types import Site, Space
+
+if TYPE_CHECKING:
+    from promptpriors.experiments.session import Session
+
+
+def cloud(
+    config: RunConfig,
+    session: "Session",
+    params: Mapping[str, Any],
+    site: Site,
+    watch: Watch = silent,
+) -> Space:
+    """The space of a prior with these parameters that is drawn at ``site``.
+
+    Raises:
+        InputError: for a store of another model, runs that have nothing at the site, or data that
+            are missing.
+    """
+    if site != "embed" and "text" in params and params["space"] == "vocabulary":
+        return text_space(session.backbone(config), params["text"], site)
+    parts = sources(params["space"])
+    if params["length_matched"]:
+        stores = [_store(config, session, source, site, watch) for source in parts]
+        places = {source.at(site) for source in parts}
+        if len(places) > 1:
+            raise InputError(f"length_matched spaces have one site, found {sorted(places)}")
+        return join(matched_spaces(stores, places.pop()))
+    return join([_part(config, session, source, params, site, watch) for source in parts])
+
+
+def text_space(backbone: Backbone, text: str, site: Site) -> Space:
+    """The activations of one text at a site, in order; any text encodes to all of them.
+
+    Raises:
+        InputError: for a text without tokens.
+    """
+    ids = tuple(backbone.encode(text))
+    if not ids:
+        raise InputError(f"prior 'text': text = {text!r} has no tokens")
+    reader = Reader(backbone, [site], prompt=None, longest=len(ids))
+    (reading,) = reader.read([[Text("text", ids, (TEXT,) * len(ids))]])
+    points = reading.states[site].detach().to("cpu", torch.float32)
+    return Space(site, points, positions=reading.positions, encode=lambda _: list(range(len(ids))))
+
+
+def identity(config: RunConfig, session: "Session", space: str) -> str:
+    """What a space is, wherever it lies: part of a run's id."""
+    (source,) = sources(space)
+    if source.kind == "task":
+        task = _task(config, source.name)
+        examples = examples_of(session, task, config.capture.split)
+        plan = plan_of(session.backbone(config), task, config.capture, examples, ())
+        return f"{source.site or 'site'}:{plan.key}"
+    if source.kind == "store":
+        return f"store:{Store(source.name).manifest['key']}"
+    if source.kind == "runs":
+        return f"runs:{','.join(sorted(run.id for run in _finished(source.name)))}"
+    return space
+
+
+def sites_read(config: RunConfig, task: str) -> list[Site]:
+    """Every site of a task that the config's priors are fitted to, so that one pass captures all.
+
+    A prior that is drawn once for all sites, as ``kv`` has it, is drawn at ``embed``.
+    """
+    places = (config.prompt.sites or ["embed"]) if config.by_site else ["embed"]
+    found = {
+        source.at(site)
+        for site in places
+        for part in inside(config.prior_at(site))
+        for source in sources(part.params["space"])
+        if source.kind == "task" and source.name == task
+    }
+    return sorted(found, key=lambda site: (site != "embed", len(site), site))
+
+
+def _part(
+    config: RunConfig,
+    session: "Session",
+    source: Source,
+    params: Mapping[str, Any],
+    site: Site,
+    watch: Watch,
+) -> Space:
+    if source.kind == "vocabulary":
+        if params["pool"] != "token":
+            raise InputError("prior.pool = 'mean' needs examples; a vocabulary has none")
+        counts = session.counts(config) if params.get("most_frequent") is not None else None
+        return vocabulary(session.backbone(config), counts=counts)
+    if source.kind == "runs":
+        return _posteriors(source.name, site, session.backbone(config).revision)
+    store = _store(config, session, source, site, watch)
+    return load_space(store, source.at(site), pool=params["pool"])
+
+
+def _store(
+    config: RunConfig, session: "Session", source: Source, site: Site, watch: Watch
+) -> Store:
+    backbone = session.backbone(config)
+    if source.kind == "task":
+        places = sites_read(config, source.name) or [source.at(site)]
+        return Store(ensure_store(config, session, _task(config, source.name), places, watch))
+    store = Store(source.name)
+    if store.manifest["revision"] != backbone.revision:
+        raise InputError(
+            f"store {source.name} holds activations of {store.manifest['model']} "
+            f"({store.manifest['revision'][:40]}), the run's model is {backbone.name} "
+            f"({backbone.revision[:40]}); capture it with this model"
+        )
+    return store
+
+
+def _task(config: RunConfig, name: str) -> Choice:
+    """The run's own task with its parameters, another one with its defaults."""
+    return config.task if config.task.name == name else choose_task(name)
+
+
+def _finished(folder: str) -> list[Any]:
+    return [run for run in list_runs(Path(folder)) if run.status == "done"]
+
+
+def _posteriors(folder: str, site: Site, revision: str) -> Space:
+    """The trained vectors that finished runs have at a site; each run is a group."""
+    found = [
+        (run, run.tensors()[f"final/{site}"])
+        for run in _finished(folder)
+        if site in run.config["prompt"].get("sites", [])
+        and run.config["prompt"]["mode"] != "kv"
+        and run.about().get("model") == revision
+    ]
+    if not found:
+        raise InputError(
+            f"prior.space = 'runs:{folder}': no finished run there has vectors of this model at "
+            f"{site}; train some, or name another folder"
+        )
+    groups = [torch.full((len(values),), i) for i, (_, values) in enumerate(found)]
+    positions = [torch.arange(len(values)) for _, values in found]
+    points = torch.cat([values for _, values in found])
+    return Space(site, points, groups=torch.cat(groups), positions=torch.cat(positions))
