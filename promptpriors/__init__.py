@@ -11,12 +11,13 @@ True
 
 __version__ = "0.1.0"
 
+from promptpriors.activations import load_space
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import load_model, vocabulary
-from promptpriors.priors import fit_prior
+from promptpriors.priors import diagnose, fit_prior, load_prior, save_prior
 from promptpriors.prompts import Prompt, draw_prompt, generate, loss, peft
 from promptpriors.runs import load_prompt
-from promptpriors.training import evaluate, train
+from promptpriors.training import evaluate, regularise, train
 from promptpriors.types import Density, Example, Prior, Site, Space, Task
 
 __all__ = [
@@ -29,14 +30,19 @@ __all__ = [
     "Space",
     "Task",
     "WorkError",
+    "diagnose",
     "draw_prompt",
     "evaluate",
     "fit_prior",
     "generate",
     "load_model",
+    "load_prior",
     "load_prompt",
+    "load_space",
     "loss",
     "peft",
+    "regularise",
+    "save_prior",
     "train",
     "vocabulary",
 ]

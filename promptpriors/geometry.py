@@ -1,5 +1,6 @@
 """Pure functions on point clouds: size, neighbours, moments."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,8 @@ def rms(points: Float[Tensor, "n dim"]) -> float:
     >>> rms(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     2.5
     """
-    return float(points.to(torch.float64).square().mean().sqrt())
+    total = sum(float(part.to(torch.float64).square().sum()) for part in points.split(4096))
+    return math.sqrt(total / points.numel())
 
 
 class Neighbours(NamedTuple):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import chi, kstest
 
 import promptpriors as pp
 from promptpriors.models import MODELS
@@ -13,11 +14,17 @@ from promptpriors.prompts import MODES, draw_prompt
 from promptpriors.prompts.losses import packed_losses
 from promptpriors.registry import choose
 from promptpriors.rng import generator
-from promptpriors.types import Density, Prior, Space
+from promptpriors.types import Density, Elliptical, Prior, Space
 from tests.literal import literal_losses
 
-NO_DENSITY = {"text", "vocabulary"}
-REQUIRED = {"text": {"text": "abc"}, "matched": {"prior": "gaussian"}}
+TWO = {"first": "gaussian", "second": {"name": "gaussian", "covariance": "diag"}}
+REQUIRED = {
+    "text": {"text": "abc"},
+    "matched": {"prior": "gaussian"},
+    "interpolation": TWO,
+    "mixture": TWO,
+    "barycentre": TWO,
+}
 VARIANTS = [
     *((name, REQUIRED.get(name, {})) for name in PRIORS),
     ("gaussian", {"covariance": "diag"}),
@@ -27,8 +34,39 @@ VARIANTS = [
     ("matched", {"prior": {"name": "xavier"}, "match": "moments"}),
     ("vocabulary", {"most_frequent": 10}),
     ("xavier", {"distribution": "normal"}),
+    ("points", {"contiguous": True}),
+    ("exclusion", {"k": 2.0}),
+    ("exclusion", {"outside": 0.9, "covariance": "diag"}),
+    ("interpolation", {"first": "gaussian", "second": "xavier"}),
+    ("mixture", {"first": "gaussian", "second": "vocabulary"}),
+    ("low_density", {"candidates": "gaussian", "low": 0.5, "high": 4.0}),
+    ("cluster", {"draw": "gaussian", "chosen": [0, 2]}),
+    ("posterior", {"draw": "points"}),
+    ("posterior", {"draw": "prompt"}),
 ]
 DETERMINISTIC = {"text"}
+NO_DENSITY = [
+    ("text", {}),
+    ("vocabulary", {}),
+    ("points", {}),
+    ("low_density", {}),
+    ("cluster", {"draw": "points"}),
+    ("posterior", {"draw": "points"}),
+    ("posterior", {"draw": "prompt"}),
+    ("interpolation", {"second": "xavier"}),
+    ("mixture", {"second": "vocabulary"}),
+]
+"""Priors without density: a name and the parameters for which that holds."""
+
+
+def has_density(name, params):
+    """Whether a variant should be a density."""
+    filled = {"draw": "points"} if name == "cluster" else {}
+    given = filled | params
+    return not any(
+        name == other and needed.items() <= given.items() for other, needed in NO_DENSITY
+    )
+
 
 variants = pytest.mark.parametrize(
     ("name", "params"), VARIANTS, ids=[f"{n}-{'-'.join(map(str, p.values()))}" for n, p in VARIANTS]
@@ -41,12 +79,26 @@ def cloud(dim=3, n=400):
     mix = torch.randn(dim, dim, generator=stream) + 2 * torch.eye(dim)
     points = torch.randn(n, dim, generator=stream) @ mix + torch.arange(dim)
     weights = torch.arange(n).float()
-    return Space("embed", points, weights=weights, encode=lambda text: [ord(c) % n for c in text])
+    rows = torch.arange(n)
+    return Space(
+        "embed",
+        points,
+        weights=weights,
+        groups=rows // 20,
+        encode=lambda text: [ord(c) % n for c in text],
+        positions=rows % 20,
+    )
+
+
+def fitted(name, params):
+    """A variant fitted to the cloud; only a vocabulary has an encoder."""
+    space = cloud() if name in {"text", "vocabulary", "mixture"} else cloud()._replace(encode=None)
+    return fit_prior(name, space, **params)
 
 
 @variants
 def test_a_prior_is_reproducible_finite_and_sensitive_to_its_seed(name, params):
-    prior = fit_prior(name, cloud(), **params)
+    prior = fitted(name, params)
     first, again, other = (prior.sample(7, generator=generator(seed)) for seed in (1, 1, 2))
     assert isinstance(prior, Prior)
     assert first.shape == (7, 3)
@@ -59,14 +111,14 @@ def test_a_prior_is_reproducible_finite_and_sensitive_to_its_seed(name, params):
 @variants
 def test_a_prior_leaves_the_global_generator_alone(name, params):
     before = torch.get_rng_state()
-    fit_prior(name, cloud(), **params).sample(5, generator=generator(0))
+    fitted(name, params).sample(5, generator=generator(0))
     assert torch.equal(before, torch.get_rng_state())
 
 
 @variants
 def test_importance_weights_of_a_density_against_a_wider_gaussian_average_to_one(name, params):
-    prior = fit_prior(name, cloud(), **params)
-    assert isinstance(prior, Density) == (name not in NO_DENSITY)
+    prior = fitted(name, params)
+    assert isinstance(prior, Density) == has_density(name, params)
     if not isinstance(prior, Density):
         return
     draws = prior.sample(4000, generator=generator(3)).double()
@@ -80,6 +132,52 @@ def test_importance_weights_of_a_density_against_a_wider_gaussian_average_to_one
     error = float(weights.std() / math.sqrt(len(weights)))
     assert float(weights.mean()) == pytest.approx(1, abs=5 * error)
     assert error < 0.05
+
+
+@variants
+def test_a_prior_that_was_saved_and_loaded_draws_the_same_bits(name, params, tmp_path):
+    prior = fitted(name, params)
+    loaded = pp.load_prior(pp.save_prior(prior, tmp_path / "prior"))
+    assert type(loaded) is type(prior)
+    draws = prior.sample(7, generator=generator(1))
+    assert torch.equal(loaded.sample(7, generator=generator(1)), draws)
+    if isinstance(prior, Density):
+        assert isinstance(loaded, Density)
+        assert torch.equal(loaded.log_prob(draws), prior.log_prob(draws))
+
+
+@variants
+def test_a_density_has_a_gradient_that_agrees_with_finite_differences(name, params):
+    prior = fitted(name, params)
+    if not isinstance(prior, Density):
+        return
+    x = prior.sample(3, generator=generator(4)).double().requires_grad_()
+    prior.log_prob(x).sum().backward()
+    for i in range(3):
+        step = torch.zeros(3, 3, dtype=torch.float64)
+        step[:, i] = 1e-6
+        with torch.no_grad():
+            change = (prior.log_prob(x + step) - prior.log_prob(x - step)) / 2e-6
+        kept = torch.isfinite(change) & (change.abs() < 1e4)  # a step across an edge is no slope
+        assert kept.any()
+        torch.testing.assert_close(x.grad[kept, i], change[kept], rtol=1e-3, atol=1e-4)
+
+
+@variants
+def test_the_radii_of_an_elliptical_priors_draws_are_its_own(name, params):
+    prior = fitted(name, params)
+    if isinstance(prior, Elliptical):
+        radii = prior.radius(prior.sample(20_000, generator=generator(6)).double())
+        assert kstest(radii.numpy(), chi(prior.rank).cdf).pvalue > 1e-3
+
+
+@variants
+def test_a_prior_is_diagnosed_beside_its_space(name, params):
+    space = cloud()._replace(encode=None)
+    found = pp.diagnose(fitted(name, params), space, draws=128)
+    assert found["energy"] is not None
+    assert 0 < found["p"] <= 1
+    assert all(value is None or math.isfinite(value) for value in found.values())
 
 
 @pytest.mark.parametrize("name", PRIORS)

@@ -83,6 +83,8 @@ def _around(backbone: Backbone) -> tuple[list[int], list[int]]:
     """Special tokens that a text stands between: none for a decoder."""
     if not backbone.bidirectional:
         return [], []
+    if backbone.seq2seq:
+        return [], [backbone.end]
     probe = backbone.encode("a")
     whole = list(backbone.tokenizer.encode("a", add_special_tokens=True))
     start = next(i for i in range(len(whole)) if whole[i : i + len(probe)] == probe)

@@ -16,9 +16,7 @@ def capture(
     overrides: Overrides = None,
     prompt: Annotated[
         str | None,
-        typer.Option(
-            "--prompt", metavar="RUN", help="Whose trained prompt stands in front."
-        ),
+        typer.Option("--prompt", metavar="RUN", help="Whose trained prompt stands in front."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The store; else in the cache.")

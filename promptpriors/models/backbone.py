@@ -116,8 +116,9 @@ class Backbone:
 
     @property
     def end(self) -> int:
-        """Id of the end token."""
-        return int(self.tokenizer.eos_token_id)
+        """Id of the end token; of an encoder that has none, of its separator."""
+        end = self.tokenizer.eos_token_id
+        return int(self.tokenizer.sep_token_id if end is None else end)
 
     @property
     def sites(self) -> dict[Site, nn.Module]:

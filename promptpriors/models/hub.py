@@ -159,7 +159,7 @@ def _weights(
     if missing := sorted(k for k in found["missing_keys"] if not k.startswith(optional)):
         raise InputError(
             f"the weights of model {name!r} are incomplete: {missing[0]} is missing, and "
-            f"{len(missing) - 1} more; expected all weights of {what}"
+            f"{len(missing) - 1} more; expected all weights of {what}{_hint(model)}"
         )
     return model
 
@@ -177,9 +177,15 @@ def _check_causal(name: str, model: Any) -> None:
     if not (here - there).abs().max() <= 1e-5 * here.abs().max():
         raise InputError(
             f"model {name!r} ({model.config.model_type}) is not causal: it looks at later tokens, "
-            "so a loss would see the answers; expected a decoder-only language model\n"
-            "An encoder's activations can be captured: promptpriors capture"
+            f"so a loss would see the answers; expected a decoder-only language model{_hint(model)}"
         )
+
+
+def _hint(model: Any) -> str:
+    """What an encoder is good for."""
+    if model.config.model_type not in ENCODERS:
+        return ""
+    return "\nAn encoder's activations can be captured: promptpriors capture"
 
 
 @torch.no_grad()

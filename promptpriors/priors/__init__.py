@@ -1,18 +1,46 @@
 """Priors: where a prompt's vectors may start. They see a Space and never a model."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from promptpriors.errors import InputError
-from promptpriors.priors import gaussian, isotropic, matched, text, vocabulary, xavier
+from promptpriors.priors import (
+    barycentre,
+    cluster,
+    exclusion,
+    gaussian,
+    interpolation,
+    isotropic,
+    low_density,
+    matched,
+    mixture,
+    points,
+    posterior,
+    storage,
+    text,
+    vocabulary,
+    xavier,
+)
+from promptpriors.priors.diagnosis import diagnose
 from promptpriors.registry import Choice, choose
 from promptpriors.rng import generator
 from promptpriors.types import Prior, Space
 
 PRIORS: dict[str, Callable[..., Prior]] = {
+    "barycentre": barycentre.fit,
+    "cluster": cluster.fit,
+    "exclusion": exclusion.fit,
     "gaussian": gaussian.fit,
+    "interpolation": interpolation.fit,
     "isotropic": isotropic.fit,
+    "low_density": low_density.fit,
     "matched": matched.fit,
+    "mixture": mixture.fit,
+    "points": points.fit,
+    "posterior": posterior.fit,
     "text": text.fit,
     "vocabulary": vocabulary.fit,
     "xavier": xavier.fit,
@@ -54,8 +82,7 @@ def build_prior(
         seed: of whatever in the fits is random.
     """
     space = space_of(choice.params)
-    if len(space.points) == 0:
-        raise InputError(f"prior {choice.name!r}: the space at {space.site!r} has no points")
+    _check_points(choice.name, space)
     params = {key: value for key, value in choice.params.items() if key not in SPACE_KEYS}
     for key, value in params.items():
         if isinstance(value, Choice):
@@ -63,7 +90,47 @@ def build_prior(
     return PRIORS[choice.name](space, generator=generator(seed, "fit", choice.name), **params)
 
 
+def save_prior(prior: Prior, folder: str | Path) -> Path:
+    """Write a prior into a folder, as JSON and safetensors; ``load_prior`` reads it.
+
+    Raises:
+        InputError: as ``storage.save``.
+    """
+    return storage.save(prior, folder, PRIORS)
+
+
+def load_prior(folder: str | Path) -> Prior:
+    """Read a prior; it draws the same vectors to the bit.
+
+    Raises:
+        InputError: as ``storage.load``.
+    """
+    return storage.load(folder, PRIORS)
+
+
+def _check_points(name: str, space: Space) -> None:
+    """Refuse a space without points, or with one that is not finite."""
+    if len(space.points) == 0:
+        raise InputError(f"prior {name!r}: the space at {space.site!r} has no points")
+    finite = torch.isfinite(space.points.sum(dim=1))
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        group = "" if space.groups is None else f" (of example group {int(space.groups[row])})"
+        raise InputError(
+            f"prior {name!r}: point {row}{group} of the space at {space.site!r} is not finite; "
+            "leave that example out, or capture it in float32"
+        )
+
+
 SPACE_KEYS = ("space", "pool", "length_matched")
 """Keys of a prior's config that say which space it is fitted to."""
 
-__all__ = ["PRIORS", "SPACE_KEYS", "build_prior", "fit_prior"]
+__all__ = [
+    "PRIORS",
+    "SPACE_KEYS",
+    "build_prior",
+    "diagnose",
+    "fit_prior",
+    "load_prior",
+    "save_prior",
+]

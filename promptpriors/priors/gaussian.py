@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.geometry import Moments, moments
-from promptpriors.types import Density, Prior, Space
+from promptpriors.types import Prior, Space
 
 
 @dataclass(frozen=True)
@@ -23,29 +23,51 @@ class Gaussian:
     mean: Float[Tensor, " dim"]
     factor: Float[Tensor, "dim dim"]
 
+    @property
+    def rank(self) -> int:
+        """All dimensions."""
+        return len(self.mean)
+
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors."""
         return _draw(self.mean, self.factor, n, generator)
 
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Log-density in nats."""
-        centred = (x.to(torch.float64) - self.mean).T
-        white = torch.linalg.solve_triangular(self.factor, centred, upper=False)
         log_det = self.factor.diagonal().log().sum()
         constant = len(self.mean) * math.log(2 * math.pi) / 2
-        return (-white.square().sum(dim=0) / 2 - log_det - constant).to(x.dtype)
+        return (-self._white(x).square().sum(dim=1) / 2 - log_det - constant).to(x.dtype)
+
+    def radius(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
+        """Mahalanobis distance from the mean, ‖L⁻¹(x − μ)‖."""
+        return self._white(x).norm(dim=1).to(x.dtype)
+
+    def _white(self, x: Tensor) -> Tensor:
+        centred = (x.to(torch.float64) - self.mean).T
+        return torch.linalg.solve_triangular(self.factor, centred, upper=False).T
 
 
 @dataclass(frozen=True)
 class AffineGaussian:
-    """N(μ, A Aᵀ) on the affine span of the columns of A: a Prior without density."""
+    """N(μ, A Aᵀ) on the affine span of the orthogonal columns of A: a Prior without density."""
 
     mean: Float[Tensor, " dim"]
     factor: Float[Tensor, "dim rank"]
 
+    @property
+    def rank(self) -> int:
+        """Dimensions of the span."""
+        return self.factor.shape[1]
+
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, all of them in the span."""
         return _draw(self.mean, self.factor, n, generator)
+
+    def radius(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
+        """Mahalanobis distance within the span, of the point of it that is nearest to ``x``."""
+        centred = x.to(torch.float64) - self.mean
+        white = centred @ self.factor / self.factor.square().sum(dim=0)
+        return white.norm(dim=1).to(x.dtype)
 
 
 def fit(
@@ -54,7 +76,7 @@ def fit(
     generator: Generator,  # noqa: ARG001 every fit takes one
     covariance: Literal["full", "diag"] = "full",
     shrinkage: Literal["none", "ledoit-wolf", "oas"] = "none",
-) -> Prior | Density:
+) -> Gaussian | AffineGaussian:
     """Fit mean and covariance in float64.
 
     Args:
@@ -69,20 +91,18 @@ def fit(
         AffineGaussian, which has no density.
 
     Raises:
-        InputError: for a single point, and for shrinkage of a diagonal.
+        InputError: for shrinkage of a diagonal.
     """
-    if len(space.points) < 2:
-        raise InputError("prior 'gaussian' needs at least two points, found 1")
     if covariance == "diag" and shrinkage != "none":
         raise InputError("prior 'gaussian': shrinkage goes with covariance = 'full'")
     fitted = moments(space.points)
     if covariance == "diag":
         return _diagonal(fitted)
     sigma = fitted.covariance
-    if shrinkage != "none":
-        s = _shrinkage(shrinkage, space.points)
-        scale = sigma.diagonal().mean()
-        sigma = (1 - s) * sigma + s * scale * torch.eye(len(sigma), dtype=sigma.dtype)
+    if shrinkage == "oas":
+        _shrink(sigma, _oas(fitted))
+    elif shrinkage == "ledoit-wolf":
+        _shrink(sigma, _ledoit_wolf(fitted, space.points))
     elif len(space.points) <= len(sigma):
         return AffineGaussian(fitted.mean, _span(sigma))
     factor, failed = torch.linalg.cholesky_ex(sigma)
@@ -91,15 +111,25 @@ def fit(
     return Gaussian(fitted.mean, factor)
 
 
+def as_gaussian(prior: Prior) -> Gaussian | None:
+    """``prior`` in the form of a Gaussian with a density, if it is one."""
+    if isinstance(prior, Isotropic):
+        eye = torch.eye(prior.dim, dtype=torch.float64)
+        return Gaussian(torch.zeros(prior.dim, dtype=torch.float64), prior.sigma * eye)
+    return prior if isinstance(prior, Gaussian) else None
+
+
 def _draw(mean: Tensor, factor: Tensor, n: int, generator: Generator) -> Tensor:
     noise = torch.randn(n, factor.shape[1], generator=generator, dtype=torch.float64)
     return (mean + noise @ factor.T).to(torch.float32)
 
 
-def _diagonal(fitted: Moments) -> Prior | Density:
+def _diagonal(fitted: Moments) -> Gaussian | AffineGaussian:
     deviations = fitted.covariance.diagonal().sqrt()
-    kind = Gaussian if bool((deviations > 0).all()) else AffineGaussian
-    return kind(fitted.mean, torch.diag(deviations))
+    spread = deviations > 0
+    if spread.all():
+        return Gaussian(fitted.mean, torch.diag(deviations))
+    return AffineGaussian(fitted.mean, torch.diag(deviations)[:, spread])
 
 
 def _span(sigma: Tensor) -> Tensor:
@@ -115,8 +145,27 @@ def _degenerate(factor: Tensor) -> bool:
     return bool(pivots.min() <= pivots.max() * len(factor) * torch.finfo(torch.float64).eps)
 
 
-def _shrinkage(kind: str, points: Tensor) -> float:
-    from sklearn.covariance import ledoit_wolf_shrinkage, oas
+def _shrink(sigma: Tensor, share: float) -> None:
+    """(1 − s)·Σ + s·(tr Σ/dim)·I, in place."""
+    scale = sigma.diagonal().mean()
+    sigma.mul_(1 - share).diagonal().add_(share * scale)
 
-    array = points.to(torch.float64).numpy()
-    return float(ledoit_wolf_shrinkage(array) if kind == "ledoit-wolf" else oas(array)[1])
+
+def _oas(fitted: Moments) -> float:
+    """Chen et al. 2010, equation 23, as scikit-learn reads it: without 1 − 2/dim."""
+    square = fitted.covariance.square().mean()
+    scale = fitted.covariance.diagonal().mean().square()
+    least = (fitted.count + 1) * (square - scale / len(fitted.mean))
+    return float((square + scale) / least) if square + scale < least else 1.0
+
+
+def _ledoit_wolf(fitted: Moments, points: Tensor) -> float:
+    """Ledoit & Wolf 2004, section 3.3; no copy of the points, which scikit-learn makes."""
+    dim = len(fitted.mean)
+    fourth = torch.zeros((), dtype=torch.float64)
+    for part in points.split(max(dim, 1024)):
+        fourth += (part.to(torch.float64) - fitted.mean).square().sum(dim=1).square().sum()
+    square = fitted.covariance.square().sum()
+    noise = (fourth / fitted.count - square) / (dim * fitted.count)
+    spread = square / dim - fitted.covariance.diagonal().mean().square()
+    return float(noise.clamp(min=0).minimum(spread) / spread) if spread > 0 else 0.0

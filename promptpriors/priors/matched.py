@@ -10,7 +10,9 @@ from torch import Generator, Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.geometry import rms
-from promptpriors.types import Density, Prior, Space
+from promptpriors.priors.gaussian import Gaussian
+from promptpriors.priors.isotropic import Isotropic
+from promptpriors.types import Density, Prior, Reporting, Space
 
 DRAWS = 4096
 """Draws by which the inner prior's size and mean are measured."""
@@ -28,6 +30,10 @@ class Matched:
         """Draw ``n`` vectors."""
         return self.inner.sample(n, generator=generator) * self.scale + self.shift
 
+    def report(self) -> dict[str, float]:
+        """What the inner prior says."""
+        return _report(self.inner)
+
 
 @dataclass(frozen=True)
 class MatchedDensity:
@@ -43,8 +49,12 @@ class MatchedDensity:
 
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Log-density in nats."""
-        inner = self.inner.log_prob((x - self.shift) / self.scale)
-        return inner - x.shape[1] * math.log(self.scale)
+        inner = self.inner.log_prob((x.to(torch.float64) - self.shift) / self.scale)
+        return (inner - x.shape[1] * math.log(self.scale)).to(x.dtype)
+
+    def report(self) -> dict[str, float]:
+        """What the inner prior says."""
+        return _report(self.inner)
 
 
 def fit(
@@ -63,6 +73,9 @@ def fit(
         match: ``rms`` multiplies, so that the root mean square per coordinate about zero agrees;
             ``moments`` moves the mean too, and matches the spread about it.
 
+    Returns:
+        The inner prior with its scale; a Gaussian stays one.
+
     Raises:
         InputError: if the inner prior draws nothing but zeros (or, for ``moments``, one point).
     """
@@ -78,6 +91,16 @@ def fit(
     scale = rms(points - target) / size
     if scale == 0:
         raise InputError(f"prior 'matched': the space has no spread to match by {match!r}")
-    shift = (target - scale * centre).to(torch.float32)
-    kind = MatchedDensity if isinstance(prior, Density) else Matched
-    return kind(prior, scale, shift)  # pyright: ignore[reportArgumentType]
+    shift = target - scale * centre
+    if isinstance(prior, Gaussian):
+        return Gaussian(scale * prior.mean + shift, scale * prior.factor)
+    if isinstance(prior, Isotropic) and match == "rms":
+        return Isotropic(prior.dim, scale * prior.sigma)
+    shift = shift.to(torch.float32)
+    if isinstance(prior, Density):
+        return MatchedDensity(prior, scale, shift)
+    return Matched(prior, scale, shift)
+
+
+def _report(inner: Prior) -> dict[str, float]:
+    return inner.report() if isinstance(inner, Reporting) else {}

@@ -30,7 +30,7 @@ class Uniform:
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Log-density in nats."""
         inside = (x.abs() <= self.bound).all(dim=1)
-        level = torch.full((len(x),), -self.dim * math.log(2 * self.bound), dtype=x.dtype)
+        level = x.sum(dim=1) * 0 - self.dim * math.log(2 * self.bound)  # flat, with a gradient
         return level.masked_fill(~inside, -math.inf)
 
 

@@ -27,9 +27,14 @@ Energy = Callable[[Mapping[Site, Tensor]], Float[Tensor, ""]]
 """Values by site, on the CPU in float64, to a number."""
 
 EVERYWHERE: Mapping[str, Mapping[str, str]] = {
+    "barycentre": {"first": "gaussian", "second": "gaussian"},
+    "cluster": {"draw": "gaussian"},
     "gaussian": {},
+    "interpolation": {"first": "gaussian", "second": "gaussian"},
     "isotropic": {},
     "matched": {"prior": "gaussian"},
+    "mixture": {"first": "gaussian", "second": "gaussian"},
+    "posterior": {"draw": "gaussian"},
     "xavier": {"distribution": "normal"},
 }
 """Rows of ``PRIORS`` whose density is finite everywhere, and the parameters that make it so."""

@@ -15,7 +15,7 @@ from promptpriors.rng import generator
 from promptpriors.training import REGULARISERS, Progress, Regulariser, regularise
 from promptpriors.training.regularisers import EVERYWHERE, everywhere
 from promptpriors.types import Elliptical, Space
-from tests.test_contracts import EXAMPLES, VARIANTS, cloud, drawn
+from tests.test_contracts import EXAMPLES, VARIANTS, cloud, drawn, fitted
 
 DIM = 6
 
@@ -287,8 +287,8 @@ def test_the_priors_that_map_is_said_to_take_are_those_that_it_takes(name):
     variants = [params for row, params in VARIANTS if row == name]
     if name in EVERYWHERE:
         variants.append(EVERYWHERE[name])
-        assert everywhere(fit_prior(name, cloud(), **EVERYWHERE[name]))
-    found = [everywhere(fit_prior(name, cloud(), **params)) for params in variants]
+        assert everywhere(fitted(name, EVERYWHERE[name]))
+    found = [everywhere(fitted(name, params)) for params in variants]
     assert any(found) == (name in EVERYWHERE)
 
 
@@ -326,8 +326,8 @@ def kv():
         (
             "map",
             {"priors": fit_prior("vocabulary", cloud())},
-            "(Vocabulary) has none\nThese have: gaussian, isotropic, matched (prior = 'gaussian'),"
-            " xavier (distribution = 'normal')",
+            "(Vocabulary) has none\nThese have: barycentre (first = 'gaussian') (second = 'gaussian'),"
+            " cluster (draw = 'gaussian'), gaussian, interpolation",
         ),
         ("shell", {"priors": fit_prior("xavier", cloud())}, "that at 'embed' (Uniform) has none"),
         ("map", {"prompt": kv()}, "does not go with mode 'kv': the prior is over embeddings, the"),

@@ -1,0 +1,88 @@
+"""A draw from one prior or from another, chosen anew for each vector."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from promptpriors.registry import Field
+from promptpriors.types import Density, Prior, Space
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One of ``members`` for each vector, with probabilities ``weights``, which sum to one."""
+
+    members: tuple[Prior, ...]
+    weights: tuple[float, ...]
+
+    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Draw ``n`` vectors."""
+        return _draw(self.members, self.weights, n, generator)
+
+
+@dataclass(frozen=True)
+class MixtureDensity:
+    """The same of densities: log p(x) = log Σ wᵢ pᵢ(x)."""
+
+    members: tuple[Density, ...]
+    weights: tuple[float, ...]
+
+    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Draw ``n`` vectors."""
+        return _draw(self.members, self.weights, n, generator)
+
+    def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
+        """Log-density in nats."""
+        exact = x.to(torch.float64)
+        pairs = zip(self.members, self.weights, strict=True)
+        logs = [member.log_prob(exact) + math.log(weight) for member, weight in pairs]
+        return torch.stack(logs).logsumexp(dim=0).to(x.dtype)
+
+
+def fit(
+    space: Space,  # noqa: ARG001 the two priors have been fitted to it
+    *,
+    generator: Generator,  # noqa: ARG001 every fit takes one
+    first: Prior,
+    second: Prior,
+    weight: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+) -> Mixture | MixtureDensity:
+    """Mix two priors.
+
+    Args:
+        space: not needed.
+        generator: not needed.
+        first: a prior.
+        second: another.
+        weight: the probability of the first.
+    """
+    return mix((first, second), (weight, 1 - weight))
+
+
+def mix(members: tuple[Prior, ...], weights: tuple[float, ...]) -> Mixture | MixtureDensity:
+    """A mixture, with a density if every member has one."""
+    densities = tuple(member for member in members if isinstance(member, Density))
+    if len(densities) == len(members):
+        return MixtureDensity(densities, weights)
+    return Mixture(members, weights)
+
+
+def _draw(
+    members: tuple[Prior, ...], weights: tuple[float, ...], n: int, generator: Generator
+) -> Tensor:
+    if n == 0:
+        return members[0].sample(0, generator=generator)
+    shares = torch.tensor(weights, dtype=torch.float64)
+    chosen = torch.multinomial(shares, n, replacement=True, generator=generator)
+    counts = chosen.bincount(minlength=len(members)).tolist()
+    drawn = [
+        member.sample(count, generator=generator)
+        for member, count in zip(members, counts, strict=True)
+        if count
+    ]
+    rows = torch.cat(drawn)
+    return rows[chosen.argsort(stable=True).argsort()]

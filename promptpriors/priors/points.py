@@ -1,0 +1,87 @@
+"""Real points of a space drawn at random, one by one or as they follow each other in a text."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.types import Space
+
+
+@dataclass(frozen=True)
+class Points:
+    """Uniform over ``rows``, with replacement."""
+
+    rows: Float[Tensor, "m dim"]
+
+    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Draw ``n`` points."""
+        return self.rows[torch.randint(len(self.rows), (n,), generator=generator)]
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Uniform over all stretches of consecutive points, of the length that is asked for.
+
+    Attributes:
+        rows: the points in the order of their texts.
+        ahead: for each row, how many from it on are consecutive.
+    """
+
+    rows: Float[Tensor, "m dim"]
+    ahead: Int[Tensor, " m"]
+
+    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Draw one stretch of ``n`` points.
+
+        Raises:
+            InputError: if there is none so long.
+        """
+        starts = (self.ahead >= n).nonzero()[:, 0]
+        if not len(starts):
+            raise InputError(
+                f"prior 'points': no example has {n} consecutive points, the longest stretch is"
+                f" {int(self.ahead.max())}\nTake a shorter prompt or contiguous = false"
+            )
+        start = int(starts[torch.randint(len(starts), (1,), generator=generator)])
+        return self.rows[start : start + n]
+
+
+def fit(
+    space: Space,
+    *,
+    generator: Generator,  # noqa: ARG001 every fit takes one
+    contiguous: bool = False,
+) -> Points | Stretches:
+    """Points drawn at random.
+
+    Args:
+        space: any.
+        generator: not needed.
+        contiguous: the vectors of a prompt are consecutive points of one example.
+
+    Raises:
+        InputError: if points are to be contiguous and the space does not know their order.
+    """
+    rows = space.points.to(torch.float32)
+    if not contiguous:
+        return Points(rows)
+    if space.groups is None or space.positions is None:
+        raise InputError(
+            f"prior 'points': contiguous = true needs points in the order of their texts, and those"
+            f" at {space.site!r} have none\nTake a space of activations, or contiguous = false"
+        )
+    return Stretches(rows, _ahead(space.groups, space.positions))
+
+
+def _ahead(groups: Tensor, positions: Tensor) -> Tensor:
+    """Rows from each one on, itself included, of one group whose positions go up by one."""
+    count = len(groups)
+    follows = (groups[1:] == groups[:-1]) & (positions[1:] == positions[:-1] + 1)
+    last = torch.ones(count, dtype=torch.bool)
+    last[:-1] = ~follows
+    ends = last.nonzero()[:, 0]
+    rows = torch.arange(count)
+    return ends[torch.searchsorted(ends, rows)] - rows + 1
