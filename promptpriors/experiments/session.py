@@ -97,7 +97,8 @@ class Session:
         names = ("space", "pool", "length_matched", "most_frequent", "text")
         asked = {name: params.get(name) for name in names}
         key = (config.model, config.device, config.capture, repr(config.task), repr(asked), site)
-        if asked["space"] == "vocabulary" and site == "embed" and not asked["most_frequent"]:
+        plain = asked["space"] == "vocabulary" and asked["pool"] == "token" and site == "embed"
+        if plain and not asked["most_frequent"]:
             return self.vocabulary(config)
         if self._last[0] != key:
             self._last = (key, cloud(config, self, params, site, watch))

@@ -46,7 +46,7 @@ def execute_capture(
     watch("loading", 0.0, {})
     backbone = session.backbone(config, reading=True)
     prompt, name = (None, None) if run is None else _prompt(run, runs, backbone)
-    sites = tuple(section.sites or _usual(backbone))
+    sites = tuple(_usual(backbone) if section.sites is None else section.sites)
     examples = examples_of(session, config.task, section.split)
     plan = plan_of(backbone, config.task, section, examples, sites, prompt=name)
     folder = place(plan) if section.out is None else Path(section.out).expanduser()

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.geometry import Moments, moments
+from promptpriors.priors.isotropic import Isotropic
 from promptpriors.types import Prior, Space
 
 

@@ -37,15 +37,6 @@ class Isotropic:
         """‖x‖/σ."""
         return (x.to(torch.float64).norm(dim=1) / self.sigma).to(x.dtype)
 
-    @property
-    def rank(self) -> int:
-        """All dimensions."""
-        return self.dim
-
-    def radius(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
-        """Mahalanobis distance from zero, ‖x‖/σ."""
-        return (x.to(torch.float64) / self.sigma).norm(dim=1).to(x.dtype)
-
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Log-density in nats."""
         scaled = (x.to(torch.float64) / self.sigma).square().sum(dim=1)

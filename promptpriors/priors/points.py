@@ -27,11 +27,11 @@ class Stretches:
 
     Attributes:
         rows: the points in the order of their texts.
-        ahead: for each row, how many from it on are consecutive.
+        left: for each row, how many from it on are consecutive.
     """
 
     rows: Float[Tensor, "m dim"]
-    ahead: Int[Tensor, " m"]
+    left: Int[Tensor, " m"]
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw one stretch of ``n`` points.
@@ -39,11 +39,11 @@ class Stretches:
         Raises:
             InputError: if there is none so long.
         """
-        starts = (self.ahead >= n).nonzero()[:, 0]
+        starts = (self.left >= n).nonzero()[:, 0]
         if not len(starts):
             raise InputError(
                 f"prior 'points': no example has {n} consecutive points, the longest stretch is"
-                f" {int(self.ahead.max())}\nTake a shorter prompt or contiguous = false"
+                f" {int(self.left.max())}\nTake a shorter prompt or contiguous = false"
             )
         start = int(starts[torch.randint(len(starts), (1,), generator=generator)])
         return self.rows[start : start + n]
