@@ -62,7 +62,7 @@ class Moments(NamedTuple):
 
     mean: Float[Tensor, " dim"]
     covariance: Float[Tensor, "dim dim"]
-    count: float
+    count: float  # pyright: ignore[reportIncompatibleMethodOverride] hides tuple.count
 
 
 def moments(

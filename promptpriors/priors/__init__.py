@@ -109,7 +109,7 @@ def load_prior(folder: str | Path) -> Prior:
 
 
 def _check_points(name: str, space: Space) -> None:
-    """Refuse a space without points, or with one that is not finite."""
+    """Refuse a space without points, of nothing but one point, or with one that is not finite."""
     if len(space.points) == 0:
         raise InputError(f"prior {name!r}: the space at {space.site!r} has no points")
     finite = torch.isfinite(space.points.sum(dim=1))
@@ -119,6 +119,11 @@ def _check_points(name: str, space: Space) -> None:
         raise InputError(
             f"prior {name!r}: point {row}{group} of the space at {space.site!r} is not finite; "
             "leave that example out, or capture it in float32"
+        )
+    if len(space.points) > 1 and bool((space.points == space.points[0]).all()):
+        raise InputError(
+            f"prior {name!r}: all {len(space.points)} points of the space at {space.site!r} equal "
+            "point 0; give it points that differ"
         )
 
 

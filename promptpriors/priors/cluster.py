@@ -129,11 +129,12 @@ def _labels(points: Tensor, method: str, size: int, components: int, seed: int) 
 
     kept = min(components, *points.shape)
     leading = PCA(kept, random_state=seed).fit_transform(points.numpy())
-    model: Any = (
-        KMeans(size, random_state=seed, n_init=3)
-        if method == "kmeans"
-        else HDBSCAN(min_cluster_size=size, copy=True)
-    )
+    if method == "kmeans":
+        options: dict[str, Any] = {"n_init": 3, "random_state": seed}
+        model: Any = KMeans(size, **options)
+    else:
+        options = {"min_cluster_size": size, "copy": True}
+        model = HDBSCAN(**options)
     return torch.from_numpy(model.fit_predict(leading)).long()
 
 

@@ -124,7 +124,7 @@ def fit(
         )
     radii = torch.cat([core.radius(part.double()) for part in space.points.split(4096)])
     if outside is not None:
-        inner = max(inner, float(np.quantile(radii.numpy(), outside)))
+        inner = max(inner, float(np.quantile(radii.numpy(), outside, method="higher")))
     farther = float((radii > _median(core.rank, factor, inner)).double().mean())
     if isinstance(core, AffineGaussian):
         return AffineExclusion(core, factor, inner, farther)

@@ -92,8 +92,10 @@ def fit(
         AffineGaussian, which has no density.
 
     Raises:
-        InputError: for shrinkage of a diagonal.
+        InputError: for a single point, and for shrinkage of a diagonal.
     """
+    if len(space.points) < 2:
+        raise InputError("prior 'gaussian' needs at least two points, found 1")
     if covariance == "diag" and shrinkage != "none":
         raise InputError("prior 'gaussian': shrinkage goes with covariance = 'full'")
     fitted = moments(space.points)

@@ -114,7 +114,7 @@ def test_priors_nest_by_config_and_by_object():
         ("gaussian", cloud(n=1), {}, "at least two points"),
         ("isotropic", cloud(), {"sigma": -1.0}, "sigma"),
         ("isotropic", cloud(), {"sigma": float("nan")}, "sigma"),
-        ("isotropic", Space("embed", torch.zeros(4, 2)), {"sigma": "match"}, "not all zero"),
+        ("isotropic", Space("embed", torch.zeros(4, 2)), {"sigma": "match"}, "equal point 0"),
         ("vocabulary", cloud()._replace(weights=None), {"most_frequent": 3}, "needs a space with"),
         ("vocabulary", cloud(), {"most_frequent": 400}, "only 399 rows occur"),
         ("text", cloud()._replace(encode=None), {"text": "a"}, "needs a vocabulary"),
@@ -123,6 +123,14 @@ def test_priors_nest_by_config_and_by_object():
         ("matched", cloud(), {"prior": {"name": "nothing"}}, "unknown prior 'nothing'"),
         ("matched", cloud(), {"prior": 3}, "must be a prior"),
         ("xavier", Space("embed", torch.zeros(0, 2)), {}, "has no points"),
+        ("exclusion", Space("embed", torch.ones(4, 2)), {}, "all 4 points"),
+        ("exclusion", cloud(), {"k": 1 + 1e-15}, "too close to 1"),
+        ("barycentre", cloud(), {"first": "gaussian", "second": "points"}, "found Points"),
+        ("low_density", cloud(n=10), {}, "Take fewer neighbours"),
+        ("low_density", cloud(), {"low": 50.0, "high": 60.0}, "90 % of them between"),
+        ("cluster", cloud(), {"chosen": [8]}, "Points by cluster: 0: "),
+        ("points", cloud()._replace(groups=None), {"contiguous": True}, "the order of their texts"),
+        ("posterior", cloud()._replace(groups=None), {}, "space = 'runs:DIR'"),
     ],
 )
 def test_a_bad_prior_is_refused_with_a_word_on_what_to_do(name, space, params, message):
