@@ -35,7 +35,6 @@ def energy_distance(
     >>> energy_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [4.0]]))
     4.0
     """
-    assert min(len(x), len(y)) > 1
     centre = x.mean(dim=0, dtype=torch.float64)
     x, y = ((part - centre).to(torch.float32) for part in (x, y))
     between = _total_distance(x, y, chunk) / (len(x) * len(y))
