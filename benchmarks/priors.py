@@ -105,10 +105,10 @@ def report(
 
 def halves(space: Space) -> tuple[Space, Space]:
     """A space split in two by its groups."""
-    assert space.groups is not None
-    names = space.groups.unique()
+    groups = torch.arange(len(space.points)) if space.groups is None else space.groups
+    names = groups.unique()
     order = torch.randperm(len(names), generator=generator(0, "halves"))
-    first = torch.isin(space.groups, names[order[: len(names) // 2]])
+    first = torch.isin(groups, names[order[: len(names) // 2]])
     return part(space, first), part(space, ~first)
 
 

@@ -50,6 +50,7 @@ NO_DENSITY = [
     ("vocabulary", {}),
     ("points", {}),
     ("low_density", {}),
+    ("vae", {}),
     ("cluster", {"draw": "points"}),
     ("posterior", {"draw": "points"}),
     ("posterior", {"draw": "prompt"}),

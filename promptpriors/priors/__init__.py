@@ -21,6 +21,7 @@ from promptpriors.priors import (
     posterior,
     storage,
     text,
+    vae,
     vocabulary,
     xavier,
 )
@@ -42,6 +43,7 @@ PRIORS: dict[str, Callable[..., Prior]] = {
     "points": points.fit,
     "posterior": posterior.fit,
     "text": text.fit,
+    "vae": vae.fit,
     "vocabulary": vocabulary.fit,
     "xavier": xavier.fit,
 }
