@@ -5,7 +5,7 @@ point of each by ``one_per_group`` before testing, and give ``classifier_auc`` t
 """
 
 import statistics
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -183,7 +183,7 @@ def _auc(train: list[Tensor], held: list[Tensor], hidden: int, generator: Genera
     deviation, mean = torch.std_mean(inputs, dim=0)
     deviation[deviation == 0] = 1
     seed = int(torch.randint(2**31, (), generator=generator))
-    model = MLPClassifier((hidden,), random_state=seed)
+    model: Any = MLPClassifier((hidden,), random_state=seed)
     for _ in range(EPOCHS):
         model.partial_fit(((inputs - mean) / deviation).numpy(), labels.numpy(), classes=[0, 1])
     inputs, labels = labelled(held)
