@@ -9,17 +9,18 @@ from promptpriors.errors import InputError
 from promptpriors.geometry import rms
 from promptpriors.priors import gaussian
 from promptpriors.priors.points import Stretches
+from promptpriors.priors.posterior import Prompts
 from promptpriors.rng import generator
 from promptpriors.types import Elliptical, Prior, Reporting, Space
 
-LENGTH = 20
-"""Vectors of a stretch: the usual length of a prompt."""
+TOGETHER = (Prompts, Stretches)
+"""Priors of which the vectors of one draw belong together: a draw is a prompt."""
 FEW = 4
 """Groups from which on the space can be held against itself."""
 
 
 def diagnose(
-    prior: Prior, space: Space, *, draws: int = 1024, seed: int = 0
+    prior: Prior, space: Space, *, draws: int = 1024, length: int = 20, seed: int = 0
 ) -> dict[str, float | None]:
     """Figures of a prior's draws beside a space.
 
@@ -27,6 +28,9 @@ def diagnose(
         prior: the prior.
         space: usually what it was fitted to, or held-out points of the same kind.
         draws: from the prior; of the space as many points are taken.
+        length: vectors of a prompt; where those of one draw belong together (``points`` with
+            ``contiguous``, ``posterior`` with ``draw = "prompt"``, and what is made of these),
+            prompts of this length are drawn until there are enough.
         seed: of all that is random.
 
     Returns:
@@ -39,10 +43,11 @@ def diagnose(
         the prior reports of itself. None where it can't be known.
 
     Raises:
-        InputError: for a space of another width, or of fewer than two points.
+        InputError: for a space of another width, or of fewer than two points, and for a length
+            that the prior can't draw.
     """
     n = len(space.points)
-    drawn = _drawn(prior, draws, generator(seed, "diagnose", "draws"))
+    drawn = _drawn(prior, draws, length, generator(seed, "diagnose", "draws"))
     if n < 2 or drawn.shape[1] != space.points.shape[1]:
         raise InputError(
             f"the space at {space.site!r} has {n} points of {space.points.shape[1]} coordinates; "
@@ -57,7 +62,7 @@ def diagnose(
         "effective_rank_space": effective_rank(some, scale=scale_of(points)),
         "radius": _radius(drawn, space),
         "energy": energy_distance(drawn, some) if draws > 1 and len(some) > 1 else None,
-        **_tested(prior, space, draws, seed),
+        **_tested(prior, space, draws, length, seed),
     }
     return found | (prior.report() if isinstance(prior, Reporting) else {})
 
@@ -71,7 +76,9 @@ def _radius(drawn: Tensor, space: Space) -> float | None:
     return float(fitted.radius(drawn.double()).median()) / fitted.rank**0.5
 
 
-def _tested(prior: Prior, space: Space, draws: int, seed: int) -> dict[str, float | None]:
+def _tested(
+    prior: Prior, space: Space, draws: int, length: int, seed: int
+) -> dict[str, float | None]:
     groups = torch.arange(len(space.points)) if space.groups is None else space.groups
     stream = generator(seed, "diagnose", "test")
     units = one_per_group(space.points, groups, generator=stream)
@@ -79,7 +86,7 @@ def _tested(prior: Prior, space: Space, draws: int, seed: int) -> dict[str, floa
     if len(units) < FEW:
         return {"energy_space": None, "p": None}
     one = space.points[units].float()
-    as_many = _drawn(prior, len(units), generator(seed, "diagnose", "units"), length=1)
+    as_many = _independent(prior, len(units), length, generator(seed, "diagnose", "units"))
     half = torch.isin(groups, groups[units[: len(units) // 2]])
     halves = [_some(space.points[part], draws, stream) for part in (half, ~half)]
     return {
@@ -88,13 +95,30 @@ def _tested(prior: Prior, space: Space, draws: int, seed: int) -> dict[str, floa
     }
 
 
-def _drawn(prior: Prior, n: int, stream: torch.Generator, *, length: int = LENGTH) -> Tensor:
-    """``n`` vectors; of a prior whose draws are stretches, so many stretches as that takes."""
-    if not isinstance(prior, Stretches):
+def _drawn(prior: Prior, n: int, length: int, stream: torch.Generator) -> Tensor:
+    """``n`` vectors, those of a prompt together."""
+    if not _together(prior):
         return prior.sample(n, generator=stream)
-    whole = min(length, int(prior.left.max()))
-    parts = [prior.sample(whole, generator=stream) for _ in range(-(-n // whole))]
-    return torch.cat(parts)[:n]
+    return torch.cat([prior.sample(length, generator=stream) for _ in range(-(-n // length))])[:n]
+
+
+def _independent(prior: Prior, n: int, length: int, stream: torch.Generator) -> Tensor:
+    """``n`` vectors, no two of one prompt."""
+    if not _together(prior):
+        return prior.sample(n, generator=stream)
+    chosen = torch.randint(length, (n,), generator=stream).tolist()
+    return torch.stack([prior.sample(length, generator=stream)[i] for i in chosen])
+
+
+def _together(prior: Prior) -> bool:
+    """Whether the vectors of one draw belong together, in the prior or in one inside it."""
+    fields = getattr(prior, "__dict__", {})
+    held = [v for value in fields.values() for v in _listed(value)]
+    return isinstance(prior, TOGETHER) or any(_together(v) for v in held if isinstance(v, Prior))
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _some(points: Tensor, count: int, stream: torch.Generator) -> Tensor:
