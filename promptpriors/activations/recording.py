@@ -7,12 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from promptpriors.activations.chains import chain_sums
-from promptpriors.activations.reading import Reader, Reading
+from promptpriors.activations.reading import Reader
+from promptpriors.activations.shards import DTYPES, tensors_of
 from promptpriors.activations.store import (
     MANIFEST,
     Plan,
@@ -21,7 +20,7 @@ from promptpriors.activations.store import (
     shard_path,
     write_manifest,
 )
-from promptpriors.activations.texts import SPECIAL, Text, documents, read_texts
+from promptpriors.activations.texts import Text, documents, read_texts
 from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_tensors
 from promptpriors.models import Backbone
@@ -30,7 +29,6 @@ from promptpriors.types import Example, Site
 
 SHARD_BYTES = 64 * 2**20
 """Activations of a shard, about; memory stays at a few of them."""
-DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 Told = Callable[[float], None]
 """Called with the share that is done."""
@@ -93,7 +91,7 @@ def capture(
             stamp = {"key": plan.key, "shard": number, "digest": _digest(shard, plan.sites)}
             known = _known(path, stamp)
             if known is None:
-                tensors = _tensors(reader, shard, plan, documents_read)
+                tensors = tensors_of(reader, shard, plan, documents_read)
                 ids = [text.id for document in shard for text in document]
                 known = {**stamp, "ids": ids, "rows": len(tensors["document"])}
                 _write(path, tensors, known)
@@ -153,85 +151,6 @@ def _known(path: Path, stamp: dict[str, Any]) -> dict[str, Any] | None:
     except InputError:
         return None
     return known if {key: known.get(key) for key in stamp} == stamp else None
-
-
-def _tensors(
-    reader: Reader, shard: Sequence[Sequence[Text]], plan: Plan, first: int
-) -> dict[str, Tensor]:
-    """The contents of a shard; documents are numbered from ``first``."""
-    parts: dict[str, list[Tensor]] = {}
-    rows = texts = 0
-    for number, reading in enumerate(reader.read(shard)):
-        states = {
-            site: _kept(value, site, reading, shard[number], plan)
-            for site, value in reading.states.items()
-        }
-        found = {f"site/{site}": value for site, value in states.items()}
-        found |= _structure(reading, plan, rows, texts)
-        found["document"] = torch.full((len(next(iter(states.values()))),), first + number)
-        for name, value in found.items():
-            parts.setdefault(name, []).append(value)
-        rows += len(reading.tokens)
-        texts += len(reading.last)
-    joined = {name: torch.cat(values) for name, values in parts.items()}
-    return {name: _small(value) for name, value in joined.items()}
-
-
-def _structure(reading: Reading, plan: Plan, rows: int, texts: int) -> dict[str, Tensor]:
-    """What a document's rows are, numbered within the shard."""
-    if plan.what == "mean":
-        return {"count": _counts(reading)}
-    before = torch.where(reading.before < 0, reading.before, reading.before + rows)
-    return {
-        "token": reading.tokens,
-        "position": reading.positions,
-        "role": reading.roles,
-        "example": reading.example + texts,
-        "before": before,
-        "last": reading.last + rows,
-    }
-
-
-def _counts(reading: Reading) -> Tensor:
-    ones = ordinary(reading.positions, reading.roles).float()[:, None]
-    return chain_sums(ones, reading.before, reading.positions)[reading.last, 0].long()
-
-
-def ordinary(positions: Tensor, roles: Tensor) -> Tensor:
-    """Tokens that count by default: neither the first, an attention sink, nor special ones."""
-    return (positions > 0) & (roles != SPECIAL)
-
-
-def _kept(
-    value: Tensor, site: Site, reading: Reading, document: Sequence[Text], plan: Plan
-) -> Tensor:
-    """Activations as they are kept; refused if they are not finite."""
-    states = value.to("cpu", torch.float32)
-    kept = states.to(DTYPES[plan.dtype])
-    bad = ~torch.isfinite(kept).all(dim=1)
-    if bool(bad.any()):
-        row = int(bad.nonzero()[0])
-        where = f"example {document[int(reading.example[row])].id!r}, token "
-        where += f"{int(reading.positions[row])}"
-        if bool(torch.isfinite(states[row]).all()):
-            raise InputError(
-                f"the activations at {site} are too large for {plan.dtype} ({where}); "
-                "set capture.dtype to 'float32'"
-            )
-        raise InputError(
-            f"the activations at {site} are not finite ({where}); leave the example out, or try "
-            "device.dtype = 'float32'"
-        )
-    if plan.what == "tokens":
-        return kept
-    counted = ordinary(reading.positions, reading.roles)[:, None]
-    sums = chain_sums(states * counted, reading.before, reading.positions)[reading.last]
-    return (sums / _counts(reading).clamp_min(1)[:, None]).to(DTYPES[plan.dtype])
-
-
-def _small(value: Tensor) -> Tensor:
-    """Whole numbers in four bytes."""
-    return value if value.is_floating_point() else value.to(torch.int32)
 
 
 def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Generator, Tensor
+from torch import Tensor
 
-from promptpriors.activations.chains import chain_rows, chain_sums
+from promptpriors.activations.chains import chain_sums
 from promptpriors.activations.store import Store
 from promptpriors.activations.texts import ROLES, SPECIAL
 from promptpriors.errors import InputError, unknown
@@ -100,47 +100,6 @@ def moments_of(
     if total is None:
         raise InputError(f"store {store.folder} has no tokens of the roles {_listed(roles)}")
     return total
-
-
-def matched_spaces(
-    stores: Sequence[str | Path | Store], site: Site, *, seed: int = 0
-) -> list[Space]:
-    """Spaces of several domains, all with texts of the same lengths, as a control.
-
-    Of each store as many documents are drawn, and of each document one text; then the k-th longest
-    of every domain is cut to the shortest of the k-th longest. What a decoder makes of a token does
-    not depend on later ones, so a text that is cut afterwards is a text that was cut before.
-
-    Args:
-        stores: of decoders, a row a token.
-        site: one that was captured in all of them.
-        seed: of the draw.
-
-    Returns:
-        A space for each store; first tokens are left out.
-
-    Raises:
-        InputError: for a store of means or of an encoder.
-    """
-    opened = [s if isinstance(s, Store) else Store(s) for s in stores]
-    for store in opened:
-        if store.manifest["what"] == "mean" or store.manifest.get("bidirectional"):
-            raise InputError(
-                f"store {store.folder} can't be matched by length: expected a row a token of a "
-                "model that does not look ahead"
-            )
-    streams = [generator(seed, "matched", number) for number in range(len(opened))]
-    drawn = [_one_each(store, stream) for store, stream in zip(opened, streams, strict=True)]
-    count = min(len(texts) for texts in drawn)
-    ranked = []
-    for texts, stream in zip(drawn, streams, strict=True):
-        some = [texts[i] for i in torch.randperm(len(texts), generator=stream)[:count].tolist()]
-        ranked.append(sorted(some, key=len, reverse=True))
-    lengths = [min(map(len, texts)) for texts in zip(*ranked, strict=True)]
-    cut = [
-        [text[1:length] for text, length in zip(texts, lengths, strict=True)] for texts in ranked
-    ]
-    return [_picked(store, site, texts) for store, texts in zip(opened, cut, strict=True)]
 
 
 def join(spaces: Sequence[Space]) -> Space:
@@ -238,39 +197,3 @@ def _of_means(store: Store, site: Site, means: list[Tensor], groups: list[Tensor
     if not len(points):
         raise InputError(f"store {store.folder} has no example with tokens that count")
     return Space(site, points, groups=torch.cat(groups).long())
-
-
-def _one_each(store: Store, stream: Generator) -> list[list[int]]:
-    """The rows of one random text of each document, numbered through all shards."""
-    found: dict[int, list[tuple[list[int], int, int]]] = {}
-    offset = 0
-    for part in store.parts("before", "last", "document"):
-        before = part["before"].tolist()
-        for last in part["last"].tolist():
-            document = int(part["document"][last])
-            found.setdefault(document, []).append((before, last, offset))
-        offset += len(before)
-    texts = []
-    for choices in found.values():
-        pick = int(torch.randint(len(choices), (1,), generator=stream))
-        before, last, start = choices[pick]
-        texts.append([start + row for row in chain_rows(before, last, len(before))])
-    return texts
-
-
-def _picked(store: Store, site: Site, texts: Sequence[Sequence[int]]) -> Space:
-    """The points of some rows, text by text; each text is a group."""
-    rows = torch.tensor([row for text in texts for row in text], dtype=torch.long)
-    if not len(rows):
-        raise InputError("texts matched by length are one token long, and first tokens don't count")
-    sizes = torch.tensor([len(text) for text in texts])
-    found, places, offset = [], [], 0
-    for part in (part[f"site/{site}"] for part in store.parts(f"site/{site}")):
-        here = ((rows >= offset) & (rows < offset + len(part))).nonzero()[:, 0]
-        found.append(part[rows[here] - offset].float())
-        places.append(here)
-        offset += len(part)
-    points = torch.cat(found)[torch.argsort(torch.cat(places))]
-    positions = torch.cat([torch.arange(1, int(size) + 1) for size in sizes])
-    groups = torch.repeat_interleave(torch.arange(len(texts)), sizes)
-    return Space(site, points, groups=groups, positions=positions)

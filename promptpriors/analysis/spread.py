@@ -1,9 +1,9 @@
-"""How far a cloud spreads: in how many directions, and how near to given points."""
+"""In how many directions a cloud spreads."""
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.geometry import moments
@@ -51,29 +51,3 @@ def effective_rank(points: Float[Tensor, "n dim"], *, scale: Scale | None = None
     if not float(values.sum()):
         return 0.0
     return float(torch.special.entr(values / values.sum()).sum().exp())
-
-
-def nearest_distance(
-    queries: Float[Tensor, "n dim"],
-    points: Float[Tensor, "m dim"],
-    *,
-    exclude: Int[Tensor, " n"] | None = None,
-    chunk: int = 1024,
-) -> Float[Tensor, " n"]:
-    """Euclidean distance of each query to the nearest of the points, float32.
-
-    Args:
-        queries: to look for.
-        points: to look among.
-        exclude: for each query one point that does not count, usually itself.
-        chunk: queries at a time, which bounds the memory to chunk · m.
-    """
-    centre = points.mean(dim=0, dtype=torch.float64)
-    queries, points = ((part - centre).to(torch.float32) for part in (queries, points))
-    found = []
-    for start in range(0, len(queries), chunk):
-        part = torch.cdist(queries[start : start + chunk], points)
-        if exclude is not None:
-            part.scatter_(1, exclude[start : start + chunk, None], torch.inf)
-        found.append(part.amin(dim=1))
-    return torch.cat(found)

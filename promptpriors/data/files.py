@@ -24,6 +24,32 @@ def find(path: str, folder: Path | None) -> Path:
     raise InputError(f"there is no {looked}. Point the task's path to a file or folder.")
 
 
+def train_and_more(where: Path, train: str, more: str) -> list[Path]:
+    """The file that ``where`` is; or of a folder the train file, and the other where there is one.
+
+    Args:
+        where: a file or folder that exists.
+        train: pattern of the train file's name.
+        more: pattern of the other's.
+
+    Raises:
+        InputError: when a folder has no train file, or several of a kind.
+    """
+    if where.is_file():
+        return [where]
+    found = [sorted(where.glob(pattern)) for pattern in (train, more)]
+    for files, pattern in zip(found, (train, more), strict=True):
+        if len(files) > 1:
+            part = pattern.partition("*")[0].rstrip("-")
+            names = ", ".join(file.name for file in files)
+            raise InputError(
+                f"{where} has several {part} files: {names}. Leave one, or set task.path to a file."
+            )
+    if not found[0]:
+        raise InputError(f"{where} has no {train}. Set task.path to a file or folder of the task.")
+    return [*found[0], *found[1]]
+
+
 def read_text(path: Path) -> str:
     """The UTF-8 text of a file, without a byte order mark, lines ending in a line feed.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from promptpriors.data.files import train_and_more
 from promptpriors.data.hub import ask, locate
 from promptpriors.data.lines import lines, parse, text_of
 from promptpriors.data.scoring import MARK, exact_number, final_number
@@ -60,7 +61,11 @@ def build(
             " true too."
         )
     where = locate(path, folder, name="gsm8k")
-    found = _from_hub() if where is None else [_rows(file) for file in _files(where)]
+    found = (
+        _from_hub()
+        if where is None
+        else [_rows(file) for file in train_and_more(where, "train*.jsonl", "test*.jsonl")]
+    )
     pool, *tests = [
         _units(part, rows, reasoning=reasoning, annotations=annotations)
         for part, rows in zip(("train", "test"), found, strict=False)
@@ -111,22 +116,6 @@ def _rows(file: Path) -> Iterable[Row]:
     for line in lines(file):
         place = f"{file}, line {line.number}"
         yield line.number, place, parse(line.content, place)
-
-
-def _files(where: Path) -> list[Path]:
-    """The train file, and the test file where there is one."""
-    if where.is_file():
-        return [where]
-    found = {part: sorted(where.glob(f"{part}*.jsonl")) for part in ("train", "test")}
-    for part, files in found.items():
-        if len(files) > 1:
-            names = ", ".join(file.name for file in files)
-            raise InputError(
-                f"{where} has several {part} files: {names}. Leave one, or set task.path to a file."
-            )
-    if not found["train"]:
-        raise InputError(f"{where} has no train*.jsonl. Set task.path to a JSONL file or folder.")
-    return [*found["train"], *found["test"]]
 
 
 def _from_hub() -> list[list[Row]]:

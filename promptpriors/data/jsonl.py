@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from promptpriors.data.files import find, read_text
+from promptpriors.data.lines import lines, parse
 from promptpriors.data.scoring import qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError, suggest
@@ -103,27 +104,13 @@ def _texts(row: Row, field: str) -> tuple[str, ...]:
 
 
 def _rows(file: Path) -> Iterator[Row]:
-    read = _csv_rows if file.suffix.lower() == ".csv" else _json_rows
-    for line, values in read(file, read_text(file)):
-        yield Row(f"{file}, line {line}", line, values)
-
-
-def _json_rows(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            values = json.loads(content)
-        except json.JSONDecodeError as error:
-            problem = f"not JSON: {error.msg} at column {error.colno}"
-        except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
-            problem = f"not JSON that can be read: {error}"
-        else:
-            if isinstance(values, dict):
-                yield line, values
-                continue
-            problem = f"not an object, found {content:.40}"
-        raise InputError(f"{file}, line {line}: {problem}. Write one {{…}} a line.")
+    if file.suffix.lower() == ".csv":
+        for number, values in _csv_rows(file, read_text(file)):
+            yield Row(f"{file}, line {number}", number, values)
+        return
+    for line in lines(file):
+        place = f"{file}, line {line.number}"
+        yield Row(place, line.number, parse(line.content, place))
 
 
 def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -107,7 +107,7 @@ def final_number(text: str) -> Decimal | None:
         return None
     number = found[0 if mark else -1]
     size = Decimal(number["size"].replace(",", ""))
-    return -size if number["sign"] else size
+    return size.copy_negate() if number["sign"] else size  # a minus would round to 28 digits
 
 
 def exact_number(answer: str, references: Sequence[str]) -> dict[str, float]:

@@ -10,11 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, StringConstraints, model_validator
 
-from promptpriors.data.files import read_json
+from promptpriors.data.files import read_json, train_and_more
 from promptpriors.data.hub import ask, locate
 from promptpriors.data.scoring import UNANSWERABLE, qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
-from promptpriors.errors import InputError
 from promptpriors.types import Example, Task
 
 Hub = Literal["rajpurkar/squad", "rajpurkar/squad_v2"]
@@ -86,7 +85,11 @@ def build(
         InputError: when files are missing, malformed or too small, or the hub is out of reach.
     """
     where = locate(path, folder, name="squad")
-    pool, *dev = _from_hub(hub) if where is None else [_read(file) for file in _files(where)]
+    pool, *dev = (
+        _from_hub(hub)
+        if where is None
+        else [_read(file) for file in train_and_more(where, "train-*.json", "dev-*.json")]
+    )
     sizes = {"train": train, "validation": validation, "test": test}
     given = {"test": dev[0]} if dev else None
     splits = apportion(pool, sizes, name="squad", seed=seed, given=given)
@@ -126,22 +129,6 @@ def _read(file: Path) -> list[Unit]:
         for paragraph in article.paragraphs
         for question in paragraph.qas
     )
-
-
-def _files(where: Path) -> list[Path]:
-    """The train file, and the dev file where there is one."""
-    if where.is_file():
-        return [where]
-    found = {part: sorted(where.glob(f"{part}-*.json")) for part in ("train", "dev")}
-    for part, files in found.items():
-        if len(files) > 1:
-            names = ", ".join(file.name for file in files)
-            raise InputError(
-                f"{where} has several {part} files: {names}. Leave one, or set task.path to a file."
-            )
-    if not found["train"]:
-        raise InputError(f"{where} has no train-*.json. Set task.path to a SQuAD file or folder.")
-    return [*found["train"], *found["dev"]]
 
 
 def _from_hub(hub: str) -> Sequence[list[Unit]]:

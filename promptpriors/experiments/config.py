@@ -4,80 +4,25 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
+from promptpriors.experiments.sections import (
+    CaptureSection,
+    DeviceSection,
+    PromptSection,
+    RelativeRate,
+    TrainSection,
+    fitted_to,
+)
 from promptpriors.experiments.sources import check_spaces, differs_by_site
 from promptpriors.files import read_toml
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
 from promptpriors.registry import Choice, Field, Strict, choose, validate
 from promptpriors.training import REGULARISERS
-from promptpriors.training.rates import LARGEST, Schedule
 from promptpriors.types import Site
-
-Positive = Annotated[float, Field(gt=0, le=LARGEST)]
-
-
-class RelativeRate(Strict):
-    """A rate in units of the start's root mean square per coordinate."""
-
-    relative: Positive
-
-
-class PromptSection(Strict):
-    """``[prompt]``: how it enters the network and how many vectors it has; no sites: the mode's."""
-
-    mode: str = "soft"
-    length: Annotated[int, Field(ge=0, le=100_000)] = 20
-    sites: list[str] | None = None
-    bos: bool = False
-
-
-class TrainSection(Strict):
-    """``[train]``: see ``training.train``."""
-
-    steps: Annotated[int, Field(ge=0)] = 200
-    batch: Annotated[int, Field(ge=1)] = 16
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    lr: Positive | RelativeRate = RelativeRate(relative=0.1)
-    schedule: Schedule = "constant"
-    warmup: Annotated[int, Field(ge=0)] = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Positive | None = None
-    evaluate_every: Annotated[int, Field(ge=1)] = 20
-    grouping: Literal["shared", "none"] = "shared"
-    regulariser: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
-    frozen: bool = False
-
-
-class DeviceSection(Strict):
-    """``[device]``: where and how it runs; but for the precision no part of a run's id.
-
-    ``device_map`` spreads a model over several devices; ``checkpointing`` trades time for memory;
-    ``trunk_cache`` keeps what the blocks below a deep prompt compute.
-    """
-
-    name: str = "cpu"
-    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
-    attention: Literal["auto", "blocks", "dense", "flex"] = "auto"
-    checkpointing: bool = False
-    trunk_cache: bool = True
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-
-
-class CaptureSection(Strict):
-    """``[capture]``: what is captured of a task, by the command and for spaces of activations."""
-
-    sites: list[str] | None = None
-    split: str = "train"
-    documents: Annotated[int, Field(ge=1)] = 1000
-    tokens: Annotated[int, Field(ge=2)] = 256
-    dtype: Literal["float16", "float32"] = "float16"
-    what: Literal["tokens", "mean"] = "tokens"
-    out: str | None = None
 
 
 class _Sections(Strict):
@@ -296,21 +241,6 @@ def _prior(config: Any, length: int) -> Choice:
 
 def _regulariser(config: Any) -> Choice:
     return choose("regulariser", REGULARISERS, config, supplied=())
-
-
-def fitted_to(
-    *,
-    space: str | list[str] = "vocabulary",
-    pool: Literal["token", "mean"] = "token",
-    length_matched: bool = False,
-) -> None:
-    """What every prior's config says besides its own parameters: the schema is this signature.
-
-    Args:
-        space: the cloud that the prior is fitted to.
-        pool: one point a token, or one an example.
-        length_matched: whether the domains of a union have texts of the same lengths.
-    """
 
 
 def _value(text: str) -> Any:

@@ -104,8 +104,8 @@ def fit(
     Args:
         space: the points.
         generator: not needed but by the Gaussian's fit.
-        k: factor of the covariance; ``c^(2/d)`` makes the two densities' ratio at the mean c in d
-            dimensions, those of the space.
+        k: factor of the covariance; ``c^(2/d)`` makes the two densities' ratio at the mean c, with
+            d the rank of Σ.
         c: for it.
         outside: draw beyond this quantile of the data's own Mahalanobis radii.
         covariance: as in prior ``gaussian``.
@@ -115,7 +115,7 @@ def fit(
         InputError: for a k so close to 1 that nothing is left.
     """
     core = gaussian.fit(space, generator=generator, covariance=covariance, shrinkage=shrinkage)
-    factor = c ** (2 / space.points.shape[1]) if isinstance(k, str) else float(k)
+    factor = c ** (2 / core.rank) if isinstance(k, str) else float(k)
     inner = crossing(core.rank, factor) if factor > 1 else math.inf
     if not inner < math.inf or math.exp(log_mass(core.rank, factor, np.array([inner]))[0]) < LEAST:
         raise InputError(

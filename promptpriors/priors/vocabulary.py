@@ -1,26 +1,14 @@
 """Rows of the space drawn at random: on a vocabulary, the embeddings of random tokens."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator
 
 from promptpriors.errors import InputError
+from promptpriors.priors.points import Points
 from promptpriors.registry import Field
 from promptpriors.types import Space
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Uniform over ``rows``, with replacement."""
-
-    rows: Float[Tensor, "m dim"]
-
-    def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
-        """Draw ``n`` rows."""
-        return self.rows[torch.randint(len(self.rows), (n,), generator=generator)]
 
 
 def fit(
@@ -28,7 +16,7 @@ def fit(
     *,
     generator: Generator,  # noqa: ARG001 every fit takes one
     most_frequent: Annotated[int, Field(ge=1)] | None = None,
-) -> Vocabulary:
+) -> Points:
     """Rows drawn at random (PEFT's SAMPLE_VOCAB, without its reserved rows).
 
     Args:
@@ -41,7 +29,7 @@ def fit(
         InputError: if the space has no weights or fewer rows that occur.
     """
     if most_frequent is None:
-        return Vocabulary(space.points)
+        return Points(space.points)
     if space.weights is None:
         raise InputError(
             "prior 'vocabulary': most_frequent needs a space with weights (how often a row occurs)"
@@ -52,4 +40,4 @@ def fit(
             f"prior 'vocabulary': most_frequent = {most_frequent}, but only {occurring} rows occur"
         )
     order = torch.argsort(space.weights, descending=True, stable=True)
-    return Vocabulary(space.points[order[:most_frequent]])
+    return Points(space.points[order[:most_frequent]])

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import pickle
 import sys
 import tracemalloc
 from types import ModuleType, SimpleNamespace
@@ -95,7 +94,6 @@ def test_a_range_of_documents_is_lazy_and_an_index_may_be_negative(tmp_path):
     assert train[-1] == list(train)[-1]
     with pytest.raises(IndexError):
         train[len(train)]
-    assert list(pickle.loads(pickle.dumps(train))) == list(train)
 
 
 def test_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path):

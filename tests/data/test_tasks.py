@@ -3,7 +3,8 @@
 import hashlib
 import inspect
 import json
-import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -62,8 +63,15 @@ def test_every_example_has_a_target_and_scores_in_the_unit_interval(task):
         assert all(0 <= score <= 1 for score in task.score("neither", example).values())
 
 
-def test_a_task_can_be_sent_to_another_process(task):
-    assert fingerprint(pickle.loads(pickle.dumps(task))) == fingerprint(task)
+@pytest.fixture(scope="module")
+def process():
+    """Another process, as a study's workers are."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def test_a_task_can_be_sent_to_another_process(task, process):
+    assert process.submit(fingerprint, task).result() == fingerprint(task)
 
 
 @pytest.mark.parametrize("name", TASKS)

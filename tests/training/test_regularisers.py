@@ -326,7 +326,7 @@ def kv():
         (
             "map",
             {"priors": fit_prior("vocabulary", cloud())},
-            "(Vocabulary) has none\nThese have: barycentre (first = 'gaussian') (second",
+            "(Points) has none\nThese have: barycentre (first = 'gaussian') (second",
         ),
         ("shell", {"priors": fit_prior("xavier", cloud())}, "that at 'embed' (Uniform) has none"),
         ("map", {"prompt": kv()}, "does not go with mode 'kv': the prior is over embeddings, the"),
