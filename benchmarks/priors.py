@@ -86,7 +86,11 @@ def fitted(
     for name in PAIRS if {"C4", "arithmetic"} <= set(gaussians) else ():
         inner = {"first": gaussians["C4"], "second": gaussians["arithmetic"]}
         began = time.perf_counter()
-        prior = pp.fit_prior(name, domains["C4"][0], **inner)
+        try:
+            prior = pp.fit_prior(name, domains["C4"][0], **inner)
+        except pp.InputError as error:
+            print(f"| {name} | C4, arithmetic | refused: {str(error).splitlines()[0]} |")
+            continue
         yield name, "C4, arithmetic", prior, time.perf_counter() - began
 
 

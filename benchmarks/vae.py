@@ -63,8 +63,8 @@ def domain(stores: Path, name: str, *, first: bool) -> tuple[Space, Space]:
         return halves(join([load("squad"), load("squad-held")]))
     if name == "c4":
         return halves(load("c4"))
-    one, other = halves(load("c4"))
-    return join([one, load("mathematics")]), join([other, load("mathematics-held")])
+    pairs = [halves(load("c4")), halves(load("mathematics"))]
+    return join([one for one, _ in pairs]), join([other for _, other in pairs])
 
 
 def halves(space: Space, seed: int = 0) -> tuple[Space, Space]:

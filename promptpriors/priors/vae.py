@@ -22,6 +22,10 @@ LEAST = 20
 """Points, at least."""
 RATE = 1e-3
 BATCH = 256
+LARGEST = 1.0
+"""Norm of a step's gradient, per root of the dimensions: some points lie very far out."""
+BOUND = 8.0
+"""Log-variances of the encoder stay within ± this."""
 ACTIVE = 0.02
 """Nats from which on a latent unit counts as used."""
 
@@ -77,7 +81,7 @@ class Vae:
     def means(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """The decoder's means of ``n`` draws, without its noise."""
         rows = torch.randint(len(self.codes), (n,), generator=generator)
-        centre, spread = self.encoder(self.codes[rows]).chunk(2, dim=1)
+        centre, spread = _posterior(self.encoder, self.codes[rows])
         noise = torch.randn(centre.shape, generator=generator)
         return self.mean + self.decoder(centre + noise * (spread / 2).exp()) @ self.colour
 
@@ -133,6 +137,11 @@ def fit(
     kl = _train(white, encoder, decoder, noise, free_bits, epochs, generator)
     for tensor in trained:
         tensor.requires_grad_(False)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in trained):
+        raise InputError(
+            f"prior 'vae' diverged on the points at {space.site!r}, some of which lie too far out; "
+            "take fewer epochs, or leave first tokens out"
+        )
     return Vae(
         encoder,
         decoder,
@@ -155,6 +164,12 @@ def _network(inner: int, outer: int, hidden: int, generator: Generator) -> Netwo
     )
 
 
+def _posterior(encoder: Network, x: Float[Tensor, "n rank"]) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of each latent unit."""
+    centre, spread = encoder(x).chunk(2, dim=1)
+    return centre, spread.clamp(-BOUND, BOUND)
+
+
 def _train(
     white: Tensor,
     encoder: Network,
@@ -173,13 +188,14 @@ def _train(
     for _ in range(epochs):
         for rows in torch.randperm(len(white), generator=generator).split(BATCH):
             x = white[rows]
-            centre, spread = encoder(x).chunk(2, dim=1)
+            centre, spread = _posterior(encoder, x)
             draw = torch.randn(centre.shape, generator=generator)
             out = decoder(centre + draw * (spread / 2).exp())
             error = ((x - out).square() * (-noise).exp() + noise).sum(dim=1).mean() / 2
             kl = (centre.square() + spread.exp() - spread - 1).mean(dim=0) / 2
             optimiser.zero_grad()
             (error + kl.clamp_min(free).sum()).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, LARGEST * white.shape[1] ** 0.5)
             optimiser.step()
             rates.step()
     return kl.detach()

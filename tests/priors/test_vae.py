@@ -41,6 +41,13 @@ def test_decoder_means_are_as_wide_as_the_data_and_draws_are_no_copies():
     assert vae.report()["active"] == 8
 
 
+def test_points_that_lie_very_far_out_do_not_break_the_training():
+    points = blobs(2000, 0)
+    points[::100] *= 200
+    draws = fit_prior("vae", Space("embed", points)).sample(500, generator=generator(0))
+    assert torch.isfinite(draws).all()
+
+
 def test_points_in_a_plane_stay_in_it():
     points = torch.cat([blobs(500, 0, 4), torch.ones(500, 2)], dim=1)
     draws = fit_prior("vae", Space("embed", points)).sample(50, generator=generator(0))
