@@ -20,7 +20,7 @@ def blobs(n, seed, dim=8):
 
 def test_draws_are_nearer_to_held_out_points_than_the_gaussians():
     space, held = Space("embed", blobs(2000, 0)), blobs(1000, 1)
-    vae, normal = (fit_prior("vae", space, epochs=150), fit_prior("gaussian", space))
+    vae, normal = (fit_prior("vae", space, epochs=250), fit_prior("gaussian", space))
     draws, others = (prior.sample(1000, generator=generator(2)) for prior in (vae, normal))
     assert energy_distance(draws, held) < energy_distance(others, held) / 2
 
