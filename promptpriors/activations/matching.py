@@ -78,13 +78,16 @@ def _picked(store: Store, site: Site, texts: Sequence[Sequence[int]]) -> Space:
     if not len(rows):
         raise InputError("texts matched by length are one token long, and first tokens don't count")
     sizes = torch.tensor([len(text) for text in texts])
-    found, places, offset = [], [], 0
-    for part in (part[f"site/{site}"] for part in store.parts(f"site/{site}")):
-        here = ((rows >= offset) & (rows < offset + len(part))).nonzero()[:, 0]
-        found.append(part[rows[here] - offset].float())
+    found, tokens, places, offset = [], [], [], 0
+    for part in store.parts(f"site/{site}", "token"):
+        size = len(part["token"])
+        here = ((rows >= offset) & (rows < offset + size)).nonzero()[:, 0]
+        found.append(part[f"site/{site}"][rows[here] - offset].float())
+        tokens.append(part["token"][rows[here] - offset].long())
         places.append(here)
-        offset += len(part)
-    points = torch.cat(found)[torch.argsort(torch.cat(places))]
+        offset += size
+    order = torch.argsort(torch.cat(places))
+    points = torch.cat(found)[order]
     positions = torch.cat([torch.arange(1, int(size) + 1) for size in sizes])
     groups = torch.repeat_interleave(torch.arange(len(texts)), sizes)
-    return Space(site, points, groups=groups, positions=positions)
+    return Space(site, points, groups=groups, positions=positions, tokens=torch.cat(tokens)[order])

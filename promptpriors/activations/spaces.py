@@ -58,15 +58,21 @@ def load_space(
         return _means(store, site, counts)
     kept = [counts(part) for part in store.parts("position", "role")]
     chosen = _choose(kept, points, seed)
-    names = (f"site/{site}", "document", "position")
-    found: list[list[Tensor]] = [[], [], []]
+    names = (f"site/{site}", "document", "position", "token")
+    found: list[list[Tensor]] = [[] for _ in names]
     for part, rows in zip(store.parts(*names), chosen, strict=True):
         for values, name in zip(found, names, strict=True):
             values.append(part[name][rows])
-    states, groups, positions = (torch.cat(values) for values in found)
+    states, groups, positions, tokens = (torch.cat(values) for values in found)
     if not len(states):
         raise InputError(f"store {store.folder} has no tokens of the roles {_listed(roles)}")
-    return Space(site, states.float(), groups=groups.long(), positions=positions.long())
+    return Space(
+        site,
+        states.float(),
+        groups=groups.long(),
+        positions=positions.long(),
+        tokens=tokens.long(),
+    )
 
 
 def moments_of(
@@ -119,12 +125,12 @@ def join(spaces: Sequence[Space]) -> Space:
         own = torch.arange(len(space.points)) if space.groups is None else space.groups
         groups.append(own + offset)
         offset += int(own.max()) + 1
-    known = [space.positions for space in spaces if space.positions is not None]
     return Space(
         " + ".join(dict.fromkeys(space.site for space in spaces)),
         torch.cat([space.points for space in spaces]),
         groups=torch.cat(groups),
-        positions=torch.cat(known) if len(known) == len(spaces) else None,
+        positions=_together([space.positions for space in spaces]),
+        tokens=_together([space.tokens for space in spaces]),
     )
 
 
@@ -133,6 +139,11 @@ def check_roles(roles: Collection[str] | None) -> None:
     for role in roles or ():
         if role not in ROLES:
             raise unknown("role", role, ROLES)
+
+
+def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if len(known) == len(parts) else None
 
 
 def _listed(roles: Collection[str] | None) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import bench, hand, look, read, tune
+from promptpriors.cli import bench, draw, hand, look, read, tune
 
 app = typer.Typer(
     name="promptpriors",
@@ -38,7 +38,9 @@ app.command("demo")(tune.demo)
 app.command("run")(tune.run)
 app.command("capture")(read.capture)
 app.command("ask")(look.ask)
+app.command("figures")(draw.figures)
 app.command("report")(look.report)
+app.command("compare")(look.compare)
 app.command("export")(hand.export)
 app.command("list")(look.list_)
 app.command("doctor")(tune.doctor)

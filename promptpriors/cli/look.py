@@ -1,4 +1,4 @@
-"""Commands that read: ask, report, list."""
+"""Commands that read: ask, report, compare, list."""
 
 import sys
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Json, Runs, print_json, print_table
+from promptpriors.cli.options import Data, Json, Runs, data_folder, print_json, print_table
 from promptpriors.errors import InputError
 
 
@@ -81,6 +81,42 @@ def report(
         print_json({"report": str(page)})
     else:
         sys.stdout.write(f"{page}\n")
+
+
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders.")],
+    use: Annotated[
+        int,
+        typer.Option(
+            "--use", min=0, metavar="EXAMPLES", help="Also measure what each vector does (minutes)."
+        ),
+    ] = 0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Prior against posterior, and prior against prior, with intervals and tests.
+
+    Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare.
+
+    Example: promptpriors compare runs
+    """
+    from promptpriors.cli.progress import progress_bar
+    from promptpriors.cli.tune import use_threads
+    from promptpriors.experiments import Session
+    from promptpriors.experiments.compare import compare as compared
+    from promptpriors.experiments.compare import write_tables
+
+    use_threads(None)
+    with progress_bar() as watch:
+        tables = compared(folder, Session(data_folder(data)), watch, use=use)
+    write_tables(tables, folder)
+    if as_json:
+        print_json({"tables": [table._asdict() for table in tables]})
+        return
+    for table in tables:
+        sys.stdout.write(f"\n{table.title}\n{table.note}\n\n")
+        rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        print_table(rows, table.columns)
 
 
 def list_(

@@ -6,14 +6,12 @@ from dataclasses import replace
 import torch
 
 from promptpriors.errors import InputError
-from promptpriors.models import hub, smollm2, tiny
+from promptpriors.models import hub, smollm2, tiny, tiny_t5
 from promptpriors.models.backbone import Backbone
 from promptpriors.models.vocabulary import vocabulary
 
-MODELS: dict[str, Callable[..., Backbone]] = {
-    "smollm2": smollm2.load,
-    "tiny": tiny.load,
-}
+OURS = {"smollm2": smollm2, "tiny": tiny, "tiny-t5": tiny_t5}
+MODELS: dict[str, Callable[..., Backbone]] = {name: module.load for name, module in OURS.items()}
 """Models by a name of ours; any other name is a hub id or a folder."""
 
 
@@ -77,7 +75,7 @@ def count_blocks(name: str) -> int:
         InputError: as ``load_model``.
     """
     if name in MODELS:
-        return {"smollm2": smollm2.BLOCKS, "tiny": tiny.BLOCKS}[name]
+        return OURS[name].BLOCKS
     return hub.count_blocks(name, list(MODELS))
 
 
@@ -88,7 +86,7 @@ def revision(name: str) -> str:
         InputError: as ``load_model``.
     """
     if name in MODELS:
-        return {"smollm2": smollm2.REVISION, "tiny": tiny.REVISION}[name]
+        return OURS[name].REVISION
     return hub.revision(name, list(MODELS))
 
 

@@ -16,7 +16,7 @@ def load(*, dtype: torch.dtype) -> Backbone:
     """Build the model from its config; the weights are always the same ones."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tokenizer()
+    tokenizer = byte_tokenizer()
     config = LlamaConfig(
         vocab_size=264,  # 256 bytes, one end token, seven rows that no token uses
         hidden_size=32,
@@ -36,7 +36,7 @@ def load(*, dtype: torch.dtype) -> Backbone:
     return freeze("tiny", REVISION, model.to(dtype), tokenizer)  # pyright: ignore[reportArgumentType]
 
 
-def _tokenizer() -> Any:
+def byte_tokenizer() -> Any:
     """One token a byte, and an end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -31,7 +31,8 @@ def vocabulary(backbone: Backbone, *, counts: Float[Tensor, " vocab"] | None = N
         return [int(row_of[i]) for i in ids if row_of[i] >= 0]
 
     weights = None if counts is None else counts[kept].to(torch.float32)
-    return Space("embed", points[kept], weights=weights, encode=encode)
+    tokens = kept.nonzero()[:, 0]
+    return Space("embed", points[kept], weights=weights, encode=encode, tokens=tokens)
 
 
 def labels(backbone: Backbone) -> list[str]:

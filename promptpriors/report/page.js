@@ -1,5 +1,5 @@
 "use strict";
-(() => {
+const page = (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
   // Sorting: a heading is a button, so a keyboard reaches it; what is missing stays last.
@@ -45,7 +45,7 @@
   // Figures are drawn when they come near the window, and at most four maps live at a time.
   const config = {
     responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "toImage"],  // buttons below do
   };
   const webgl = !!document.createElement("canvas").getContext("webgl");
   const clouds = {};
@@ -92,7 +92,7 @@
     plots.filter(plot => plot.drawn).forEach(plot => { erase(plot); draw(plot); }));
 
   // A chip shows or hides its prior in every figure of its group.
-  all(".chip").forEach(chip => chip.addEventListener("click", () => {
+  all(".group .chip").forEach(chip => chip.addEventListener("click", () => {
     chip.ariaPressed = String(chip.ariaPressed === "false");
     for (const plot of all(".plot", chip.closest(".group"))) {
       const traces = plot.drawn?.data ?? [];
@@ -108,4 +108,6 @@
   };
   addEventListener("hashchange", open);
   open();
+
+  return { all, sort, theme, put, paper, config, webgl, draw };
 })();

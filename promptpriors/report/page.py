@@ -13,11 +13,23 @@ import plotly.offline
 from promptpriors.errors import InputError
 from promptpriors.figures import look, setting_of
 from promptpriors.files import write_bytes
+from promptpriors.report.claims import claims
+from promptpriors.report.compare import compared
+from promptpriors.report.explore import explore
 from promptpriors.report.groups import grouped
 from promptpriors.report.numbers import fixed, whole
 from promptpriors.report.sections import Clouds, section
 from promptpriors.report.table import columns, facts, rows
 from promptpriors.runs import Run, list_runs
+
+LIMIT = 15_000_000
+"""Bytes that the page should not exceed: charts are thinned until it does not."""
+
+SPARE = 200_000
+"""Bytes kept for what stands around the charts."""
+
+SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "explore.js")
+STYLES = ("page.css", "explore.css", "claims.css")
 
 
 def build(runs_dir: Path) -> str:
@@ -36,20 +48,26 @@ def build(runs_dir: Path) -> str:
     sections = [section(group, style, clouds) for group in grouped(runs)]
     table = columns(runs)
     shown = rows(runs, table, style)
-    scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _asset("page.js")}
-    return _template().render(
-        name=_name(runs_dir.resolve()),
-        summary=_summary(runs),
-        columns=table,
-        several=len({setting_of(run) for run in runs}) > 1,
-        rows=shown,
-        sections=sections,
-        details=[(row, facts(row.run), _config(row.run)) for row in shown],
-        clouds=list(clouds.points.values()),
-        css=_asset("page.css"),
-        policy=_policy(scripts.values()),
+    scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _assets(SCRIPTS)}
+    parts = {
+        "name": _name(runs_dir.resolve()),
+        "summary": _summary(runs),
+        "columns": table,
+        "several": len({setting_of(run) for run in runs}) > 1,
+        "rows": shown,
+        "sections": sections,
+        "claims": claims(runs_dir),
+        "compared": compared(runs_dir),
+        "details": [(row, facts(row.run), _config(row.run)) for row in shown],
+        "clouds": list(clouds.points.values()),
+        "css": _assets(STYLES),
+        "policy": _policy(scripts.values()),
         **scripts,
-    )
+    }
+    template = _template()
+    page = template.render(**parts, explorer=None)
+    explorer = explore(runs_dir, runs, style, clouds, LIMIT - SPARE - len(page.encode()))
+    return template.render(**parts, explorer=explorer) if explorer else page
 
 
 def write_report(runs_dir: Path, out: Path | None = None) -> Path:
@@ -73,14 +91,22 @@ def write_report(runs_dir: Path, out: Path | None = None) -> Path:
 def _template() -> jinja2.Template:
     """The page's template; everything that is put in is escaped unless it says otherwise."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_asset),
     )
     environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline}
-    return environment.from_string(_asset("page.html"))
+    return environment.get_template("page.html")
 
 
 def _asset(name: str) -> str:
     return files("promptpriors.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _assets(names: Iterable[str]) -> str:
+    return "".join(_asset(name) for name in names)
 
 
 def _policy(scripts: Iterable[str]) -> str:

@@ -1,7 +1,5 @@
 """The page in a browser that has no network."""
 
-import contextlib
-
 import pytest
 
 from promptpriors.report import write_report
@@ -21,24 +19,8 @@ def report(folder):
 
 
 @pytest.fixture(scope="module")
-def opened(browser, report):
-    @contextlib.contextmanager
-    def open_(path=report, **options):
-        """A page whose errors and requests fail the test when it is closed."""
-        context = browser.new_context(offline=True, **options)
-        page = context.new_page()
-        wrong, asked = [], []
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        yield page
-        assert page.evaluate("window.attacked") is None
-        assert wrong == []
-        assert asked == [path.as_uri()]
-        context.close()
-
-    return open_
+def opened(visit, report):
+    return lambda path=report, **options: visit(path, **options)
 
 
 def drawn(page, plot):

@@ -1,0 +1,183 @@
+"""Did training bring a prompt's vectors nearer to real points than chance would?
+
+The unit is the run: a run's vectors are averaged, and claims are made over runs.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from promptpriors.analysis.significance import (
+    Interval,
+    monte_carlo_p,
+    refuse_few,
+    sign_flip_test,
+    t_interval,
+)
+from promptpriors.analysis.two_sample import Test
+from promptpriors.geometry import nearest_by_cosine, neighbour_distance
+
+Metric = Literal["euclidean", "cosine"]
+
+
+def nearest(
+    x: Float[Tensor, "n dim"], cloud: Float[Tensor, "m dim"], *, metric: Metric = "euclidean"
+) -> Float[Tensor, " n"]:
+    """Distance of each row to its nearest row of ``cloud``: ‖x − c‖, or 1 − cos(x, c)."""
+    if metric == "cosine":
+        return 1 - nearest_by_cosine(x, cloud).cosine[:, 0]
+    return neighbour_distance(x, cloud)
+
+
+def nearest_change(
+    initial: Float[Tensor, "length dim"],
+    final: Float[Tensor, "length dim"],
+    cloud: Float[Tensor, "m dim"],
+    *,
+    metric: Metric = "euclidean",
+) -> Float[Tensor, " length"]:
+    """Final minus initial distance of each vector to its nearest row: below 0 for one come nearer.
+
+    Args:
+        initial: a prompt's vectors.
+        final: the same vectors after training.
+        cloud: the vocabulary, or real activations at the prompt's site.
+        metric: of the distance.
+    """
+    return nearest(final, cloud, metric=metric) - nearest(initial, cloud, metric=metric)
+
+
+class Against(NamedTuple):
+    """A run's mean over its vectors beside one null.
+
+    Attributes:
+        observed: of the run.
+        null: mean over the null draws.
+        p: share of the draws that are as near as the run or nearer, one-sided.
+    """
+
+    observed: float
+    null: float
+    p: float
+
+    @property
+    def effect(self) -> float:
+        """Observed minus null: below 0 for a run that is nearer to the cloud."""
+        return self.observed - self.null
+
+
+class Collapse(NamedTuple):
+    """One run against three nulls.
+
+    Attributes:
+        moved: change of the distance to the nearest row, against the same start plus a displacement
+            of the same length in a random direction, for each vector.
+        redrawn: final distance, against that of fresh draws of the prior.
+        normed: final distance, against that of draws of the Gaussian fitted to the cloud, rescaled
+            to the norms of the final vectors, the longest to the largest and so on: a Gaussian's
+            long vectors have other directions than its short ones.
+    """
+
+    moved: Against
+    redrawn: Against
+    normed: Against
+
+
+def collapse(
+    initial: Float[Tensor, "length dim"],
+    final: Float[Tensor, "length dim"],
+    cloud: Float[Tensor, "m dim"],
+    *,
+    redrawn: Float[Tensor, "k length dim"],
+    gaussian: Float[Tensor, "j length dim"],
+    generator: Generator,
+    draws: int = 199,
+    metric: Metric = "euclidean",
+) -> Collapse:
+    """How near to the cloud a trained prompt lies, and how much nearer than three kinds of chance.
+
+    Args:
+        initial: a run's vectors before training.
+        final: and after it.
+        cloud: the vocabulary, or real activations at the prompt's site.
+        redrawn: fresh draws of the run's prior.
+        gaussian: draws of the Gaussian fitted to the cloud.
+        generator: of the random displacements.
+        draws: how many of them.
+        metric: of the distance.
+
+    Raises:
+        InputError: for so few draws that p could not reach 5 %.
+    """
+    for number, what in ((draws, "displacements"), (len(redrawn), "prompts redrawn")):
+        _refuse_few_draws(number, what)
+    _refuse_few_draws(len(gaussian), "prompts of the Gaussian")
+    before, after = (float(nearest(x, cloud, metric=metric).mean()) for x in (initial, final))
+    moved = initial + _directions(draws, final - initial, generator)
+    normed = _rescaled(gaussian, final.norm(dim=-1))
+    return Collapse(
+        _against(after - before, _means(moved, cloud, metric) - before),
+        _against(after, _means(redrawn, cloud, metric)),
+        _against(after, _means(normed, cloud, metric)),
+    )
+
+
+class OverRuns(NamedTuple):
+    """The effect of one null over runs: mean with its t interval, and sign flips, two-sided."""
+
+    interval: Interval
+    test: Test
+
+
+def collapse_over_runs(
+    effects: Float[Tensor, " runs"], *, generator: Generator, level: float = 0.95
+) -> OverRuns:
+    """Are runs nearer to the cloud, or farther from it, than one null has it?
+
+    Args:
+        effects: of each run, of one null.
+        generator: of the signs.
+        level: of the interval; p must be able to reach 1 − level.
+
+    Raises:
+        InputError: for too few runs.
+    """
+    error = round(1 - level, 12)
+    test = sign_flip_test(effects, generator=generator, level=error)
+    return OverRuns(t_interval(effects, level=level), test)
+
+
+def _directions(
+    draws: int, displacement: Float[Tensor, "length dim"], generator: Generator
+) -> Float[Tensor, "draws length dim"]:
+    """Uniform directions with the length of each displacement."""
+    drawn = torch.randn(draws, *displacement.shape, generator=generator)
+    unit = torch.nn.functional.normalize(drawn, dim=-1)
+    return unit * displacement.norm(dim=-1, keepdim=True)
+
+
+def _rescaled(
+    prompts: Float[Tensor, "k length dim"], norms: Float[Tensor, " length"]
+) -> Float[Tensor, "k length dim"]:
+    """Each prompt's vectors with the given norms, by rank."""
+    order = prompts.norm(dim=-1).argsort(dim=1)
+    longer = prompts.take_along_dim(order[..., None], dim=1)
+    return torch.nn.functional.normalize(longer, dim=-1) * norms.sort().values[:, None]
+
+
+def _means(
+    prompts: Float[Tensor, "k length dim"], cloud: Float[Tensor, "m dim"], metric: Metric
+) -> Float[Tensor, " k"]:
+    """Mean over each prompt's vectors of the distance to the nearest row."""
+    found = nearest(prompts.flatten(0, 1), cloud, metric=metric)
+    return found.unflatten(0, prompts.shape[:2]).mean(dim=1)
+
+
+def _against(observed: float, nulls: Float[Tensor, " k"]) -> Against:
+    return Against(observed, float(nulls.mean()), monte_carlo_p(observed, nulls, side="less"))
+
+
+def _refuse_few_draws(found: int, what: str) -> None:
+    refuse_few(found, what, lambda n: 1 / (1 + n), 0.05)

@@ -1,0 +1,74 @@
+"""How much of where prompts end is where they started."""
+
+from math import factorial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from promptpriors.analysis.significance import permuted, refuse_few
+
+
+class Memory(NamedTuple):
+    """What finals keep of starts.
+
+    Attributes:
+        share: of the finals' variance between runs explained by the start, in [0, 1].
+        slope: of the final position on the start: 1 where all of it is kept.
+        p: share of the ways to give starts to finals that explain at least as much.
+    """
+
+    share: float
+    slope: float
+    p: float
+
+
+def memory(
+    starts: Float[Tensor, "runs length dim"],
+    finals: Float[Tensor, "runs length dim"],
+    *,
+    generator: Generator,
+    permutations: int = 999,
+    level: float = 0.05,
+) -> Memory:
+    """Share of the finals' variance between runs that β · start explains, one β for all vectors.
+
+    With s and f centred over runs, vector by vector: β = Σ s·f / Σ s², share = β Σ s·f / Σ f².
+    For independent isotropic starts the share is 1 / ((runs − 1) · length · dim) on average.
+    The test gives each final the start of another run; all runs! ways are looked at where they are
+    no more than ``permutations``.
+
+    Args:
+        starts: of runs that differ in their draw alone.
+        finals: of the same runs, in the same order.
+        generator: of the permutations.
+        permutations: how many.
+        level: that p must be able to reach.
+
+    Returns:
+        Zeros with p = 1 where starts or finals do not differ.
+
+    Raises:
+        InputError: for too few runs.
+    """
+    refuse_few(len(starts), "runs", lambda n: 1 / factorial(n), level)
+    s, f = (x.double().flatten(1) for x in (starts, finals))
+    s, f = s - s.mean(dim=0), f - f.mean(dim=0)
+    total, own = float(f.square().sum()), float(s.square().sum())
+    if not total or not own:
+        return Memory(0.0, 0.0, 1.0)
+    products = s @ f.T
+    common = float(products.trace())
+    p = permuted([torch.arange(len(s))], _paired(products), "pairings", permutations, generator)
+    return Memory(common**2 / (own * total), common / own, p)
+
+
+def _paired(products: Float[Tensor, "runs runs"]) -> Any:
+    """|Σ s·f| of the orders along ``axis``: the share rises with it and with nothing else."""
+    table = products.numpy()
+
+    def statistic(order: Any, axis: int) -> Any:
+        return abs(table[range(len(table)), order].sum(axis=axis))
+
+    return statistic

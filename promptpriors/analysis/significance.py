@@ -1,0 +1,227 @@
+"""Is an effect more than chance, and how large is it: tests and intervals over independent units.
+
+Units are documents for claims about activations and runs for claims about prompts, never tokens or
+vectors: average over those first.
+"""
+
+from collections.abc import Callable
+from itertools import count
+from math import comb
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from promptpriors.analysis.two_sample import Test
+from promptpriors.errors import InputError
+
+
+def sign_flip_test(
+    values: Float[Tensor, " n"],
+    *,
+    generator: Generator,
+    flips: int = 9999,
+    level: float = 0.05,
+) -> Test:
+    """Is the mean of independent values, each symmetric about 0 under the null, other than 0?
+
+    Two-sided: p is the share of sign changes whose mean is at least as far from 0. All 2ⁿ are
+    looked at where they are no more than ``flips``.
+
+    Args:
+        values: one a unit, such as a difference within a pair.
+        generator: of the signs.
+        flips: how many.
+        level: that p must be able to reach.
+
+    Raises:
+        InputError: for too few values.
+    """
+    refuse_few(len(values), "values", lambda n: 2.0 ** (1 - n), level)
+    p = permuted(values.double()[None], _size_of_mean, "samples", flips, generator)
+    return Test(float(values.double().mean()), p)
+
+
+def label_test(
+    x: Float[Tensor, " n"],
+    y: Float[Tensor, " m"],
+    *,
+    generator: Generator,
+    permutations: int = 9999,
+    level: float = 0.05,
+) -> Test:
+    """Is the difference of means x̄ − ȳ more than labels drawn at random would give? Two-sided.
+
+    Under the null all n + m values are of one distribution. All divisions are looked at where they
+    are no more than ``permutations``.
+
+    Args:
+        x: one value a unit.
+        y: the other units'.
+        generator: of the labels.
+        permutations: how many.
+        level: that p must be able to reach.
+
+    Raises:
+        InputError: for too few values.
+    """
+    if _least_of_labels(len(x), len(y)) > level:
+        smaller = min(len(x), len(y))
+        refuse_few(smaller, "values a side", lambda n: _least_of_labels(n, n), level)
+    values = [x.double(), y.double()]
+    p = permuted(values, _size_of_difference, "independent", permutations, generator)
+    return Test(float(values[0].mean() - values[1].mean()), p)
+
+
+def monte_carlo_p(
+    observed: float,
+    nulls: Float[Tensor, " n"],
+    *,
+    side: Literal["greater", "less", "both"] = "greater",
+) -> float:
+    """(1 + nulls that are at least as extreme) / (1 + nulls); both sides: twice the lesser one.
+
+    Source: Davison & Hinkley 1997, equation 4.11.
+
+    Args:
+        observed: the statistic.
+        nulls: the same statistic of independent draws under the null.
+        side: where the extreme lies.
+
+    >>> monte_carlo_p(9.0, torch.arange(19.0), side="less")
+    0.55
+    """
+    greater, less = (
+        (1 + int(reached.sum())) / (1 + len(nulls))
+        for reached in (nulls >= observed, nulls <= observed)
+    )
+    return {"greater": greater, "less": less, "both": min(1.0, 2 * min(greater, less))}[side]
+
+
+class Interval(NamedTuple):
+    """An estimate and where the truth lies with the stated confidence."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def t_interval(values: Float[Tensor, " n"], *, level: float = 0.95) -> Interval:
+    """Mean ± t(n − 1) · s / √n.
+
+    Args:
+        values: one a unit.
+        level: the confidence.
+
+    Raises:
+        InputError: for fewer than 2 values.
+    """
+    if len(values) < 2:
+        raise InputError(f"an interval needs 2 values at least, found {len(values)}")
+    deviation, mean = torch.std_mean(values.double(), dim=0)
+    return _student(float(mean), float(deviation) / len(values) ** 0.5, len(values) - 1, level)
+
+
+def jackknife_interval(
+    statistic: Callable[[Int[Tensor, " kept"]], float],
+    groups: Int[Tensor, " n"],
+    *,
+    generator: Generator,
+    level: float = 0.95,
+    blocks: int = 20,
+) -> Interval:
+    """θ ± t(b − 1) · s, s² = (b − 1)/b · Σ (θ₍ᵢ₎ − θ̄)², θ₍ᵢ₎ without the i-th block of groups.
+
+    Source: Efron & Tibshirani 1993, equation 11.5, for blocks of nearly equal size.
+
+    Args:
+        statistic: of the numbers of the rows that are kept; smooth in their distribution.
+        groups: the unit of each row: all its rows are deleted together.
+        generator: of the division into blocks.
+        level: the confidence.
+        blocks: at most so many; fewer groups are deleted one by one.
+
+    Raises:
+        InputError: for fewer than 2 groups.
+    """
+    member = in_blocks(groups, blocks, generator=generator)
+    number = int(member.max()) + 1
+    if number < 2:
+        raise InputError(f"an interval needs 2 groups at least, found {number}")
+    rows = torch.arange(len(groups))
+    without = [statistic(rows[member != block]) for block in range(number)]
+    spread = float(torch.tensor(without, dtype=torch.float64).std(correction=0))
+    return _student(statistic(rows), (number - 1) ** 0.5 * spread, number - 1, level)
+
+
+def in_blocks(groups: Int[Tensor, " n"], blocks: int, *, generator: Generator) -> Int[Tensor, " n"]:
+    """The block of each row, 0 to blocks − 1: whole groups at random, as many in each as can be."""
+    names, member = groups.unique(return_inverse=True)
+    return (torch.randperm(len(names), generator=generator) % blocks)[member]
+
+
+def refuse_few(found: int, what: str, least: Callable[[int], float], level: float) -> None:
+    """Refuse so few units that p could not reach ``level`` whatever they are.
+
+    Args:
+        found: how many units there are.
+        what: they are called.
+        least: the least p of so many units.
+        level: to be reached.
+
+    Raises:
+        InputError: if it can't.
+    """
+    needed = next(n for n in count(1) if least(n) <= level)
+    if found < needed:
+        raise InputError(
+            f"p ≤ {level:g} can't be reached with {found} {what}; expected {needed} at least"
+        )
+
+
+def permuted(
+    data: Any,
+    statistic: Callable[..., Any],
+    kind: Literal["samples", "independent", "pairings"],
+    permutations: int,
+    generator: Generator,
+) -> float:
+    """Share of permutations that reach the statistic, by ``scipy.stats.permutation_test``.
+
+    Exact where there are no more than ``permutations`` of them, else (1 + k) / (1 + permutations).
+    """
+    import numpy as np
+    from scipy.stats import permutation_test
+
+    seed = int(torch.randint(2**31, (), generator=generator))
+    found = permutation_test(
+        [values.numpy() for values in data],
+        statistic,
+        permutation_type=kind,
+        vectorized=True,
+        n_resamples=permutations,
+        alternative="greater",
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
+
+
+def _size_of_mean(values: Any, axis: int) -> Any:
+    return abs(values.mean(axis=axis))
+
+
+def _size_of_difference(x: Any, y: Any, axis: int) -> Any:
+    return abs(x.mean(axis=axis) - y.mean(axis=axis))
+
+
+def _least_of_labels(n: int, m: int) -> float:
+    """Sides of one size can be exchanged, which leaves the size of the difference."""
+    return min(1.0, (2 if n == m else 1) / comb(n + m, n))
+
+
+def _student(estimate: float, error: float, freedom: int, level: float) -> Interval:
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + level) / 2, freedom)) * error
+    return Interval(estimate, estimate - half, estimate + half)

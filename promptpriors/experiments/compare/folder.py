@@ -1,0 +1,116 @@
+"""What a folder of runs says: each run's position, priors over their seeds, pairs of priors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from promptpriors.errors import InputError
+from promptpriors.experiments.compare.groups import (
+    Measured,
+    grouped,
+    pairs_table,
+    priors_table,
+)
+from promptpriors.experiments.compare.places import Places, note
+from promptpriors.experiments.compare.position import Ends, position
+from promptpriors.experiments.compare.tables import Cell, Table, tabulate
+from promptpriors.experiments.compare.use import use_table
+from promptpriors.experiments.config import parse_config
+from promptpriors.experiments.session import Session
+from promptpriors.experiments.use import measure_use
+from promptpriors.experiments.watch import Watch
+from promptpriors.figures.look import BASELINE, Look, look, prior_of, setting_of
+from promptpriors.runs import Run, list_runs
+
+POSITION_NOTE = (
+    "A row a run, site and kind of coordinates: raw as they are stored, visible as the block "
+    "reads them (deep-cut alone). Nulls of the distance to the nearest real point: moved, the "
+    "start plus random displacements as long as training's, whose number is the change; redrawn, "
+    "fresh draws of the prior; normed, draws of the Gaussian fitted to the points at the vectors' "
+    "norms. p: share of null prompts at least as near. Below a reach ratio of 3 where a prompt "
+    "ended can't be tested."
+)
+
+
+def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> list[Table]:
+    """Compare the finished runs of a folder; what can't be compared is named and left out.
+
+    Args:
+        runs_dir: the folder.
+        session: has models and tasks.
+        watch: told how far the work is.
+        use: validation examples by which to measure what each run's vectors do; 0 shows only what
+            was measured before.
+
+    Raises:
+        InputError: if there is no finished run with a prompt.
+    """
+    runs = [run for run in list_runs(runs_dir) if _finished(run)]
+    style = look(runs)
+    trained = [run for run in runs if prior_of(run) != BASELINE]
+    if not trained:
+        raise InputError(
+            f"{runs_dir} has no finished run with a prompt; `promptpriors run` makes one"
+        )
+    if len({setting_of(run) for run in runs}) > 1:
+        note("the folder mixes models or tasks; each is compared within itself alone")
+    places = Places(runs_dir, session)
+    measured = []
+    for number, run in enumerate(trained):
+        watch("measuring", number / len(trained), {})
+        measured.append(_measure(run, places))
+        if use:
+            _measure_use(run, session, use)
+    groups = grouped(measured)
+    return [
+        tabulate("position", "Prior against posterior", POSITION_NOTE, _positions(measured, style)),
+        priors_table(groups),
+        pairs_table(groups),
+        use_table(trained, style),
+    ]
+
+
+def _measure_use(run: Run, session: Session, examples: int) -> None:
+    try:
+        measure_use(run, session, examples=examples)
+    except InputError as error:
+        note(f"the use of run {run.id} is left out: {error}")
+
+
+def _finished(run: Run) -> bool:
+    if run.result is None:
+        note(f"left out: run {run.id} is {run.status}")
+    return run.result is not None
+
+
+def _measure(run: Run, places: Places) -> Measured:
+    config, tensors = parse_config(run.config), run.tensors()
+    records = [record["lr"] for record in run.metrics() if record.get("lr")]
+    revision = str(run.about().get("model"))
+    ends, positions = {}, {}
+    for site in config.prompt.sites or []:
+        start, end = (tensors[f"{when}/{site}"].float() for when in ("initial", "final"))
+        here = Ends(run.id, site, start, end, [float(lr.get(site) or 0) for lr in records])
+        ends[site] = here
+        if config.prompt.mode == "kv":  # keys and values are no points of the site
+            positions[site, "raw"] = position(here, None, None, None)
+            continue
+        cloud, prior = places.cloud(config, revision, site), places.prior(config, site)
+        positions[site, "raw"] = position(here, cloud, prior, None)
+        view = places.view(config, site)
+        if view is not None:
+            positions[site, "visible"] = position(here, cloud, prior, view)
+    return Measured(run, ends, positions)
+
+
+def _positions(measured: Sequence[Measured], style: Look) -> list[dict[str, Cell]]:
+    return [
+        {
+            "run": found.run.id,
+            "name": style.names[found.run.id],
+            "site": site,
+            "coordinates": kind,
+            **place.record,
+        }
+        for found in measured
+        for (site, kind), place in found.positions.items()
+    ]

@@ -1,0 +1,95 @@
+"""What is known of the sites of a folder's runs: real points, priors, visible coordinates."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptpriors.activations import Store, load_space
+from promptpriors.errors import InputError, Note
+from promptpriors.experiments.compare.position import View
+from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.run import fit
+from promptpriors.experiments.session import Session
+from promptpriors.models.visible import visible
+from promptpriors.types import Prior, Site
+
+POINTS = 20_000
+"""Points of a cloud that nearest ones are looked for among."""
+
+
+class Places:
+    """Finds each thing once; what can't be had is named and left out.
+
+    Args:
+        runs: the folder; stores are looked for below it.
+        session: has models.
+    """
+
+    def __init__(self, runs: Path, session: Session) -> None:
+        self._session = session
+        self._stores = [Store(path.parent) for path in sorted(runs.glob("stores/*/manifest.json"))]
+        self._known: dict[Any, Any] = {}
+
+    def cloud(self, config: RunConfig, revision: str, site: Site) -> Tensor | None:
+        """The vocabulary at ``embed``; at a block the activations of the folder's stores."""
+        if site == "embed":
+            return self._once(("vocabulary", revision), lambda: self._vocabulary(config))
+        return self._once((revision, site), lambda: self._activations(revision, site))
+
+    def prior(self, config: RunConfig, site: Site) -> Prior | None:
+        """The run's prior, fitted again; None where its space is gone."""
+
+        def make() -> Prior | None:
+            found = fit(config, self._session)
+            return found[site] if isinstance(found, Mapping) else found
+
+        return self._tried((repr(config.prior), config.model, site), make, "its prior")
+
+    def view(self, config: RunConfig, site: Site) -> View | None:
+        """Into visible coordinates, where a vector is read by one block alone."""
+        if config.prompt.mode != "deep-cut":
+            return None
+        make = lambda: visible(self._session.backbone(config), site)  # noqa: E731
+        return self._tried(("visible", config.model, site), make, "its visible coordinates")
+
+    def _vocabulary(self, config: RunConfig) -> Tensor | None:
+        make = lambda: self._session.vocabulary(config).points  # noqa: E731
+        return self._tried(("points", config.model), make, "its vocabulary")
+
+    def _activations(self, revision: str, site: Site) -> Tensor | None:
+        mine = [
+            store
+            for store in self._stores
+            if store.manifest["revision"] == revision
+            and site in store.sites
+            and store.manifest["what"] == "tokens"
+        ]
+        if not mine:
+            note(f"no store of this model below the folder has {site}: `promptpriors capture` one")
+            return None
+        share = POINTS // len(mine)
+        return torch.cat([load_space(store, site, points=share).points for store in mine])
+
+    def _tried(self, key: Any, make: Callable[[], Any], what: str) -> Any:
+        def attempt() -> Any:
+            try:
+                return make()
+            except InputError as error:
+                note(f"{what} is left out: {error}")
+                return None
+
+        return self._once(key, attempt)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+
+def note(text: str) -> None:
+    """Tell the user of something that is left out."""
+    warnings.warn(text, Note, stacklevel=2)

@@ -1,0 +1,116 @@
+"""Prior against posterior: where one run's vectors at one site started and ended."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from promptpriors.analysis.collapse import Against, collapse
+from promptpriors.analysis.location import displacement
+from promptpriors.analysis.reach import mahalanobis, reach_ratio
+from promptpriors.analysis.spread import effective_rank, scale_of
+from promptpriors.geometry import moments, neighbour_distance
+from promptpriors.rng import generator
+from promptpriors.types import Prior
+
+DRAWS = 99
+"""Null prompts."""
+
+View = Callable[[Tensor], Tensor]
+
+
+class Ends(NamedTuple):
+    """A run's vectors at a site, and the peak rates of its steps there."""
+
+    run: str
+    site: str
+    start: Tensor
+    end: Tensor
+    rates: list[float]
+
+
+class Position(NamedTuple):
+    """What is said of a run at a site; the effects on collapse are compared over runs.
+
+    Attributes:
+        record: by name.
+        effects: observed minus null distance to the nearest point, by null.
+    """
+
+    record: dict[str, float | bool | None]
+    effects: dict[str, float]
+
+
+def position(ends: Ends, cloud: Tensor | None, prior: Prior | None, view: View | None) -> Position:
+    """Measure a run at a site, in raw coordinates or as a block sees them.
+
+    Args:
+        ends: the run's vectors.
+        cloud: real points of the site; None where there are none, which leaves much out.
+        prior: what the vectors were drawn from, for fresh draws; None leaves that null out.
+        view: into visible coordinates; None for raw ones.
+    """
+    see = view or (lambda points: points)
+    start, end = see(ends.start), see(ends.end)
+    record: dict[str, float | bool | None] = {
+        "displacement": displacement({"": start}, {"": end}),
+        "norm, start": float(start.norm(dim=1).mean()),
+        "norm, end": float(end.norm(dim=1).mean()),
+        "mean distance of two vectors, start": _apart(start),
+        "mean distance of two vectors, end": _apart(end),
+    }
+    if cloud is None:
+        return Position(record, {})
+    points = see(cloud)
+    scale, found = scale_of(points), moments(points)
+    for when, vectors in (("start", start), ("end", end)):
+        radius = mahalanobis(vectors, found.mean, found.covariance).median()
+        record |= {
+            f"effective rank, {when}": effective_rank(vectors, scale=scale),
+            f"radius in the data over √rank, {when}": float(radius),
+            f"distance to the nearest point, {when}": float(
+                neighbour_distance(vectors, points).mean()
+            ),
+        }
+    if view is None:
+        record["reach ratio"] = reach_ratio(ends.rates, ends.start, cloud)
+    nulls = _nulls(ends, cloud, prior, points, see)
+    for name, against in nulls.items():
+        record |= {f"nearest, {name} null": against.null, f"p, {name}": against.p}
+    return Position(record, {name: against.effect for name, against in nulls.items()})
+
+
+def _nulls(
+    ends: Ends, cloud: Tensor, prior: Prior | None, points: Tensor, see: View
+) -> dict[str, Against]:
+    """The three nulls; in visible coordinates lengths are all one, so displacements are raw."""
+    from promptpriors.priors import fit_prior
+    from promptpriors.types import Space
+
+    stream = generator(0, "compare", ends.run, ends.site)
+    size = (DRAWS, *ends.start.shape)
+
+    def draws(source: Prior) -> Tensor:
+        flat = see(source.sample(size[0] * size[1], generator=stream))
+        return flat.unflatten(0, size[:2])
+
+    gaussian = draws(fit_prior("gaussian", Space(ends.site, cloud)))
+    found = collapse(
+        see(ends.start),
+        see(ends.end),
+        points,
+        redrawn=gaussian if prior is None else draws(prior),
+        gaussian=gaussian,
+        generator=stream,
+        draws=DRAWS,
+    )
+    return {
+        name: against
+        for name, against in found._asdict().items()
+        if name != "redrawn" or prior is not None
+    }
+
+
+def _apart(vectors: Tensor) -> float | None:
+    return float(torch.pdist(vectors).mean()) if len(vectors) > 1 else None

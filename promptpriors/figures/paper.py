@@ -1,0 +1,110 @@
+"""The paper's figures as matplotlib draws them: stored pictures in, Figure out."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from promptpriors.files import write_bytes
+from promptpriors.runs.pictures import Layer, Panel, Picture, stem
+
+COLOURS = {
+    "data": "#a7abb3",
+    "second": "#6fa8dc",
+    "third": "#b8a14a",
+    "sampled": "#1f6fb4",
+    "trained": "#d62f4b",
+    "other": "#2e8b57",
+    "question": "#11603a",
+    "answer": "#3ac25e",
+    "centre": "#2f9e44",
+}
+"""By role, the same in every figure; they follow the paper's where it names one."""
+CLOUD = {"linewidths": 0, "rasterized": True}
+FEW = 3000
+"""Points from which on a cloud's points are small and faint."""
+MARKS = {"s": 34, "alpha": 0.95, "linewidths": 0.6, "edgecolors": "white"}
+SYMBOLS = {"sampled": "o", "trained": "D", "other": "s", "answer": "^", "centre": "P"}
+INCHES, SMALL = 5.0, 1.9
+"""Side of a panel, and of one among many."""
+MANY = 6
+"""Panels from which on they are small and have no legends."""
+
+
+def draw(picture: Picture) -> Any:
+    """A picture as a matplotlib Figure, on white; nothing is computed."""
+    from matplotlib.figure import Figure
+
+    count = len(picture.panels)
+    columns = min(picture.columns, count)
+    rows = math.ceil(count / columns)
+    side = SMALL if count > MANY else INCHES
+    figure = Figure(figsize=(columns * side, rows * side + 0.5), layout="constrained", dpi=130)
+    figure.suptitle(f"{picture.number}. {picture.title}", fontsize=11, x=0.01, ha="left")
+    places = figure.subplots(rows, columns, squeeze=False).flat
+    for place, panel in zip(places, picture.panels, strict=False):
+        _panel(place, panel, small=count > MANY)
+    for place in list(places)[count:] if rows * columns > count else []:
+        place.set_axis_off()
+    return figure
+
+
+def _panel(axes: Any, panel: Panel, *, small: bool) -> None:
+    for layer in panel.layers:
+        KINDS[layer.kind](axes, layer)
+    axes.set_title(panel.title, fontsize=7 if small else 9)
+    axes.set_xlabel(panel.axes[0], fontsize=8)
+    axes.set_ylabel(panel.axes[1], fontsize=8)
+    axes.tick_params(labelsize=5 if small else 7, length=2)
+    axes.set_box_aspect(1)
+    axes.spines[["top", "right"]].set_visible(False)
+    if not small and len(panel.layers) > 1:
+        legend = axes.legend(fontsize=7, frameon=False, loc="best", markerscale=1.4)
+        for handle, layer in zip(legend.legend_handles, panel.layers, strict=True):
+            handle.set_alpha(1)
+            if layer.kind == "cloud":
+                handle.set_sizes([24])
+
+
+def _cloud(axes: Any, layer: Layer) -> None:
+    x, y = layer.points.T.numpy()
+    size, alpha = (8, 0.6) if len(x) < FEW else (3, 0.25)
+    axes.scatter(x, y, size, COLOURS[layer.role], alpha=alpha, label=layer.name, **CLOUD)
+
+
+def _marks(axes: Any, layer: Layer) -> None:
+    x, y = layer.points.T.numpy()
+    options = MARKS if len(x) <= 300 else MARKS | {"s": 9, "linewidths": 0.2}
+    symbol = SYMBOLS.get(layer.role, "o")
+    axes.scatter(x, y, color=COLOURS[layer.role], label=layer.name, marker=symbol, **options)
+
+
+def _ways(axes: Any, layer: Layer) -> None:
+    x, y = layer.points.T.numpy()
+    look = {"markersize": 3, "linewidth": 1, "alpha": 0.8}
+    axes.plot(x, y, "-o", color=COLOURS[layer.role], label=layer.name, **look)
+
+
+KINDS: dict[str, Callable[[Any, Layer], None]] = {"cloud": _cloud, "marks": _marks, "ways": _ways}
+
+
+class Written(NamedTuple):
+    """The files of a drawn figure."""
+
+    png: Path
+    svg: Path
+
+
+def save(picture: Picture, folder: Path) -> Written:
+    """Draw a picture into ``figNN.png`` and ``figNN.svg``, each whole or not at all."""
+    import io
+
+    figure = draw(picture)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for kind, fixed in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=fixed)
+        found.append(folder / f"{stem(picture.number)}.{kind}")
+        write_bytes(found[-1], buffer.getvalue())
+    return Written(*found)

@@ -1,0 +1,36 @@
+"""A random two-block T5 with a byte-level tokenizer: for tests and trials, never for results."""
+
+from typing import Any
+
+import torch
+
+from promptpriors.models.backbone import Backbone, freeze
+from promptpriors.models.tiny import byte_tokenizer
+
+REVISION = "tiny-t5 1"
+BLOCKS = 0
+"""Blocks that take a deep prompt: none in an encoder–decoder."""
+
+
+def load(*, dtype: torch.dtype) -> Backbone:
+    """Build the model from its config; the weights are always the same ones."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer = byte_tokenizer()
+    config = T5Config(
+        vocab_size=264,  # 256 bytes, one end token, seven rows that no token uses
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        initializer_factor=1.5,  # lively enough for prompts to matter
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    config.decoder_start_token_id = 260  # a row that no token uses
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model: Any = T5ForConditionalGeneration._from_config(config, attn_implementation="sdpa")
+        model.shared.weight.data *= 0.2  # else a token repeats itself past all attention
+    return freeze("tiny-t5", REVISION, model.to(dtype), tokenizer)  # pyright: ignore[reportArgumentType]

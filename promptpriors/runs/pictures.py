@@ -1,0 +1,131 @@
+"""Pictures: what a figure shows, stored with the numbers behind it; drawing adds nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.files import read_tensors, write_json, write_tensors
+
+PICTURES = "figures"
+"""The folder of pictures below a runs folder."""
+
+Kind = Literal["cloud", "marks", "ways"]
+
+
+class Layer(NamedTuple):
+    """Points on a panel.
+
+    Attributes:
+        kind: ``cloud`` (many, faint), ``marks`` (few, strong) or ``ways`` (joined lines, with a row
+            of NaN after each).
+        name: what the legend calls them.
+        role: decides their colour, the same in every figure: ``data``, ``second``, ``third``,
+            ``sampled``, ``trained``, ``other``, ``question``, ``answer``, ``centre``.
+        points: on the panel's map.
+    """
+
+    kind: Kind
+    name: str
+    role: str
+    points: Float[Tensor, "n 2"]
+
+
+class Panel(NamedTuple):
+    """One map: its title, what its axes are, and what lies on it, lowest first."""
+
+    title: str
+    axes: tuple[str, str]
+    layers: list[Layer]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's contents.
+
+    Attributes:
+        number: the figure's, as in the paper.
+        title: what it is of.
+        caption: what is seen, and what it does not say.
+        panels: in reading order.
+        numbers: what the figure is used to say, as figures with nulls, intervals and p-values.
+        command: what made it.
+        columns: panels beside each other.
+        source: what it was gathered from, so that a later start knows whether it is still good.
+    """
+
+    number: int
+    title: str
+    caption: str
+    panels: list[Panel]
+    numbers: dict[str, Any]
+    command: str = ""
+    columns: int = 3
+    source: str = ""
+
+
+def stem(number: int) -> str:
+    """The name of a figure's files."""
+    return f"fig{number:02d}"
+
+
+def write_picture(folder: Path, picture: Picture) -> None:
+    """Store a picture: its points, and beside them the numbers for a reader."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, panels = {}, []
+    for i, panel in enumerate(picture.panels):
+        layers = []
+        for j, layer in enumerate(panel.layers):
+            tensors[f"{i}/{j}"] = layer.points.float().contiguous()
+            layers.append([layer.kind, layer.name, layer.role])
+        panels.append({"title": panel.title, "axes": panel.axes, "layers": layers})
+    said = {name: getattr(picture, name) for name in ("title", "caption", "numbers", "command")}
+    more = {"columns": picture.columns, "source": picture.source, "panels": panels}
+    about = {"figure": picture.number, **said, **more}
+    write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, about)
+    write_numbers(folder, picture)
+
+
+def write_numbers(folder: Path, picture: Picture) -> None:
+    """The figure's words and numbers as ``figNN.json``."""
+    said = {name: getattr(picture, name) for name in ("title", "caption", "numbers", "command")}
+    write_json(folder / f"{stem(picture.number)}.json", {"figure": picture.number, **said})
+
+
+def read_picture(folder: Path, number: int) -> Picture:
+    """Read a stored picture.
+
+    Raises:
+        InputError: if it is missing or damaged; says which command makes it.
+    """
+    path = folder / f"{stem(number)}.safetensors"
+    if not path.exists():
+        raise InputError(
+            f"figure {number} has no data in {folder}: `promptpriors figures {number} "
+            f"--all configs/paper/figures.toml --runs {folder.parent}` makes them"
+        )
+    tensors, about = read_tensors(path)
+    try:
+        panels = [
+            Panel(
+                panel["title"],
+                tuple(panel["axes"]),
+                _layers(panel["layers"], tensors, i),
+            )
+            for i, panel in enumerate(about["panels"])
+        ]
+        names = ("title", "caption", "numbers", "command", "columns", "source")
+        rest = {name: about[name] for name in names}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None
+    return Picture(number=number, panels=panels, **rest)
+
+
+def _layers(words: list[Any], tensors: dict[str, Tensor], panel: int) -> list[Layer]:
+    return [
+        Layer(kind, name, role, tensors[f"{panel}/{j}"])
+        for j, (kind, name, role) in enumerate(words)
+    ]

@@ -1,0 +1,142 @@
+"""Runs compared: what is planted is found, what can't be told is said, the rest goes on."""
+
+import csv
+import json
+import shutil
+from itertools import count
+
+import pytest
+import torch
+
+import promptpriors as pp
+from promptpriors.errors import Note
+from promptpriors.experiments import Session, execute, parse_config
+from promptpriors.experiments.compare import compare, write_tables
+from promptpriors.experiments.compare.position import Ends, position
+from promptpriors.experiments.watch import silent
+from promptpriors.rng import generator
+
+TASK = {"name": "mathematics", "train": 16, "validation": 4, "test": 0}
+TRAIN = {"steps": 2, "batch": 4, "evaluate_every": 1}
+
+
+def config(prior, seed=0, **more):
+    plain = {"model": "tiny", "task": TASK, "prior": prior, "seed": seed, "train": TRAIN}
+    return parse_config({**plain, "prompt": {"length": 3}, **more})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare") / "runs"
+    session = Session()
+    for seed in range(6):
+        execute(config("gaussian", seed), folder, session)
+    execute(config("vocabulary"), folder, session)
+    deep = {"prompt": {"mode": "deep-cut", "length": 3, "sites": ["embed"]}}
+    execute(config("gaussian", **deep), folder, session)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tables(runs):
+    return {table.name: table for table in compare(runs, Session(), silent)}
+
+
+def records(table):
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_every_run_has_a_row_and_a_deep_one_is_seen_twice(tables):
+    rows = records(tables["position"])
+    kinds = [row["coordinates"] for row in rows]
+    assert (kinds.count("raw"), kinds.count("visible")) == (8, 1)
+    assert all(0 < row["displacement"] < 1 for row in rows)
+    assert all(0 < row["p, moved"] <= 1 for row in rows)
+
+
+def test_a_prior_over_six_seeds_has_intervals_and_tests(tables):
+    six = next(row for row in records(tables["priors"]) if row["runs"] == 6)
+    low, high = (float(part) for part in six["val_loss, 95 %"].split(" to "))
+    assert low < six["val_loss"] < high
+    assert 0.9 < six["memory"] <= 1  # two steps leave prompts where they started
+    assert six["p, memory"] <= 0.01
+    assert 0 < six["p, nearest beyond moved"] <= 1
+
+
+def test_too_few_seeds_say_how_many_are_needed(tables):
+    one = next(row for row in records(tables["priors"]) if row["prior"] == "vocabulary")
+    assert one["val_loss, 95 %"] == "needs 2 seeds"
+    assert "expected 6 at least" in one["p, nearest beyond moved"]
+    pair = next(row for row in records(tables["pairs"]) if row["runs"] == "6 and 1")
+    assert "expected 4 at least" in pair["p"]
+
+
+def test_tables_are_stored_as_json_and_csv(tables, runs):
+    write_tables(list(tables.values()), runs)
+    stored = json.loads((runs / "compare.json").read_text())["tables"]
+    assert [table["name"] for table in stored] == ["position", "priors", "pairs", "use"]
+    with (runs / "compare" / "position.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == tables["position"].columns
+    assert float(rows[1][4]) == tables["position"].rows[0][4]
+
+
+def test_unfinished_and_foreign_runs_are_named_and_the_rest_goes_on(runs, tmp_path):
+    folder = tmp_path / "runs"
+    shutil.copytree(runs, folder)
+    some = sorted(folder.glob("*/result.json"))
+    some[0].unlink()
+    execute(parse_config({"model": "tiny", "task": {**TASK, "seed": 1}, "prior": "xavier",
+                          "train": TRAIN}), folder, Session())  # fmt: skip
+    with pytest.warns(Note) as said:
+        found = compare(folder, Session(), silent)
+    words = " ".join(str(warning.message) for warning in said)
+    assert f"left out: run {some[0].parent.name} is unfinished" in words
+    assert "mixes models or tasks" in words
+    assert len({row[0] for row in found[0].rows}) == 8
+
+
+def test_a_folder_without_finished_runs_is_refused(tmp_path):
+    with pytest.raises(pp.InputError, match="no finished run with a prompt"):
+        compare(tmp_path, Session(), silent)
+
+
+def test_a_prompt_planted_on_rows_is_found_and_a_random_move_is_not():
+    cloud = torch.randn(500, 16, generator=generator(1))
+    start = torch.randn(5, 16, generator=generator(2)) * 1.5
+    prior = type("Fixed", (), {"sample": lambda self, n, *, generator: 1.5 * torch.randn(
+        n, 16, generator=generator)})()  # fmt: skip
+    numbers = count()
+
+    def p(end):
+        ends = Ends(f"run {next(numbers)}", "embed", start, end, [0.1] * 10)
+        return position(ends, cloud, prior, None).record["p, moved"]
+
+    assert p(cloud[:5] + 0.01) == 0.01
+    assert min(p(start + torch.randn(5, 16, generator=generator(3, i))) for i in range(5)) > 0.01
+
+
+def test_positions_do_not_depend_on_a_vectors_length_as_a_block_sees_it(tiny):
+    from promptpriors.models.visible import visible
+
+    sight = visible(tiny, "block.1")
+    start = torch.randn(4, 32, generator=generator(0))
+    end = start + 0.3 * torch.randn(4, 32, generator=generator(1))
+    found = [
+        position(Ends("a", "block.1", c * start, c * end, []), None, None, sight).record
+        for c in (1.0, 10.0)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_what_vectors_do_is_measured_when_asked_and_shown_ever_after(runs, tmp_path):
+    folder = tmp_path / "runs"
+    for run in sorted(runs.glob("*/config.toml"))[:2]:
+        shutil.copytree(run.parent, folder / run.parent.name)
+    assert not compare(folder, Session(), silent)[-1].rows
+    found = records(compare(folder, Session(), silent, use=4)[-1])
+    assert len(found) == 2
+    assert all(row["examples"] == 4 and 0 <= row["attention"] <= 1 for row in found)
+    assert records(compare(folder, Session(), silent)[-1]) == found
+    with pytest.warns(Note, match="has 4 examples; expected at least 5"):
+        compare(folder, Session(), silent, use=5)
