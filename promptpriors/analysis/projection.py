@@ -10,6 +10,10 @@ CHUNK = 8192
 """Points centred at once: the memory needed does not grow with the cloud."""
 
 
+MASSIVE = 10.0
+"""Norm, in medians, beyond which a point is massive."""
+
+
 class Plane(NamedTuple):
     """The plane of largest variance.
 
@@ -44,6 +48,19 @@ def fit_plane(points: Float[Tensor, "n dim"]) -> Plane:
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
     explained = variances[-2:].flip(0) / scatter.trace()
     return Plane(mean, components * largest.sign(), explained)
+
+
+def ordinary(points: Float[Tensor, "n dim"]) -> Float[Tensor, "m dim"]:
+    """The points whose norm is at most ten times the median norm.
+
+    A few tokens besides the first are so large that the plane of largest variance would be theirs
+    alone (massive activations, Sun et al. 2024).
+
+    >>> len(ordinary(torch.tensor([[1.0], [2.0], [3.0], [21.0]])))
+    3
+    """
+    norms = points.float().norm(dim=1)
+    return points[norms <= MASSIVE * norms.median()]
 
 
 def project(

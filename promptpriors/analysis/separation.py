@@ -84,21 +84,23 @@ def separations(
 
 def excess(
     here: Mapping[str, Space],
-    embed: Mapping[str, Space],
+    there: Mapping[str, Space],
     *,
     reference: Pair,
     generator: Generator,
     means: bool = False,
     blocks: int = 20,
 ) -> dict[Pair, Interval]:
-    """Separation at a site minus that at ``embed``, which is words' alone; each over its reference.
+    """Separation here minus separation there; each over its own reference.
 
-    The same points of the same documents are compared at both sites.
+    A site against ``embed``, where it is that of words alone; or behind a prompt against without
+    one, where less means that the prompt bridges the domains. The same points of the same documents
+    are compared on both sides.
 
     Args:
-        here: domains at a site.
-        embed: the same rows at ``embed``.
-        reference: as for ``separations``, taken at each site.
+        here: domains.
+        there: the same rows elsewhere.
+        reference: as for ``separations``, taken on each side.
         generator: of points.
         means: as for ``separations``.
         blocks: as for ``separations``.
@@ -107,22 +109,23 @@ def excess(
         InputError: for spaces of other rows, and as ``separations``.
     """
     for name, space in here.items():
-        if name not in embed or not _same_rows(space, embed[name]):
+        if name not in there or not _same_rows(space, there[name]):
             raise InputError(
-                f"domain {name!r} has other rows at embed; load both from one store, alike"
+                f"domain {name!r} has other rows at {space.site} than what it is held against; "
+                "load both alike, from one store or from stores of the same documents"
             )
     again = Generator()
     again.set_state(generator.get_state())
-    words = {name: embed[name] for name in here}
+    other = {name: there[name] for name in here}
     tables = [
         _table(_clouds(domains, reference, stream, means), blocks)
-        for domains, stream in ((here, generator), (words, again))
+        for domains, stream in ((here, generator), (other, again))
     ]
 
     def beyond(pair: Pair) -> Interval:
         def statistic(kept: Int[Tensor, " kept"]) -> float:
-            site, words = (table.ratio(pair, reference, kept) for table in tables)
-            return site - words
+            one, other = (table.ratio(pair, reference, kept) for table in tables)
+            return one - other
 
         rows = torch.arange(tables[0].blocks)
         return jackknife_interval(statistic, rows, generator=generator, blocks=len(rows))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from promptpriors.files import write_bytes
 from promptpriors.runs.pictures import Layer, Panel, Picture, stem
 
@@ -25,6 +27,9 @@ FEW = 3000
 """Points from which on a cloud's points are small and faint."""
 MARKS = {"s": 34, "alpha": 0.95, "linewidths": 0.6, "edgecolors": "white"}
 SYMBOLS = {"sampled": "o", "trained": "D", "other": "s", "answer": "^", "centre": "P"}
+GREY = "#666666"
+OUTSIDE = 0.002
+"""Share of a cloud at each edge that a frame does not wait for."""
 INCHES, SMALL = 5.0, 1.9
 """Side of a panel, and of one among many."""
 MANY = 6
@@ -42,16 +47,22 @@ def draw(picture: Picture) -> Any:
     figure = Figure(figsize=(columns * side, rows * side + 0.5), layout="constrained", dpi=130)
     figure.suptitle(f"{picture.number}. {picture.title}", fontsize=11, x=0.01, ha="left")
     places = figure.subplots(rows, columns, squeeze=False).flat
+    every = [layer for panel in picture.panels for layer in panel.layers]
     for place, panel in zip(places, picture.panels, strict=False):
-        _panel(place, panel, small=count > MANY)
+        framed = every if picture.one_map else panel.layers
+        _panel(place, panel, framed, small=count > MANY)
     for place in list(places)[count:] if rows * columns > count else []:
         place.set_axis_off()
     return figure
 
 
-def _panel(axes: Any, panel: Panel, *, small: bool) -> None:
+def _panel(axes: Any, panel: Panel, framed: list[Layer], *, small: bool) -> None:
     for layer in panel.layers:
         KINDS[layer.kind](axes, layer)
+    outside = _frame(axes, panel.layers, framed)
+    if outside:
+        said = f"{outside:,} outside"
+        axes.text(0.99, 0.01, said, transform=axes.transAxes, ha="right", fontsize=6, color=GREY)
     axes.set_title(panel.title, fontsize=7 if small else 9)
     axes.set_xlabel(panel.axes[0], fontsize=8)
     axes.set_ylabel(panel.axes[1], fontsize=8)
@@ -66,6 +77,25 @@ def _panel(axes: Any, panel: Panel, *, small: bool) -> None:
                 handle.set_sizes([24])
 
 
+def _of(layers: list[Layer], kind: str) -> torch.Tensor:
+    return torch.cat([torch.empty(0, 2), *(x.points for x in layers if x.kind == kind)])
+
+
+def _frame(axes: Any, layers: list[Layer], framed: list[Layer]) -> int:
+    """Frame all marks and nearly all of the clouds of ``framed``; how many points are outside."""
+    clouds, every = _of(layers, "cloud"), _of(framed, "cloud")
+    if not len(clouds):
+        return 0
+    edges = torch.quantile(every, torch.tensor([OUTSIDE, 1 - OUTSIDE]), dim=0)
+    shown = torch.cat([edges, _of(framed, "marks")])
+    low, high = shown.amin(dim=0), shown.amax(dim=0)
+    room = 0.08 * (high - low)
+    low, high = low - room, high + room
+    axes.set_xlim(float(low[0]), float(high[0]))
+    axes.set_ylim(float(low[1]), float(high[1]))
+    return int(((clouds < low) | (clouds > high)).any(dim=1).sum())
+
+
 def _cloud(axes: Any, layer: Layer) -> None:
     x, y = layer.points.T.numpy()
     size, alpha = (8, 0.6) if len(x) < FEW else (3, 0.25)
@@ -74,7 +104,7 @@ def _cloud(axes: Any, layer: Layer) -> None:
 
 def _marks(axes: Any, layer: Layer) -> None:
     x, y = layer.points.T.numpy()
-    options = MARKS if len(x) <= 300 else MARKS | {"s": 9, "linewidths": 0.2}
+    options = MARKS if len(x) <= 100 else MARKS | {"s": 9, "linewidths": 0.2}
     symbol = SYMBOLS.get(layer.role, "o")
     axes.scatter(x, y, color=COLOURS[layer.role], label=layer.name, marker=symbol, **options)
 

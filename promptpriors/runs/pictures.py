@@ -54,6 +54,7 @@ class Picture:
         numbers: what the figure is used to say, as figures with nulls, intervals and p-values.
         command: what made it.
         columns: panels beside each other.
+        one_map: whether the panels show one map, and so one part of it.
         source: what it was gathered from, so that a later start knows whether it is still good.
     """
 
@@ -64,6 +65,7 @@ class Picture:
     numbers: dict[str, Any]
     command: str = ""
     columns: int = 3
+    one_map: bool = False
     source: str = ""
 
 
@@ -83,7 +85,12 @@ def write_picture(folder: Path, picture: Picture) -> None:
             layers.append([layer.kind, layer.name, layer.role])
         panels.append({"title": panel.title, "axes": panel.axes, "layers": layers})
     said = {name: getattr(picture, name) for name in ("title", "caption", "numbers", "command")}
-    more = {"columns": picture.columns, "source": picture.source, "panels": panels}
+    more = {
+        "columns": picture.columns,
+        "one_map": picture.one_map,
+        "source": picture.source,
+        "panels": panels,
+    }
     about = {"figure": picture.number, **said, **more}
     write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, about)
     write_numbers(folder, picture)
@@ -117,7 +124,7 @@ def read_picture(folder: Path, number: int) -> Picture:
             )
             for i, panel in enumerate(about["panels"])
         ]
-        names = ("title", "caption", "numbers", "command", "columns", "source")
+        names = ("title", "caption", "numbers", "command", "columns", "one_map", "source")
         rest = {name: about[name] for name in names}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None

@@ -9,7 +9,7 @@ import tomli_w
 
 import promptpriors as pp
 from promptpriors.experiments import Session
-from promptpriors.experiments.paper import FIGURES, produce, read_plan
+from promptpriors.experiments.paper import FIGURES, charts, domains, produce, read_plan
 from promptpriors.experiments.paper.claims import CLAIMS, judge
 from promptpriors.experiments.watch import silent
 from promptpriors.figures.paper import draw
@@ -48,10 +48,13 @@ def made(tmp_path_factory, real_data):
     folder = tmp_path_factory.mktemp("paper")
     plan = read_plan(small(folder))
     runs = folder / "runs"
-    pictures = list(
-        produce(plan, list(FIGURES), runs, Session(real_data), command="a command", watch=silent)
-    )
-    return plan, runs, pictures
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "POINTS", 200)
+        patch.setattr(domains, "NULLS", 99)
+        found = produce(
+            plan, list(FIGURES), runs, Session(real_data), command="a command", watch=silent
+        )
+        return plan, runs, list(found)
 
 
 def test_every_figure_has_points_a_caption_and_numbers(made):
@@ -90,8 +93,10 @@ def test_a_drawn_figure_shows_every_panel(made):
 
 def test_a_second_start_gathers_nothing_anew(made, real_data):
     plan, runs, _ = made
-    files = sorted(path for path in runs.rglob("*") if path.is_file())
-    before = {path: path.stat().st_mtime_ns for path in files if path.name != "claims.json"}
+    patterns = ("figures/*", "charts/*", "*/result.json", "stores/*/shard*")
+    files = [path for pattern in patterns for path in runs.glob(pattern)]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    assert len(before) > 40
     list(produce(plan, list(FIGURES), runs, Session(real_data), command="another", watch=silent))
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
 

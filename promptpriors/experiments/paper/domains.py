@@ -10,7 +10,7 @@ from promptpriors.activations import load_space
 from promptpriors.activations.reading import Reader
 from promptpriors.activations.texts import ANSWER, QUESTION, Text
 from promptpriors.analysis.clusters import hdbscan_agreement, silhouette
-from promptpriors.analysis.projection import fit_plane
+from promptpriors.analysis.projection import fit_plane, ordinary
 from promptpriors.analysis.separation import document_points
 from promptpriors.analysis.significance import sign_flip_test, t_interval
 from promptpriors.analysis.trajectories import localisation, paths_of, spread
@@ -39,6 +39,8 @@ QUESTIONS = 40
 """Questions whose answers' ways are measured."""
 LONGEST = 24
 """Tokens of an answer, at most."""
+NULLS = 999
+"""Null draws of each block's dip: p must be able to reach 5 % divided by the number of blocks."""
 COLOURS = ("trained", "answer", "question", "third", "sampled", "second")
 """Of the six arithmetic tasks."""
 
@@ -80,7 +82,7 @@ def answers(m: Material) -> Picture:
     read = _answered(m)
     question, answer = max(read, key=lambda pair: len(pair[1]))
     ways = [
-        Layer("ways", "a question", "question", seen(plane, question)),
+        Layer("marks", "a question, its paragraph", "question", seen(plane, question)),
         Layer("ways", "its generated answer", "answer", seen(plane, answer)),
     ]
     domains = {"C4": m.space("c4", m.last), "SQuAD": m.space("squad", m.last)}
@@ -109,16 +111,19 @@ def layers(m: Material) -> Picture:
     panels, numbers = [], {}
     for site in m.blocks:
         space = load_space(store, site)
-        plane = fit_plane(space.points)
+        plane = fit_plane(ordinary(space.points))
         panels.append(Panel(site, ("", ""), [cloud("C4", seen(plane, space.points))]))
         points = document_points(space, generator=m.random("figure 4", site))
-        found = unimodality_test(points, generator=m.random("figure 4 nulls", site))
+        stream = m.random("figure 4 nulls", site)
+        found = unimodality_test(points, generator=stream, nulls=NULLS)
         numbers[site] = {"p": found.joint, "dips": dict(found.dips), "documents": len(points)}
     few = sum(found["p"] <= 0.05 / len(numbers) for found in numbers.values())
     return Picture(
         4,
         "C4 at the input of every block",
-        "Each block on its own principal plane, first tokens left out. A plane can hide a second "
+        "Each block on the principal plane of its tokens, first tokens left out, and those of over "
+        "ten times the median norm for the plane alone; where points lie outside the frame, their "
+        "number stands in it. A plane can hide a second "
         "hump; the numbers test the dip along three principal components and from mean to mean "
         "of a division into two, one point a document, against a Gaussian of equal covariance. "
         f"{few} of {len(numbers)} blocks differ from it at 5 % divided by the number of blocks.",

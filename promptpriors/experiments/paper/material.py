@@ -9,7 +9,7 @@ from torch import Tensor
 
 from promptpriors.activations import capture, content_of, join, load_space
 from promptpriors.activations.store import Plan, What
-from promptpriors.analysis.projection import Plane, fit_plane, project
+from promptpriors.analysis.projection import Plane, fit_plane, ordinary, project
 from promptpriors.analysis.tsne import Tsne, fit_tsne
 from promptpriors.experiments.config import RunConfig, parse_config
 from promptpriors.experiments.paper.plan import Domain, FigurePlan
@@ -20,7 +20,7 @@ from promptpriors.experiments.watch import Watch
 from promptpriors.models import Backbone, load_model
 from promptpriors.registry import Choice
 from promptpriors.rng import generator
-from promptpriors.runs import Run
+from promptpriors.runs import Run, load_prompt
 from promptpriors.types import Prior, Site, Space
 
 STORES = "stores"
@@ -98,11 +98,17 @@ class Material:
         domain: Domain,
         sites: Sequence[Site],
         what: What = "tokens",
+        run: str | None = None,
     ) -> Path:
-        """A store of a task under a name, captured where it is missing."""
+        """A store of a task under a name, captured where it is missing.
+
+        Behind the trained prompt of one of the plan's runs, if it is named.
+        """
 
         def make() -> Path:
             examples = examples_of(self.session, domain.task, domain.split)
+            folder = None if run is None else self.run(run).folder
+            prompt = None if folder is None else load_prompt(folder)
             plan = Plan(
                 model=backbone.name,
                 revision=backbone.revision,
@@ -116,10 +122,11 @@ class Material:
                 dtype="float16",
                 what=what,
                 bidirectional=backbone.bidirectional,
-                prompt=None,
+                prompt=None if folder is None else folder.name,
             )
+            place = self.runs / STORES / name
             told = lambda share: self.watch(f"capturing {name}", share, {})  # noqa: E731
-            return capture(backbone, examples, plan, self.runs / STORES / name, told=told).folder
+            return capture(backbone, examples, plan, place, prompt=prompt, told=told).folder
 
         return self._once(("store", name), make)
 
@@ -133,8 +140,8 @@ class Material:
         return join([self.space(domain, site, **chosen) for domain in domains])
 
     def plane(self, name: str, points: Callable[[], Tensor]) -> Plane:
-        """The principal plane of a cloud, the same for every figure that names it."""
-        return self._once(("plane", name), lambda: fit_plane(points()))
+        """The principal plane of a cloud's ordinary points, the same wherever it is named."""
+        return self._once(("plane", name), lambda: fit_plane(ordinary(points())))
 
     def tsne(self, name: str, points: Callable[[], Tensor]) -> Tsne:
         """The t-SNE map of a cloud, the same for every figure that names it."""

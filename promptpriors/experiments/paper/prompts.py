@@ -1,10 +1,15 @@
 """Figures of prompts among activations: fitted priors, the interpolation, the autoencoder."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from promptpriors.activations import load_space
+from promptpriors.analysis.separation import excess
+from promptpriors.analysis.significance import Interval
 from promptpriors.analysis.spread import effective_rank, scale_of
 from promptpriors.analysis.two_sample import energy_distance
 from promptpriors.experiments.paper.domains import some
@@ -18,6 +23,8 @@ from promptpriors.priors.vae import Vae
 from promptpriors.runs.pictures import Layer, Panel, Picture
 from promptpriors.types import Site, Space
 
+BRIDGED = 100
+"""Documents of each domain that are read behind a prompt."""
 REFERENCE = 20_000
 """Points that nearest ones are looked for among."""
 DRAWS = 2000
@@ -99,6 +106,8 @@ def between(m: Material) -> Picture:
         [Panel("", axes(plane), [*clouds, *marks])],
         {
             "energy distance of means by site": apart,
+            "separation beyond that of words": _beyond_words(m),
+            "separation behind a soft prompt less without it": _bridge(m, "gaussian-fast"),
             "along, drawn": _along(m, ends["initial"]),
             "along, trained": _along(m, ends["final"]),
             "deep-interpolation": location(m, run, m.last, some(m, tokens.points), prior),
@@ -155,6 +164,40 @@ def autoencoder(m: Material) -> Picture:
         },
         columns=1,
     )
+
+
+def _beyond_words(m: Material) -> dict[str, Any]:
+    """Separation in the last block less that at ``embed``, one token a document."""
+    here, there = (
+        {NAMES[name]: m.space(name, site) for name in MEANS} for site in (m.last, "embed")
+    )
+    reference = (NAMES["c4"], NAMES["c4"])
+    found = excess(here, there, reference=reference, generator=m.random("figure 12", "words"))
+    return _intervals(found)
+
+
+def _bridge(m: Material, run: str) -> dict[str, Any]:
+    """Does a trained prompt bridge C4 and arithmetic: the same documents with and without it."""
+    behind, without = {}, {}
+    few = min(BRIDGED, *(domain.documents for domain in m.plan.domains.values()))
+    for name in ("c4", "mathematics"):
+        domain = replace(m.plan.domains[name], documents=few)
+        store = m.captured(f"{name}-behind-{run}", m.backbone, domain, [m.last], run=run)
+        behind[NAMES[name]] = load_space(store, m.last)
+        without[NAMES[name]] = _first(m.space(name, m.last), few)
+    reference = (NAMES["c4"], NAMES["c4"])
+    found = excess(behind, without, reference=reference, generator=m.random("figure 12", "bridge"))
+    return {"documents": few, **_intervals(found)}
+
+
+def _first(space: Space, documents: int) -> Space:
+    kept = cast("Tensor", space.groups) < documents
+    parts = {k: v[kept] for k, v in space._asdict().items() if isinstance(v, Tensor)}
+    return space._replace(**parts)
+
+
+def _intervals(found: Mapping[tuple[str, str], Interval]) -> dict[str, Any]:
+    return {f"{one} – {other}": list(interval) for (one, other), interval in found.items()}
 
 
 def _along(m: Material, vectors: Tensor) -> dict[str, float]:

@@ -117,6 +117,7 @@ def exclusion(m: Material) -> Picture:
         "beside it (Mahalanobis, 1 for a Gaussian) say where draws lie.",
         panels,
         numbers,
+        one_map=True,
     )
 
 
