@@ -1,6 +1,8 @@
 """How long does the t-SNE map of a whole vocabulary take, and placing a prompt's way on it?
 
     python benchmarks/tsne.py [MODEL]
+
+MODEL is smollm2 unless another is named.
 """
 
 import sys

@@ -14,7 +14,7 @@ Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
 Numbers = Mapping[int, Mapping[str, Any]]
 """By figure."""
 SLIGHTLY = 0.8
-"""A spread between this share of the walks' and all of it is slightly below theirs."""
+"""A spread of this share of another and more is no localisation, only slightly below it."""
 BRIDGE = "separation behind a soft prompt less without it"
 ONE_RUN = "one run of each prior: a study with seeds decides it"
 
@@ -134,7 +134,11 @@ def _peaked(numbers: Numbers) -> Found:
 def _answers(numbers: Numbers) -> Found:
     found = numbers[3]["answers"]
     low, high = found["interval"]
-    verdict: Verdict = "confirmed" if high < 1 else "refuted" if low > 1 else "undecided"
+    verdict: Verdict = "undecided"
+    if high < SLIGHTLY:
+        verdict = "confirmed"
+    elif low >= SLIGHTLY:
+        verdict = "refuted"
     value = found["spread over the question's"]
     words = f"an answer's tokens are {value:.2f} times as wide as as many of its question's"
     return "spread of answers over questions'", value, [low, high], found["p"], verdict, words
