@@ -1,5 +1,7 @@
 """Shares of attention: they sum to one, vanish where nothing stands, and are Hugging Face's own."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -27,7 +29,7 @@ def literal(backbone, prompt, example):
     """Hugging Face's eager attention on prompt and text as one input: [blocks, heads, all, all]."""
     with torch.random.fork_rng():
         model = AutoModelForCausalLM.from_config(
-            backbone.model.config, attn_implementation="eager"
+            deepcopy(backbone.model.config), attn_implementation="eager"
         ).eval()
     model.load_state_dict(backbone.model.state_dict())
     ids = torch.tensor([*sum(example.pieces, ()), *example.target[:-1]])
