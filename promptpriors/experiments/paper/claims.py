@@ -161,7 +161,7 @@ def _autoencoder(numbers: Numbers) -> Found:
 
 
 def _encoder(numbers: Numbers) -> Found:
-    where = next(iter(numbers[5]))
+    where = next(name for name in numbers[5] if "encoder." in name)
     value = numbers[5][where]["silhouette"]
     if where.startswith("tiny-t5"):
         words = "no trained encoder–decoder was at hand; a random one is shown, and ours beside it"
