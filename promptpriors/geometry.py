@@ -96,6 +96,25 @@ def moments(
     return Moments(mean, covariance.div_(count), count)
 
 
+class Axes(NamedTuple):
+    """Principal axes of a covariance with the deviation along each, the least first."""
+
+    deviations: Float[Tensor, " rank"]
+    directions: Float[Tensor, "dim rank"]
+
+
+def axes_of(covariance: Float[Tensor, "dim dim"], *, eps: float) -> Axes:
+    """Its principal axes in float64, without those along which there is no variance.
+
+    Args:
+        covariance: symmetric, positive semidefinite.
+        eps: an axis has none where its variance is at most eps · dim times the largest.
+    """
+    values, vectors = torch.linalg.eigh(covariance.to(torch.float64))
+    kept = values > values[-1] * len(values) * eps
+    return Axes(values[kept].sqrt(), vectors[:, kept])
+
+
 def merge(a: Moments, b: Moments) -> Moments:
     """The moments of two clouds together, from the moments of each.
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptpriors.geometry import neighbour_distance
+from promptpriors.geometry import axes_of, neighbour_distance
 
 LEAST = 3.0
 """Reach ratio below which where a prompt ended says nothing: it could hardly get elsewhere."""
@@ -41,7 +41,6 @@ def mahalanobis(
     covariance: Float[Tensor, "dim dim"],
 ) -> Float[Tensor, " n"]:
     """√((x − μ)ᵀ Σ⁺ (x − μ)) / √rank, about 1 for draws of N(μ, Σ); in the span of Σ alone."""
-    values, axes = torch.linalg.eigh(covariance.double())
-    kept = values > values[-1] * len(values) * torch.finfo(torch.float32).eps
-    white = (points.double() - mean.double()) @ (axes[:, kept] / values[kept].sqrt())
-    return (white.norm(dim=1) / int(kept.sum()) ** 0.5).float()
+    deviations, axes = axes_of(covariance, eps=torch.finfo(torch.float32).eps)
+    white = (points.double() - mean.double()) @ (axes / deviations)
+    return (white.norm(dim=1) / len(deviations) ** 0.5).float()

@@ -1,7 +1,6 @@
 """Captures of a config: into a folder of the user's, or into the cache for a prior's space."""
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from promptpriors.activations import Captured, Plan, capture, content_of
 from promptpriors.activations.store import read_manifest
-from promptpriors.errors import InputError, Note
+from promptpriors.errors import InputError
 from promptpriors.experiments.config import CaptureConfig, CaptureSection, RunConfig
+from promptpriors.experiments.trained import warn_of_revision
 from promptpriors.experiments.watch import Watch
 from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
@@ -141,11 +141,5 @@ def _usual(backbone: Backbone) -> list[Site]:
 def _prompt(name: str, runs: Path, backbone: Backbone) -> tuple[Prompt, str]:
     """The trained prompt of a run, and the run's id; warns if it was trained on another model."""
     run = find_run(name, runs)
-    known = run.about().get("model")
-    if known != backbone.revision:
-        warnings.warn(
-            f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
-            Note,
-            stacklevel=2,
-        )
+    warn_of_revision(run, backbone)
     return load_prompt(run.folder).to(backbone.device), run.id

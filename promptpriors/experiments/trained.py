@@ -31,11 +31,16 @@ def load_trained(run: Run, device: str | None = None) -> Trained:
     settings = run.config["device"]
     place = device or settings["name"]
     backbone = load_model(run.config["model"], dtype=settings["dtype"], device=place)
+    warn_of_revision(run, backbone)
+    return Trained(backbone, load_prompt(run.folder))
+
+
+def warn_of_revision(run: Run, backbone: Backbone) -> None:
+    """Warn if a run's prompt was trained on another revision of the model."""
     known = run.about().get("model")
     if known != backbone.revision:
         warnings.warn(
             f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
             Note,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return Trained(backbone, load_prompt(run.folder))

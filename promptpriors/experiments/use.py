@@ -1,7 +1,6 @@
 """What a finished run's prompt does: losses without, with other, and with projected vectors."""
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,10 +13,11 @@ from torch import Tensor
 from promptpriors.activations.texts import documents
 from promptpriors.analysis.change import change
 from promptpriors.analysis.readout import read_out
-from promptpriors.errors import InputError, Note
+from promptpriors.errors import InputError
 from promptpriors.experiments.config import RunConfig, parse_config
 from promptpriors.experiments.run import fit, place
 from promptpriors.experiments.session import Session
+from promptpriors.experiments.trained import warn_of_revision
 from promptpriors.experiments.watch import Watch, silent
 from promptpriors.files import read_json, write_json
 from promptpriors.geometry import nearest_by_cosine, neighbour_distance
@@ -78,7 +78,7 @@ def measure_use(
     _check_run(run, config, examples, draws)
     clouds = clouds or {}
     backbone = session.backbone(config)
-    _warn(run, backbone)
+    warn_of_revision(run, backbone)
     settings = {"format": FORMAT, "examples": examples, "draws": draws, "seed": seed}
     settings |= {"clouds": {site: _digest(points) for site, points in sorted(clouds.items())}}
     path = run.folder / FILE
@@ -270,16 +270,6 @@ def _check_run(run: Run, config: RunConfig, examples: int, draws: int) -> None:
         raise InputError(f"run {run.id} has the empty prompt, whose use is none; take another run")
     if examples < 2 or draws < 1:
         raise InputError(f"{examples} examples and {draws} draws: expected at least 2 and 1")
-
-
-def _warn(run: Run, backbone: Backbone) -> None:
-    known = run.about().get("model")
-    if known != backbone.revision:
-        warnings.warn(
-            f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",
-            Note,
-            stacklevel=3,
-        )
 
 
 def _examples(config: RunConfig, session: Session, count: int, seed: int) -> list[Example]:

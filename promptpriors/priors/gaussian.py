@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.geometry import Moments, moments
+from promptpriors.geometry import Moments, axes_of, moments
 from promptpriors.priors.isotropic import Isotropic
 from promptpriors.types import Prior, Space
 
@@ -137,9 +137,8 @@ def _diagonal(fitted: Moments) -> Gaussian | AffineGaussian:
 
 def _span(sigma: Tensor) -> Tensor:
     """Eigenvectors times root eigenvalues, without the directions that have no variance."""
-    values, vectors = torch.linalg.eigh(sigma)
-    kept = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
-    return vectors[:, kept] * values[kept].sqrt()
+    found = axes_of(sigma, eps=torch.finfo(torch.float64).eps)
+    return found.directions * found.deviations
 
 
 def _degenerate(factor: Tensor) -> bool:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import silu
 
 from promptpriors.errors import InputError
-from promptpriors.geometry import moments
+from promptpriors.geometry import axes_of, moments
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
@@ -122,9 +122,7 @@ def fit(
     order = torch.randperm(len(space.points), generator=generator)[:points]
     some = space.points[order].float()
     found = moments(some)
-    values, vectors = torch.linalg.eigh(found.covariance)
-    kept = values > values[-1] * len(values) * torch.finfo(torch.float32).eps
-    deviations, axes = values[kept].sqrt(), vectors[:, kept]
+    deviations, axes = axes_of(found.covariance, eps=torch.finfo(torch.float32).eps)
     white = ((some.double() - found.mean) @ (axes / deviations)).float()
     rank = white.shape[1]
     encoder = _network(rank, 2 * rank, hidden, generator)

@@ -30,6 +30,7 @@ class Chart(NamedTuple):
         explained: share of the points' variance along the two directions of ``pca``.
         prompts: by run and layout, the prompt's vectors at every stored moment: those of
             ``trajectory/steps``, or start and end.
+        source: what it was made from, so that a later start knows whether it is still good.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Chart(NamedTuple):
     layouts: dict[str, Float[Tensor, "n 2"]]
     explained: Float[Tensor, " 2"]
     prompts: dict[str, dict[str, Float[Tensor, "k length 2"]]]
+    source: str = ""
 
 
 def write_chart(path: Path, chart: Chart) -> None:
@@ -51,7 +53,10 @@ def write_chart(path: Path, chart: Chart) -> None:
     tensors |= {f"layout/{name}": points for name, points in chart.layouts.items()}
     for run, layouts in chart.prompts.items():
         tensors |= {f"prompt/{run}/{name}": way for name, way in layouts.items()}
-    words = {name: getattr(chart, name) for name in ("model", "site", "title", "domains", "labels")}
+    words = {
+        name: getattr(chart, name)
+        for name in ("model", "site", "title", "domains", "labels", "source")
+    }
     write_tensors(path, {name: t.contiguous() for name, t in tensors.items()}, words)
 
 

@@ -11,7 +11,7 @@ from promptpriors.experiments.compare.groups import (
     priors_table,
 )
 from promptpriors.experiments.compare.places import Places, note
-from promptpriors.experiments.compare.position import Ends, position
+from promptpriors.experiments.compare.position import ends_of, position
 from promptpriors.experiments.compare.tables import Cell, Table, tabulate
 from promptpriors.experiments.compare.use import use_table
 from promptpriors.experiments.config import parse_config
@@ -83,13 +83,11 @@ def _finished(run: Run) -> bool:
 
 
 def _measure(run: Run, places: Places) -> Measured:
-    config, tensors = parse_config(run.config), run.tensors()
-    records = [record["lr"] for record in run.metrics() if record.get("lr")]
+    config = parse_config(run.config)
     revision = str(run.about().get("model"))
     ends, positions = {}, {}
     for site in config.prompt.sites or []:
-        start, end = (tensors[f"{when}/{site}"].float() for when in ("initial", "final"))
-        here = Ends(run.id, site, start, end, [float(lr.get(site) or 0) for lr in records])
+        here = ends_of(run, site)
         ends[site] = here
         if config.prompt.mode == "kv":  # keys and values are no points of the site
             positions[site, "raw"] = position(here, None, None, None)

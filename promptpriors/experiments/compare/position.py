@@ -11,8 +11,10 @@ from promptpriors.analysis.location import displacement
 from promptpriors.analysis.reach import mahalanobis, reach_ratio
 from promptpriors.analysis.spread import effective_rank, scale_of
 from promptpriors.geometry import moments, neighbour_distance
+from promptpriors.priors import fit_prior
 from promptpriors.rng import generator
-from promptpriors.types import Prior
+from promptpriors.runs import Run
+from promptpriors.types import Prior, Site, Space
 
 DRAWS = 99
 """Null prompts."""
@@ -28,6 +30,14 @@ class Ends(NamedTuple):
     start: Tensor
     end: Tensor
     rates: list[float]
+
+
+def ends_of(run: Run, site: Site) -> Ends:
+    """What a finished run says of its vectors at a site."""
+    tensors = run.tensors()
+    rates = [record["lr"].get(site) for record in run.metrics() if record.get("lr")]
+    start, end = (tensors[f"{when}/{site}"].float() for when in ("initial", "final"))
+    return Ends(run.id, site, start, end, [float(rate or 0) for rate in rates])
 
 
 class Position(NamedTuple):
@@ -85,9 +95,6 @@ def _nulls(
     ends: Ends, cloud: Tensor, prior: Prior | None, points: Tensor, see: View
 ) -> dict[str, Against]:
     """The three nulls; in visible coordinates lengths are all one, so displacements are raw."""
-    from promptpriors.priors import fit_prior
-    from promptpriors.types import Space
-
     stream = generator(0, "compare", ends.run, ends.site)
     size = (DRAWS, *ends.start.shape)
 

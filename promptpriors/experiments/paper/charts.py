@@ -1,10 +1,12 @@
 """Charts for the page: the domains at each site on maps that stay, with the runs' ways on them."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from promptpriors.errors import InputError
 from promptpriors.experiments.paper.material import Material, seen
 from promptpriors.experiments.paper.plan import RUNS
 from promptpriors.runs import Run, list_runs, read_chart, write_chart
@@ -37,7 +39,7 @@ def _store(m: Material, name: str, title: str, spaces: Mapping[str, Space], runs
     ways = {
         run.id: way for run in runs if (way := _way(run, site, m.backbone.revision)) is not None
     }
-    if path.exists() and set(read_chart(path).prompts) == set(ways):
+    if _stands(path, m.plan.fingerprint, set(ways)):
         return title
     points = torch.cat([space.points for space in spaces.values()])
     plane = m.plane(name, lambda: points)
@@ -63,9 +65,19 @@ def _store(m: Material, name: str, title: str, spaces: Mapping[str, Space], runs
         layouts={"pca": seen(plane, points), "tsne": map_.coordinates},
         explained=plane.explained,
         prompts=prompts,
+        source=m.plan.fingerprint,
     )
     write_chart(path, chart)
     return title
+
+
+def _stands(path: Path, source: str, runs: set[str]) -> bool:
+    """Whether a chart of the same plan and runs is there."""
+    try:
+        known = read_chart(path)
+    except InputError:
+        return False
+    return known.source == source and set(known.prompts) == runs
 
 
 def _way(run: Run, site: Site, revision: str) -> Tensor | None:

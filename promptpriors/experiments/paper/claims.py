@@ -153,10 +153,7 @@ def _generated(numbers: Numbers) -> Found:
 def _autoencoder(numbers: Numbers) -> Found:
     rank = numbers[13]["effective rank of decoder means over the held half's"]
     verdict: Verdict = "refuted" if 0.8 <= rank <= 1.25 else "confirmed"
-    words = (
-        f"whitened, with free bits and without first tokens it keeps {rank:.2f} of the data's "
-        "rank; a naive one keeps a tenth (docs/results/priors.md)"
-    )
+    words = f"whitened, with free bits, without first tokens it keeps {rank:.2f} of the data's rank"
     return "effective rank of decoder means over the data's", rank, None, None, verdict, words
 
 
@@ -173,21 +170,23 @@ def _encoder(numbers: Numbers) -> Found:
 
 
 def _moved(figure: int) -> Callable[[Numbers], float | None]:
-    return lambda numbers: numbers[figure]["distance to the nearest point"]["moved"]["p"]
+    return lambda numbers: numbers[figure]["raw"]["p, moved"]
 
 
 CLAIMS: dict[int, tuple[str, list[int], Rule]] = {
     1: (
         "Priors strongly affect where trained prompts end.",
         [6, 8],
-        _one_run("displacement, isotropic, fast", lambda n: n[6]["displacement"]),
+        _one_run("displacement, isotropic, fast", lambda n: n[6]["raw"]["displacement"]),
     ),
     2: ("Final quality is equal across priors.", [], _nothing(ONE_RUN)),
     3: ("Far priors take longer to reach the same validation loss.", [], _nothing(ONE_RUN)),
     4: (
         "Xavier prompts stay where they start.",
         [10, 11],
-        _one_run("displacement, Xavier, soft", lambda n: n[10]["squad-xavier"]["displacement"]),
+        _one_run(
+            "displacement, Xavier, soft", lambda n: n[10]["squad-xavier"]["raw"]["displacement"]
+        ),
     ),
     5: (
         "SQuAD activations lie with C4's; arithmetic lies apart, in all layers.",

@@ -7,15 +7,17 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from promptpriors.activations import capture, content_of, join, load_space
-from promptpriors.activations.store import Plan, What
+from promptpriors.activations import capture, join, load_space
+from promptpriors.activations.store import What
 from promptpriors.analysis.projection import Plane, fit_plane, ordinary, project
 from promptpriors.analysis.tsne import Tsne, fit_tsne
+from promptpriors.data import choose_task
 from promptpriors.experiments.config import RunConfig, parse_config
 from promptpriors.experiments.paper.plan import Domain, FigurePlan
 from promptpriors.experiments.run import execute, fit
+from promptpriors.experiments.sections import CaptureSection
 from promptpriors.experiments.session import Session
-from promptpriors.experiments.stores import examples_of
+from promptpriors.experiments.stores import examples_of, plan_of
 from promptpriors.experiments.watch import Watch
 from promptpriors.models import Backbone, load_model
 from promptpriors.registry import Choice
@@ -109,19 +111,15 @@ class Material:
             examples = examples_of(self.session, domain.task, domain.split)
             folder = None if run is None else self.run(run).folder
             prompt = None if folder is None else load_prompt(folder)
-            plan = Plan(
-                model=backbone.name,
-                revision=backbone.revision,
-                precision=str(backbone.dtype).removeprefix("torch."),
-                task=domain.task.plain(),
-                split=domain.split,
-                content=content_of(examples, domain.documents),
-                sites=tuple(sites),
-                tokens=domain.tokens,
-                documents=domain.documents,
-                dtype="float16",
-                what=what,
-                bidirectional=backbone.bidirectional,
+            section = CaptureSection(
+                split=domain.split, documents=domain.documents, tokens=domain.tokens, what=what
+            )
+            plan = plan_of(
+                backbone,
+                domain.task,
+                section,
+                examples,
+                tuple(sites),
                 prompt=None if folder is None else folder.name,
             )
             place = self.runs / STORES / name
@@ -222,6 +220,4 @@ def _without_spaces(_: Any) -> Any:
 
 def task_of(name: str, **params: Any) -> Choice:
     """A task's choice."""
-    from promptpriors.data import choose_task
-
     return choose_task({"name": name, **params})

@@ -13,6 +13,8 @@ from promptpriors.files import canonical, read_toml
 from promptpriors.models import revision
 from promptpriors.registry import Choice, Field, Strict, validate
 
+VERSION = 1
+"""Raised whenever a figure or a chart of the same plan would change."""
 WHOLE = ("prior", "task")
 """Sections that a run states whole."""
 DOMAINS = ("c4", "squad", "mathematics")
@@ -104,6 +106,7 @@ class FigurePlan:
     def fingerprint(self) -> str:
         """What the figures depend on, as a hash."""
         whole = {
+            "version": VERSION,
             "model": revision(self.model),
             "encoder": revision(self.encoder),
             "seed": self.seed,

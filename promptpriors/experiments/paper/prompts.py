@@ -17,7 +17,6 @@ from promptpriors.experiments.paper.material import Material, seen
 from promptpriors.experiments.paper.numbers import location, separated
 from promptpriors.experiments.paper.vocabulary import axes, cloud
 from promptpriors.geometry import neighbour_distance
-from promptpriors.models.visible import visible
 from promptpriors.priors import fit_prior
 from promptpriors.priors.vae import Vae
 from promptpriors.runs.pictures import Layer, Panel, Picture
@@ -50,23 +49,13 @@ def fitted(m: Material, number: int, site: Site, runs: tuple[str, str]) -> Pictu
         Layer("marks", "Xavier, trained", "answer", seen(plane, xavier[f"final/{site}"])),
     ]
     squad = some(m, m.space("squad", site).points)
-    numbers: dict[str, Any] = {
-        name: location(m, m.run(name), site, squad, m.prior(name, site)) for name in runs
-    }
-    if site != "embed":
-        sight = visible(m.backbone, site)
-        for name, tensors in zip(runs, (gaussian, xavier), strict=True):
-            seen_ends = [sight(tensors[f"{when}/{site}"]) for when in ("initial", "final")]
-            near = [neighbour_distance(x, sight(squad)).median() for x in seen_ends]
-            numbers[name]["visible: median distance to the nearest point, start and end"] = [
-                float(x) for x in near
-            ]
+    numbers = {name: location(m, m.run(name), site, squad, m.prior(name, site)) for name in runs}
     where = "token embeddings as they occur" if site == "embed" else f"activations at {site}"
     return Picture(
         number,
         f"Prompts among {where}",
         f"Tokens of C4 and SQuAD ({where}; first tokens left out) on their principal plane, and "
-        "20 vectors each of a prompt from the Gaussian fitted to SQuAD's points and of one from "
+        "the vectors of a prompt from the Gaussian fitted to SQuAD's points and of one from "
         "Xavier, as drawn and as trained on SQuAD. One run each. Distances are taken in all "
         "dimensions, beside fresh draws of the prior and draws of the Gaussian at equal norm.",
         [Panel("", axes(plane), [*clouds, *marks])],
@@ -99,7 +88,7 @@ def between(m: Material) -> Picture:
         12,
         "Between the domains",
         f"C4, SQuAD and arithmetic at {m.last}, one mean point an example, on their principal "
-        "plane, and the 20 vectors of a prompt drawn between the Gaussians of arithmetic and C4, "
+        "plane, and the vectors of a prompt drawn between the Gaussians of arithmetic and C4, "
         "before and after training on arithmetic. One run. A vector is no mean of a text: it is "
         "as wide as single tokens are. `along` is the place on the line from C4's mean to "
         "arithmetic's: 0 and 1.",
