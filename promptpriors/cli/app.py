@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import bench, draw, hand, look, read, tune
+from promptpriors.cli import bench, draw, hand, look, read, study, tune
 
 app = typer.Typer(
     name="promptpriors",
@@ -36,6 +36,7 @@ def _root(
 
 app.command("demo")(tune.demo)
 app.command("run")(tune.run)
+app.command("study")(study.study)
 app.command("capture")(read.capture)
 app.command("ask")(look.ask)
 app.command("figures")(draw.figures)

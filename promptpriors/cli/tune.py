@@ -25,16 +25,23 @@ def run(
 ) -> None:
     """One run: draw a prompt from its prior, train it, score it; prints the run folder.
 
-    A run that is done is found and not repeated; one that was interrupted goes on.
+    A run that is done is found and not repeated; one that was interrupted goes on. Started by
+    torchrun or accelerate (-m promptpriors run …), several processes share the work.
 
     Example: promptpriors run configs/arithmetic.toml prior.name=isotropic seed=1
     """
     from promptpriors.experiments import Session, execute, read_config
+    from promptpriors.experiments.follow import follow
+    from promptpriors.training.parallel import Crew, gathered
 
-    resolved = read_config(config, overrides or [])
-    use_threads(resolved.device.threads)
-    with progress_bar() as watch, resumable():
-        done = execute(resolved, runs, Session(data_folder(data)), watch=watch)
+    with gathered() as team:
+        resolved = read_config(config, overrides or [])
+        use_threads(resolved.device.threads, team.local)
+        session = Session(data_folder(data))
+        if isinstance(team, Crew) and not team.main:
+            follow(resolved, session, team)
+        with progress_bar() as watch, resumable():
+            done = execute(resolved, runs, session, watch=watch, team=team)
     result = done.result or {}
     if as_json:
         print_json({"folder": str(done.folder), "id": done.id, **result})
@@ -138,10 +145,10 @@ class resumable:  # noqa: N801 used like a function
             raise typer.Exit(130)
 
 
-def use_threads(threads: int | None) -> None:
-    """Set torch's threads for this process: as asked, else all cores."""
+def use_threads(threads: int | None, processes: int = 1) -> None:
+    """Set torch's threads for this process: as asked, else its part of all cores."""
     import os
 
     import torch
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
+from promptpriors.experiments.ceiling import check_ceiling
 from promptpriors.experiments.sections import (
     CaptureSection,
     DeviceSection,
@@ -20,6 +21,7 @@ from promptpriors.experiments.sources import check_spaces, differs_by_site
 from promptpriors.files import read_toml
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
+from promptpriors.prompts.objectives import check_mode_of
 from promptpriors.registry import Choice, Field, Strict, choose, validate
 from promptpriors.training import REGULARISERS
 from promptpriors.types import Site
@@ -124,6 +126,11 @@ class RunConfig:
         return [_regulariser(item) for item in self.train.regulariser or []]
 
     @property
+    def order(self) -> int:
+        """Seed of the data's order."""
+        return self.seed if self.train.order is None else self.train.order
+
+    @property
     def lr(self) -> float | dict[str, float]:
         """The rate as ``training.train`` takes it."""
         given = self.train.lr
@@ -149,23 +156,36 @@ def override(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, A
     >>> override({"train": {"steps": 1}}, ["train.steps=5", "prior.name=xavier"])
     {'train': {'steps': 5}, 'prior': {'name': 'xavier'}}
     """
-    result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in config.items()}
+    result = dict(config)
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or not key:
             raise InputError(f"override {item!r}: expected key=value, such as train.lr=1e-3")
-        *path, last = key.strip().split(".")
-        place = result
-        for step in path:
-            inner = place.get(step, {})
-            if isinstance(inner, str) and step in {"task", "prior"}:
-                inner = {"name": inner}
-            if not isinstance(inner, Mapping):
-                raise InputError(f"override {item!r}: {step!r} is a value, not a section")
-            place[step] = dict(inner)
-            place = place[step]
-        place[last] = _value(text)
+        try:
+            result = put(result, key.strip(), _value(text))
+        except InputError as error:
+            raise InputError(f"override {item!r}: {error}") from None
     return result
+
+
+def put(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of ``config`` with the value at a dotted key replaced.
+
+    >>> put({"prior": "xavier"}, "prior.name", "isotropic")
+    {'prior': {'name': 'isotropic'}}
+
+    Raises:
+        InputError: if the key leads through a value.
+    """
+    head, dot, rest = key.partition(".")
+    if not dot:
+        return {**config, head: value}
+    inner = config.get(head, {})
+    if isinstance(inner, str) and head in {"task", "prior"}:
+        inner = {"name": inner}
+    if not isinstance(inner, Mapping):
+        raise InputError(f"{head!r} is a value, not a section")
+    return {**config, head: put(inner, rest, value)}
 
 
 def parse_config(config: Mapping[str, Any]) -> RunConfig:
@@ -179,7 +199,9 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
     if prompt.mode == "none":
         prompt = PromptSection(mode="none", length=0, sites=[], bos=prompt.bos)
     check_mode(prompt.mode, prompt.length, prompt.sites)
-    if prompt.mode == "none" or train.frozen:
+    check_mode_of(train.objective, prompt.mode)
+    check_ceiling(prompt, train)
+    if train.frozen or (prompt.mode == "none" and train.lora is None):
         train = train.model_copy(update={"frozen": True, "steps": 0, "warmup": 0})
     elif train.steps == 0:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.experiments.config import RunConfig, parse_config
-from promptpriors.experiments.doctor import time_step
+from promptpriors.experiments.forecast import time_step
 from promptpriors.experiments.run import draw, execute
 from promptpriors.experiments.session import Session
 from promptpriors.experiments.watch import Watch

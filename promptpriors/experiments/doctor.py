@@ -12,6 +12,7 @@ from torch import Tensor
 
 from promptpriors.errors import WorkError
 from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.forecast import cost
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.run import draw
 from promptpriors.experiments.session import Session, check_lengths
@@ -68,7 +69,7 @@ def examine(config: RunConfig, session: Session, watch: Watch) -> Iterator[Findi
     same = _fingerprint(backbone) == weights
     yield Finding("only the prompt changes", same, "weights are the same bytes after training")
     yield _reads(backbone, task, prompt)
-    yield _forecast(config, backbone, task, draw(config, session))
+    yield _forecast(config, session, draw(config, session))
 
 
 def _packing(backbone: Backbone) -> Finding:
@@ -181,38 +182,17 @@ def _loss_of(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]) ->
     return quality(backbone, prompt, encode(backbone, examples, before=prompt.before)).loss
 
 
-def _forecast(config: RunConfig, backbone: Backbone, task: Task, prompt: Prompt) -> Finding:
+def _forecast(config: RunConfig, session: Session, prompt: Prompt) -> Finding:
     """Time of a step and of an evaluation, measured, times how many there will be."""
-    section = config.train
-    learn = encode(backbone, task.splits["train"][: section.batch], before=prompt.before)
-    check = encode(backbone, task.splits["validation"], before=prompt.before)
-    step_seconds, tokens = time_step(backbone, prompt, learn)
-    part = check[:CHECKED]
-    began = time.perf_counter()
-    quality(backbone, prompt, part)
-    look = (time.perf_counter() - began) * len(check) / len(part)
-    looks = 1 + math.ceil(section.steps / section.evaluate_every)
-    total = section.steps * step_seconds + looks * look
-    memory = peak_memory_mib(backbone.device)
+    found = cost(config, session, prompt)
+    memory = peak_memory_mib(session.backbone(config).device)
     peak = "" if memory is None else f", {memory:.0f} MiB at the peak"
     return Finding(
         "forecast",
         None,
-        f"{total / 60:.1f} min for {section.steps} steps and {looks} evaluations (answers to score "
-        f"come on top), {tokens / step_seconds:.0f} tokens/s{peak}",
+        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.looks} evaluations and the "
+        f"answers to score, {found.rate:.0f} tokens/s{peak}",
     )
-
-
-def time_step(backbone: Backbone, prompt: Prompt, batch: Sequence[Encoded]) -> tuple[float, int]:
-    """Seconds of a forward and backward pass over a batch, warmed up, and its tokens."""
-    seconds, computed = 0.0, 0
-    for _ in range(2):
-        began = time.perf_counter()
-        losses = token_losses(backbone, prompt, batch)
-        losses.nats.mean().backward()
-        seconds, computed = time.perf_counter() - began, losses.computed
-    prompt.zero_grad(set_to_none=True)
-    return seconds, computed
 
 
 def _fingerprint(backbone: Backbone) -> str:

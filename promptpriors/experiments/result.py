@@ -23,9 +23,11 @@ def summarise(work: "Work", *, floor: Quality, scores: dict[str, float]) -> dict
     config, progress = work.config, work.progress
     final = work.prompt.snapshot()
     losses = [row["val_loss"] for row in work.records if row["val_loss"] is not None]
+    ends = work.records[0], work.records[-1]
+    start, end = (row.get("val_objective", row["val_loss"]) for row in ends)
     tokens = progress.tokens if progress else 0
     seconds = progress.training_seconds if progress else 0.0
-    return {
+    about = {
         "model": config.model,
         "task": config.task.name,
         "prior": config.prior.name,
@@ -39,7 +41,10 @@ def summarise(work: "Work", *, floor: Quality, scores: dict[str, float]) -> dict
         "val_loss": losses[-1],
         "val_loss_best": min(losses),
         "val_loss_none": floor.loss,
-        "scores_initial": work.scores_initial,
+        "objective": config.train.objective,
+        "val_objective_initial": start,
+        "val_objective": end,
+        "scores_initial": {key: work.scores_initial[key] for key in scores},
         "scores": scores,
         "eval_examples": {split: len(work.task.splits[split]) for split in ("validation", "test")},
         "tokens": tokens,
@@ -52,6 +57,7 @@ def summarise(work: "Work", *, floor: Quality, scores: dict[str, float]) -> dict
         "nearest_tokens": nearest_tokens(work, final),
         "versions": versions(),
     }
+    return about if config.train.lora is None else about | {"lora": config.train.lora}
 
 
 def nearest_tokens(work: "Work", final: dict[str, Tensor]) -> dict[str, Any]:

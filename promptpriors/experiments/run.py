@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from promptpriors.errors import InputError, WorkError
 from promptpriors.experiments.clouds import identity
 from promptpriors.experiments.config import RunConfig
+from promptpriors.experiments.follow import begin
 from promptpriors.experiments.session import Session, check_lengths
 from promptpriors.experiments.sources import identified
 from promptpriors.experiments.watch import Watch, silent
@@ -18,13 +20,17 @@ from promptpriors.files import write_bytes, write_toml
 from promptpriors.packing import packs_exactly
 from promptpriors.priors import build_prior
 from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
+from promptpriors.prompts.objectives import check_objective
 from promptpriors.runs import Run, read_run, run_id
 from promptpriors.runs.folder import held
 from promptpriors.training import Diverged, Progress, Regulariser, regularise
+from promptpriors.training.parallel import ALONE, Team, check_device
 from promptpriors.types import Prior, Site, Space
 
 
-def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = silent) -> Run:
+def execute(
+    config: RunConfig, runs: Path, session: Session, *, watch: Watch = silent, team: Team = ALONE
+) -> Run:
     """Do a run, go on with one that was interrupted, or find it done.
 
     Args:
@@ -32,6 +38,7 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
         runs: the folder of run folders.
         session: what is shared with other runs of this process.
         watch: told how far the work is.
+        team: the processes that share the work, of which this is the main one.
 
     Returns:
         The finished run.
@@ -41,8 +48,9 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
         WorkError: when training diverges or memory or disk fail; ``error.txt`` says why.
     """
     config = config.placed(session.blocks(config))
+    check_device(team, config.device.name, config.device.device_map)
     loaded = session.task(config)
-    folder = runs / _id(config, session)
+    folder = runs / identify(config, session)
     if (folder / "result.json").exists():
         watch("done before", 1.0, {"folder": folder})
         return read_run(folder)
@@ -53,11 +61,14 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
     regularisers = hold(config, session, prompt, priors)
     with torch.no_grad():
         (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
-    check_lengths(backbone, loaded.task, prompt.before)
+    encoded = check_lengths(backbone, loaded.task, prompt.before)
+    for examples in encoded.values():
+        check_objective(config.train.objective, backbone, prompt, examples)
     progress = None
-    if not config.train.frozen:
+    if not config.train.frozen and config.train.lora is None:  # an adapter's is made with it
         progress = Progress(prompt, config.lr, weight_decay=config.train.weight_decay)
-    _check_writable(runs)
+    check_writable(runs)
+    begin(team, config, session, prompt)
     with held(folder):
         if (folder / "result.json").exists():  # done by another process in the meantime
             return read_run(folder)
@@ -65,12 +76,14 @@ def execute(config: RunConfig, runs: Path, session: Session, *, watch: Watch = s
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)
         task = loaded.task
-        work = Work(config, folder, session, backbone, task, prompt, regularisers, progress, watch)
+        known = (config, folder, session, backbone, task, prompt, regularisers, progress, watch)
+        work = Work(*known, team=team)
         try:
             work.do()
         except Exception as error:
             reason = f"prior {config.prior.name!r}: {error}"
-            write_bytes(folder / "error.txt", f"{type(error).__name__}: {reason}\n".encode())
+            with suppress(OSError):  # the disk may be full
+                write_bytes(folder / "error.txt", f"{type(error).__name__}: {reason}\n".encode())
             if isinstance(error, Diverged):
                 (folder / "state.safetensors").unlink(missing_ok=True)
             if isinstance(error, Diverged | torch.OutOfMemoryError | MemoryError | OSError):
@@ -96,7 +109,8 @@ def fit(
         def space(params: Mapping[str, Any]) -> Space:
             return session.space(config, params, site, watch)
 
-        return build_prior(config.prior_at(site), space)
+        choice = config.prior_at(site)
+        return session.fitted(config, choice, site, lambda: build_prior(choice, space))
 
     alone = not config.by_site or (config.prompt.mode == "kv" and config.prior.name == "text")
     return fitted("embed") if alone else {site: fitted(site) for site in sites}
@@ -141,8 +155,13 @@ def hold(
     return found
 
 
-def _id(config: RunConfig, session: Session) -> str:
-    """The run's id: spaces are known by what they hold, and the capture section through them."""
+def identify(config: RunConfig, session: Session) -> str:
+    """The run's id: spaces are known by what they hold, and the capture section through them.
+
+    Raises:
+        InputError: as ``execute``.
+    """
+    config = config.placed(session.blocks(config))
     plain = {key: value for key, value in config.plain().items() if key != "capture"}
     if config.prompt.mode != "none":
         plain["prior"] = identified(plain["prior"], lambda space: identity(config, session, space))
@@ -150,7 +169,12 @@ def _id(config: RunConfig, session: Session) -> str:
     return run_id(plain, model=session.revision(config), task=task)
 
 
-def _check_writable(runs: Path) -> None:
+def check_writable(runs: Path) -> None:
+    """Make the folder of run folders and try to write in it.
+
+    Raises:
+        InputError: if it can't be written.
+    """
     try:
         runs.mkdir(parents=True, exist_ok=True)
         probe = runs / f".probe.{time.time_ns()}"

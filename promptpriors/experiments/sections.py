@@ -24,7 +24,11 @@ class PromptSection(Strict):
 
 
 class TrainSection(Strict):
-    """``[train]``: see ``training.train``."""
+    """``[train]``: see ``training.train``.
+
+    ``order`` is the seed of the data's order, without it the run's. ``objective`` is a row of
+    ``prompts.objectives``. ``lora`` is the rank of an adapter trained in place of a prompt.
+    """
 
     steps: Annotated[int, Field(ge=0)] = 200
     batch: Annotated[int, Field(ge=1)] = 16
@@ -38,6 +42,9 @@ class TrainSection(Strict):
     grouping: Literal["shared", "none"] = "shared"
     regulariser: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     frozen: bool = False
+    order: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    objective: str = "answer"
+    lora: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
 class DeviceSection(Strict):

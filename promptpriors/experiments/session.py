@@ -1,7 +1,7 @@
 """What runs of one process share: models, tasks, spaces, the loss without a prompt, maps."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +27,10 @@ from promptpriors.registry import Choice
 from promptpriors.rng import generator
 from promptpriors.runs import Map, write_map
 from promptpriors.training import Quality, quality
-from promptpriors.types import Site, Space, Task
+from promptpriors.types import Prior, Site, Space, Task
 
+FITTED = 8
+"""Priors that are kept: those of real points hold all their points."""
 NULL_DRAWS = 512
 """Rows and draws by which the null figures of nearest tokens are measured."""
 
@@ -44,6 +46,7 @@ class Session:
         self.data = data
         self._shared: dict[Any, Any] = {}
         self._last: tuple[Any, Any] = (None, None)
+        self._priors: dict[Any, Prior] = {}
 
     def backbone(self, config: RunConfig | CaptureConfig, *, reading: bool = False) -> Backbone:
         """The config's model on its device; for ``reading`` an encoder will do."""
@@ -108,6 +111,17 @@ class Session:
         """The model's vocabulary."""
         key = ("vocabulary", config.model, config.device)
         return self._once(key, lambda: vocabulary(self.backbone(config)))
+
+    def fitted(
+        self, config: RunConfig, choice: Choice, site: Site, fit: Callable[[], Prior]
+    ) -> Prior:
+        """A prior that is drawn at ``site``, fitted once while it is among the last used."""
+        key = (config.model, config.device, config.capture, repr(config.task), repr(choice), site)
+        prior = self._priors.pop(key, None) or fit()
+        self._priors[key] = prior
+        while len(self._priors) > FITTED:
+            self._priors.pop(next(iter(self._priors)))
+        return prior
 
     def floor(self, config: RunConfig) -> Quality:
         """Quality of the plain model on the validation split."""

@@ -1,8 +1,10 @@
 """The work of one run inside its folder: train, keep, resume, sum up."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from promptpriors.errors import InputError
+from promptpriors.experiments.ceiling import adapted
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
 from promptpriors.experiments.result import summarise
@@ -27,7 +30,10 @@ from promptpriors.files import (
 from promptpriors.models import Backbone
 from promptpriors.packing import encode
 from promptpriors.prompts import Prompt, trunk_of
-from promptpriors.training import Progress, Record, Regulariser, evaluate, quality, train
+from promptpriors.prompts.objectives import mean_objective
+from promptpriors.training import Progress, Record, Regulariser, evaluate, train
+from promptpriors.training.evaluation import measure
+from promptpriors.training.parallel import ALONE, Team
 from promptpriors.types import Task
 
 
@@ -37,13 +43,15 @@ class Work:
 
     Attributes:
         regularisers: what holds the prompt in training.
-        progress: None for a frozen prompt, which is evaluated and not trained.
+        progress: None for a frozen prompt, which is evaluated and not trained, and for an adapter
+            until it is in the model.
         initial: the prompt as it was drawn.
         steps: of the trajectory.
         trajectory: the prompt's values at each evaluation.
         records: a row of ``metrics.jsonl`` each.
         scores_initial: on the test split, before training.
         spent: seconds of earlier starts of this run.
+        team: the processes that do it.
     """
 
     config: RunConfig
@@ -61,6 +69,7 @@ class Work:
     records: list[dict[str, Any]] = field(default_factory=list)
     scores_initial: dict[str, float] = field(default_factory=dict)
     spent: float = 0.0
+    team: Team = ALONE
 
     def do(self) -> None:
         """Score the start, train, score the end, and write the results."""
@@ -69,28 +78,56 @@ class Work:
         self.prompt.to(self.backbone.device)
         self.initial = self.prompt.snapshot()
         floor = self.session.floor(self.config)
-        self._resume()
-        if not self.scores_initial:
-            self.scores_initial = self._scores("scoring the start")
-        self._train(began)
-        trained = self.progress is not None
-        scores = self._scores("scoring the end") if trained else self.scores_initial
+        with self._adapter():
+            self._resume()
+            if not self.scores_initial:
+                self.scores_initial = self._scores("scoring the start")
+            self._train(began)
+            trained = self.progress is not None
+            scores = self._scores("scoring the end") if trained else self.scores_initial
         about = {"format": 1, "mode": self.prompt.mode, "model": self.backbone.revision}
-        write_tensors(self.folder / "prompt.safetensors", self._tensors(), about)
+        path = self.folder / "prompt.safetensors"
+        write_tensors(path, self._tensors(), about)
         result = summarise(self, floor=floor, scores=scores) | {
+            "prompt_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "map": self.session.map(self.config, self.folder.parent),
             "seconds": time.perf_counter() - began + self.spent,
             "peak_memory_mib": peak_memory_mib(self.backbone.device),
         }
+        if self.team.size > 1:
+            result["processes"] = self.team.size
         write_json(self.folder / "result.json", result)
         (self.folder / "state.safetensors").unlink(missing_ok=True)
         self.watch("done", 1.0, {"folder": self.folder})
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """On a process beside the main one: its shares of the work are registered."""
+        self.prompt.to(self.backbone.device)
+        with self._adapter():
+            self._scores("")
+            list(self._records())
+            yield
+
+    @contextmanager
+    def _adapter(self) -> Iterator[None]:
+        """The model with an adapter in it, where that is what is trained; else as it is."""
+        section = self.config.train
+        if section.lora is None:
+            yield
+            return
+        with adapted(self.backbone, section.lora, seed=self.config.seed) as weights:
+            lr, decay = self.config.lr, section.weight_decay
+            self.progress = Progress(self.prompt, lr, weight_decay=decay, adapter=weights)
+            yield
 
     def _scores(self, stage: str) -> dict[str, float]:
         def progress(share: float) -> None:
             self.watch(stage, share, {})
 
-        return evaluate(self.backbone, self.prompt, self.task, progress=progress)
+        trained = self.progress.parameters if self.progress else []
+        about = {"progress": progress, "team": self.team, "trained": trained}
+        return evaluate(self.backbone, self.prompt, self.task, **about)
 
     def _train(self, began: float) -> None:
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
@@ -120,14 +157,22 @@ class Work:
                 checkpointing=self.config.device.checkpointing,
                 trunk=self.session.trunk(self.config),
                 regularisers=self.regularisers,
-                seed=self.config.seed,
+                objective=section.objective,
+                seed=self.config.order,
                 progress=self.progress,
+                team=self.team,
             )
         examples = self.task.splits["validation"]
         encoded = encode(self.backbone, examples, before=self.prompt.before)
         trunk = trunk_of(self.backbone, self.prompt, encoded, self.session.trunk(self.config))
-        loss = quality(self.backbone, self.prompt, encoded, trunk=trunk).loss
-        return iter([Record(0, None, loss, {}, 0.0, 0)])
+        about = {"trunk": trunk, "team": self.team}
+        measured = measure("validation", self.backbone, self.prompt, encoded, **about)
+        if not self.team.main:
+            return iter([])
+        aim = loss = measured().loss
+        if section.objective != "answer":
+            aim = mean_objective(section.objective, self.backbone, self.prompt, encoded)
+        return iter([Record(0, None, loss, {}, 0.0, 0, val_objective=aim)])
 
     def _keep(self, record: Record, metrics: TextIO) -> None:
         row = record._asdict()
@@ -147,8 +192,12 @@ class Work:
         return tensors
 
     def _checkpoint(self, spent: float) -> None:
-        """Keep all that is needed to go on; by rename, so the last one is always whole."""
-        if self.progress is None or self.progress.step == self.config.train.steps:
+        """Keep all that is needed to go on; by rename, so the last one is always whole.
+
+        Not for an adapter: a run that was interrupted begins at the beginning.
+        """
+        section = self.config.train
+        if self.progress is None or section.lora or self.progress.step == section.steps:
             return
         about = {
             "progress": self.progress.counters(),

@@ -38,8 +38,13 @@ def validation_loss(runs: Sequence[Run], style: Look | None = None) -> go.Figure
 def baselines(runs: Sequence[Run]) -> list[float]:
     """The losses without a prompt that runs stored; those equal to four decimals count as one."""
     found = [run.result.get("val_loss_none") for run in runs if run.result is not None]
-    found += [run.result["val_loss"] for run in runs if run.result and prior_of(run) == BASELINE]
+    found += [run.result["val_loss"] for run in runs if run.result and _is_plain(run)]
     return sorted({round(value, 4): value for value in found if value is not None}.values())
+
+
+def _is_plain(run: Run) -> bool:
+    """Whether it is the model as it came: without a prompt, and without an adapter."""
+    return prior_of(run) == BASELINE and not run.config["train"].get("lora")
 
 
 def evaluations(run: Run) -> dict[int, float]:

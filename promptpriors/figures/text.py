@@ -31,3 +31,25 @@ def _hidden(character: str) -> bool:
 
 def _code(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def clipped(text: str, most: int = 30) -> str:
+    """Text no longer than ``most`` characters, its middle left out.
+
+    >>> clipped("text: Answer the question.", 15)
+    'text: A…estion.'
+    """
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}…{text[len(text) - (most - half - 1) :]}"
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign.
+
+    >>> signed(0.012, 3), signed(-3.0, 1), signed(-0.0001, 2)
+    ('+0.012', '−3.0', '0.00')
+    """
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text[1:]

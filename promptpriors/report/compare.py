@@ -32,6 +32,11 @@ class Table(BaseModel):
         return self
 
     @property
+    def of_study(self) -> bool:
+        """Whether its rows are of studies, which have a section of their own."""
+        return {"study", "setting"} <= set(self.columns)
+
+    @property
     def numeric(self) -> list[bool]:
         """For every column whether it holds nothing but numbers."""
         columns = [[row[i] for row in self.rows] for i in range(len(self.columns))]
@@ -48,6 +53,12 @@ class Tables(NamedTuple):
 
     tables: list[Table]
     problems: list[str]
+
+    @property
+    def general(self) -> "Tables | None":
+        """Those of no study, and what can't be shown; None where there is neither."""
+        rest = [table for table in self.tables if not table.of_study]
+        return Tables(rest, self.problems) if rest or self.problems else None
 
 
 def compared(folder: Path) -> Tables | None:

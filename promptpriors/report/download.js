@@ -33,6 +33,7 @@ page.download = (() => {
   function figureRows(drawn) {
     const rows = [["trace", "x", "y", "text"]];
     for (const trace of drawn._fullData) {
+      if (trace.meta?.band) continue;  // its edges stand in the text of its line
       for (let i = 0; i < (trace.x?.length ?? 0); i++) {
         const text = Array.isArray(trace.text) ? plain(trace.text[i]) : "";
         rows.push([plain(trace.name), trace.x[i], trace.y[i], text]);

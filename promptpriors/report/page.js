@@ -56,7 +56,9 @@ const page = (() => {
   }
   function visible(trace, plot) {
     const chips = all(".chip", plot.closest(".group"));
-    return !chips.some(c => c.dataset.prior === trace.legendgroup && c.ariaPressed === "false");
+    const choice = plot.closest("figure").querySelector(".choice")?.value;
+    return !chips.some(c => c.dataset.prior === trace.legendgroup && c.ariaPressed === "false")
+      && (trace.meta?.choices?.includes(choice) ?? true);
   }
   function draw(plot) {
     if (plot.drawn) return;
@@ -71,6 +73,9 @@ const page = (() => {
     if (figure.layout.yaxis?.scaleanchor) {  // a map is at most square
       figure.layout.height = Math.min(figure.layout.height, plot.clientWidth);
       plot.style.minHeight = `${figure.layout.height}px`;
+    }
+    for (const note of figure.layout.annotations ?? []) {  // what a narrow figure has no room for
+      if (note.name === "wide") note.visible = plot.clientWidth > 680;
     }
     plot.drawn = plot.appendChild(document.createElement("div"));
     Plotly.newPlot(plot.drawn, figure.data, figure.layout, config);
@@ -97,7 +102,8 @@ const page = (() => {
     for (const plot of all(".plot", chip.closest(".group"))) {
       const traces = plot.drawn?.data ?? [];
       const mine = traces.flatMap((t, i) => (t.legendgroup === chip.dataset.prior ? [i] : []));
-      if (mine.length) Plotly.restyle(plot.drawn, { visible: chip.ariaPressed === "true" }, mine);
+      const shown = mine.map(i => visible(traces[i], plot));
+      if (mine.length) Plotly.restyle(plot.drawn, { visible: shown }, mine);
     }
   }));
 
@@ -109,5 +115,5 @@ const page = (() => {
   addEventListener("hashchange", open);
   open();
 
-  return { all, sort, theme, put, paper, config, webgl, draw };
+  return { all, sort, theme, put, paper, config, webgl, draw, visible };
 })();

@@ -12,6 +12,7 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import look, setting_of
+from promptpriors.figures.verdicts import mark
 from promptpriors.files import write_bytes
 from promptpriors.report.claims import claims
 from promptpriors.report.compare import compared
@@ -19,6 +20,7 @@ from promptpriors.report.explore import explore
 from promptpriors.report.groups import grouped
 from promptpriors.report.numbers import fixed, whole
 from promptpriors.report.sections import Clouds, section
+from promptpriors.report.study import studies
 from promptpriors.report.table import columns, facts, rows
 from promptpriors.runs import Run, list_runs
 
@@ -28,8 +30,8 @@ LIMIT = 15_000_000
 SPARE = 200_000
 """Bytes kept for what stands around the charts."""
 
-SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "explore.js")
-STYLES = ("page.css", "explore.css", "claims.css")
+SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "explore.js", "study.js")
+STYLES = ("page.css", "explore.css", "claims.css", "study.css")
 
 
 def build(runs_dir: Path) -> str:
@@ -48,6 +50,7 @@ def build(runs_dir: Path) -> str:
     sections = [section(group, style, clouds) for group in grouped(runs)]
     table = columns(runs)
     shown = rows(runs, table, style)
+    compare = compared(runs_dir)
     scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _assets(SCRIPTS)}
     parts = {
         "name": _name(runs_dir.resolve()),
@@ -57,7 +60,8 @@ def build(runs_dir: Path) -> str:
         "rows": shown,
         "sections": sections,
         "claims": claims(runs_dir),
-        "compared": compared(runs_dir),
+        "compared": compare and compare.general,
+        "studies": studies(runs_dir, runs, style, compare),
         "details": [(row, facts(row.run), _config(row.run)) for row in shown],
         "clouds": list(clouds.points.values()),
         "css": _assets(STYLES),
@@ -97,7 +101,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline}
+    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline, "mark": mark}
     return environment.get_template("page.html")
 
 

@@ -1,7 +1,7 @@
 """What the page says about one group of runs: figures as JSON, tables as rows."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,9 @@ from promptpriors.report.groups import Group
 from promptpriors.report.numbers import fixed
 from promptpriors.runs import Map, Run, read_map
 
+VECTORS = "prompt.safetensors"
+"""A run's vectors; results are sometimes kept without them."""
+
 
 class MapView(NamedTuple):
     """A map of the vocabulary and what its caption needs; ``plane`` is None if it is unreadable."""
@@ -43,7 +46,7 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class Section:
-    """Everything the template needs about a group."""
+    """Everything the template needs about a group; ``unmoved`` says whose vectors are not there."""
 
     group: Group
     chips: list[tuple[str, str]]
@@ -52,6 +55,7 @@ class Section:
     dashed: bool
     losses: list[tuple[int, list[str]]]
     names: list[str]
+    unmoved: list[str]
     maps: list[MapView]
     displacement: dict[str, Any] | None
     nearest: list[tuple[str, dict[str, Any], Map | None]]
@@ -85,7 +89,8 @@ def section(group: Group, look: Look, clouds: Clouds) -> Section:
     prompted = [run for run in group.runs if prior_of(run) != BASELINE]
     priors = dict.fromkeys(prior_of(run) for run in prompted)
     steps = {run.id: evaluations(run) for run in prompted}
-    maps = [_map(name, prompted, look, clouds) for name in _map_names(prompted)]
+    moved, unmoved = _with_vectors(prompted)
+    maps = [_map(name, moved, look, clouds) for name in _map_names(moved)]
     return Section(
         group=group,
         chips=[(prior, look.styles[prior].colour) for prior in priors],
@@ -97,11 +102,33 @@ def section(group: Group, look: Look, clouds: Clouds) -> Section:
             for step in sorted({step for found in steps.values() for step in found})
         ],
         names=[look.names[run.id] for run in prompted],
+        unmoved=unmoved,
         maps=maps,
-        displacement=plain(displacement(prompted, look)) if prompted else None,
+        displacement=plain(displacement(moved, look)) if moved else None,
         nearest=list(_nearest(prompted, look, maps)),
         tokens=[tokens for run in prompted for tokens in _tokens(run, look)],
     )
+
+
+def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Runs whose vectors are stored, and what is said of the others."""
+    there, missing, problems = [], 0, []
+    for run in runs:
+        try:
+            if (run.folder / VECTORS).exists():
+                run.tensors()
+                there.append(run)
+            else:
+                missing += 1
+        except InputError as error:
+            problems.append(f"Left out of maps and displacements: {error}")
+    if missing:
+        problems.insert(
+            0,
+            f"{missing} of {len(runs)} runs are here without their vectors ({VECTORS}): they are "
+            "in the tables and the losses, and in no map and no displacement.",
+        )
+    return there, problems
 
 
 def plain(figure: go.Figure) -> dict[str, Any]:

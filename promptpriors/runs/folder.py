@@ -152,18 +152,22 @@ def load_prompt(folder: str | Path) -> Prompt:
     return Prompt(run.config["prompt"]["mode"], values, bos=run.config["prompt"].get("bos", False))
 
 
+class Busy(InputError):
+    """Another process works on the run."""
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run for this process alone.
 
     Raises:
-        InputError: if another process works on it.
+        Busy: if another process works on it.
     """
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = FileLock(_lock_of(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(
+        raise Busy(
             f"run {folder.name} is being worked on by another process; wait for it to end"
         ) from None
     try:
@@ -172,3 +176,21 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process works on the run at this moment."""
+    path = _lock_of(folder)
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.lock"

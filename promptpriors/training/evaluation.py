@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from promptpriors.errors import unknown
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, chunks, encode
 from promptpriors.prompts import Prompt, Trunk, generate, token_losses
+from promptpriors.training.parallel import ALONE, Team
+from promptpriors.training.shares import share_out
 from promptpriors.types import Task
 
 BUDGET = 800
@@ -29,7 +32,6 @@ class Quality(NamedTuple):
     computed: int
 
 
-@torch.no_grad()
 def quality(
     backbone: Backbone,
     prompt: Prompt | None,
@@ -45,14 +47,58 @@ def quality(
         encoded: the split.
         trunk: what the blocks below the prompt make of the split, if it is kept.
     """
-    nats, correct, targets, computed = 0.0, 0, 0, 0
-    for chunk in chunks(encoded, BUDGET):
-        found = token_losses(backbone, prompt, [encoded[i] for i in chunk], trunk=trunk)
-        nats += float(found.nats.double().sum())
-        correct += int(found.correct.sum())
-        targets += len(found.nats)
-        computed += found.computed
-    return Quality(nats / targets, correct / targets, computed)
+    return measure("quality", backbone, prompt, encoded, trunk=trunk)()
+
+
+def measure(
+    name: str,
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    *,
+    trunk: Trunk | None = None,
+    team: Team = ALONE,
+    trained: Sequence[nn.Parameter] = (),
+) -> Callable[[], Quality]:
+    """Divide the measuring of a split among a team; what is returned measures.
+
+    The split is cut into the same rows whatever the team, and their losses are added in the same
+    order, so the result does not depend on the number of processes.
+
+    Args:
+        name: of this work, the same on every process.
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        encoded: the split.
+        trunk: as in ``quality``.
+        team: who does it.
+        trained: parameters that may have changed between two measurements.
+    """
+    rows = list(chunks(encoded, BUDGET))
+
+    @torch.no_grad()
+    def share(part: Sequence[int]) -> Tensor:
+        """The part's rows of a table: nats, correct and all target tokens, tokens computed."""
+        table = torch.zeros(len(rows), 4, dtype=torch.float64)
+        for row in part:
+            batch = [encoded[i] for i in rows[row]]
+            found = token_losses(backbone, prompt, batch, trunk=trunk)
+            nats, correct = float(found.nats.double().sum()), int(found.correct.sum())
+            numbers = (nats, correct, len(found.nats), found.computed)
+            table[row] = torch.tensor(numbers, dtype=table.dtype)
+        return table.flatten()
+
+    asked = team.divided(name, share, trained)
+
+    def found() -> Quality:
+        table = asked([range(first, len(rows), team.size) for first in range(team.size)])
+        nats, correct, targets, computed = 0.0, 0.0, 0.0, 0.0
+        for row in table.view(-1, 4).tolist():
+            nats, correct = nats + row[0], correct + row[1]
+            targets, computed = targets + row[2], computed + row[3]
+        return Quality(nats / targets, correct / targets, int(computed))
+
+    return found
 
 
 def evaluate(
@@ -62,6 +108,8 @@ def evaluate(
     *,
     split: str = "test",
     progress: Callable[[float], None] = lambda _: None,
+    team: Team = ALONE,
+    trained: Sequence[nn.Parameter] = (),
 ) -> dict[str, float]:
     """Loss and scores of a prompt on a split.
 
@@ -71,6 +119,8 @@ def evaluate(
         task: whose split, and whose way to score an answer.
         split: a split of the task.
         progress: called with the share that is done.
+        team: who does it; on all but its main process the work is registered and not done.
+        trained: what was trained, as the main process has it.
 
     Returns:
         ``loss`` (mean nats per target token) and ``token_accuracy``; for tasks with questions the
@@ -85,17 +135,34 @@ def evaluate(
     if not examples:
         return {}
     encoded = encode(backbone, examples, before=prompt.before if prompt else 0)
-    forced = quality(backbone, prompt, encoded)
+    check = measure(split, backbone, prompt, encoded, team=team, trained=trained)
+    keys = list(task.score("", examples[0]))
+
+    def share(part: Sequence[int]) -> Tensor:
+        """The part's rows of the table of scores."""
+        table = torch.zeros(len(examples), len(keys), dtype=torch.float64)
+        chosen = [examples[i] for i in part]
+        if chosen:
+            answers = generate(
+                backbone,
+                prompt,
+                chosen,
+                max_new_tokens=task.max_new_tokens,
+                stop=task.stop,
+                progress=progress,
+            )
+            for i, answer in zip(part, answers, strict=True):
+                scores = task.score(answer, examples[i])
+                table[i] = torch.tensor([scores[key] for key in keys], dtype=table.dtype)
+        return table.flatten()
+
+    asked = team.divided(f"answers of {split}", share, trained)
+    if not team.main:
+        return {}
+    forced = check()
     scores = {"loss": forced.loss, "token_accuracy": forced.token_accuracy}
     if not all(example.source for example in examples):
         return scores
-    answers = generate(
-        backbone,
-        prompt,
-        examples,
-        max_new_tokens=task.max_new_tokens,
-        stop=task.stop,
-        progress=progress,
-    )
-    rows = [task.score(answer, e) for answer, e in zip(answers, examples, strict=True)]
-    return scores | {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+    table = asked(share_out(encoded, team.size)).view(len(examples), len(keys))
+    columns = zip(keys, table.T.tolist(), strict=True)
+    return scores | {key: sum(column) / len(column) for key, column in columns}

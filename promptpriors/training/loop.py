@@ -1,22 +1,25 @@
-"""The training loop: a generator that yields a record a step. Only the prompt changes."""
+"""The training loop: a generator that yields a record a step. Only what is trained changes."""
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, epochs
-from promptpriors.prompts import Prompt, TokenLosses, token_losses, trunk_of
-from promptpriors.training.evaluation import quality
+from promptpriors.prompts import Prompt, trunk_of
+from promptpriors.prompts.objectives import mean_objective, objective_of
+from promptpriors.training.evaluation import measure
+from promptpriors.training.parallel import ALONE, Team
 from promptpriors.training.rates import Relative, Schedule, factor, rates
 from promptpriors.training.regularisers import Regulariser
+from promptpriors.training.shares import backward
 from promptpriors.types import Site, Task
 
 
@@ -25,12 +28,14 @@ class Record(NamedTuple):
 
     Attributes:
         step: steps taken.
-        train_loss: mean nats per target token of the step's batch, before its update.
+        train_loss: the objective on the step's batch, before its update: by default its mean nats
+            per target token.
         val_loss: mean nats per target token of the validation split, at evaluations only.
         lr: the step's rate by site.
         seconds: of training and evaluation so far.
         tokens: computed in training steps so far, prompt included, evaluation not.
         penalty: what regularisers added to the step's loss, before its update; None without any.
+        val_objective: the objective on the validation split, at the first and the last evaluation.
     """
 
     step: int
@@ -40,6 +45,7 @@ class Record(NamedTuple):
     seconds: float
     tokens: int
     penalty: float | None = None
+    val_objective: float | None = None
 
 
 class Diverged(WorkError):
@@ -53,11 +59,14 @@ class Progress:
         prompt: what is trained.
         lr: absolute, or relative to the prompt's present values.
         weight_decay: decoupled, per unit of rate.
+        adapter: weights in the model that are trained in place of the prompt's vectors. They are no
+            part of a checkpoint.
 
     Attributes:
+        trained: what is trained, by site; an adapter's weights as ``adapter``.
         step: steps taken.
         peak: the rate by site before schedule and warm-up.
-        optimiser: AdamW over the prompt's parameters, one group a site.
+        optimiser: AdamW over what is trained, one group a site.
         seconds: as ``Record.seconds``.
         training_seconds: of the steps alone.
         tokens: as ``Record.tokens``.
@@ -65,17 +74,34 @@ class Progress:
         ceiling: the loss above which training counts as diverged, known after the first evaluation.
     """
 
-    def __init__(self, prompt: Prompt, lr: float | Relative, *, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        lr: float | Relative,
+        *,
+        weight_decay: float = 0.0,
+        adapter: Sequence[nn.Parameter] = (),
+    ) -> None:
         self.prompt = prompt
+        self.trained = {site: [value] for site, value in prompt.values.items()}
         self.step = 0
         self.peak = rates(prompt, lr)
-        groups = [{"params": [value], "lr": self.peak[s]} for s, value in prompt.values.items()]
+        if adapter:
+            if isinstance(lr, Mapping):
+                raise InputError("an adapter starts at zero, and so would a relative rate")
+            self.trained, self.peak = {"adapter": list(adapter)}, {"adapter": float(lr)}
+        groups = [{"params": part, "lr": self.peak[site]} for site, part in self.trained.items()]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
         self.seconds = 0.0
         self.training_seconds = 0.0
         self.tokens = 0
         self.useful = 0
         self.ceiling = math.inf
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that is trained."""
+        return [value for part in self.trained.values() for value in part]
 
     def tensors(self) -> dict[str, Tensor]:
         """Values and moments by name, for a checkpoint."""
@@ -95,6 +121,7 @@ class Progress:
         """Go on from a checkpoint of ``tensors()`` and ``counters()``, on the prompt's device."""
         for name in self.counters():
             setattr(self, name, counters[name])
+        self.peak = {site: self.peak[site] for site in self.trained}  # in the order of the sites
         for site, parameter in self.prompt.values.items():
             parameter.data.copy_(tensors[f"value/{site}"])
             names = {name.partition("/")[0] for name in tensors if name.endswith(f"/{site}")}
@@ -121,8 +148,10 @@ def train(
     checkpointing: bool = False,
     trunk: Path | None = None,
     regularisers: Sequence[Regulariser] = (),
+    objective: str = "answer",
     seed: int = 0,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Record]:
     """Train a prompt with Adam; the model stays as it is.
 
@@ -143,18 +172,22 @@ def train(
         checkpointing: keep only what enters each block, compute it again in the backward pass.
         trunk: folder where the work of the blocks below a deep prompt is kept; None keeps nothing.
         regularisers: penalties added to the loss, from ``regularise``.
+        objective: what is minimised, a row of ``OBJECTIVES``; validation losses are the answers'.
         seed: of the data's order.
         progress: where this prompt's training stands; its rates and decay are used.
+        team: who does it; on all but its main process the work is registered and nothing yielded.
 
     Yields:
         A record before training (unless resumed) and one after each step.
 
     Raises:
-        InputError: for a prompt without vectors, an empty split, or an example that is too long.
-        Diverged: when a loss is not finite or worse than twice the start's and a uniform guess's,
-            or a penalty is not finite.
+        InputError: for a prompt without vectors, an empty split, an example that is too long, or an
+            objective that there is not or that does not go with prompt, model or data.
+        Diverged: when a loss is not finite, the objective is worse than twice the start's and a
+            uniform guess's, or a penalty is not finite.
     """
-    if not prompt.length:
+    forward = objective_of(objective)
+    if not prompt.length and not (progress and progress.trained):
         raise InputError(f"a prompt of mode {prompt.mode!r} has nothing to train")
     prompt.to(backbone.device)
     state = progress or Progress(prompt, lr, weight_decay=weight_decay)
@@ -166,34 +199,43 @@ def train(
     )
     targets = sum(map(_predicted, learn))
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
+    forward = partial(forward, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
+    descend = backward(team, forward, learn, state.parameters)
+    shared = {"team": team, "trained": state.parameters}
+    measured = measure("validation", backbone, prompt, check, trunk=trunks[1], **shared)
+    if not team.main:
+        return
     began = time.perf_counter() - state.seconds
 
     def record(train_loss: float | None, penalty: float | None, share: float) -> Record:
         due = state.step % evaluate_every == 0 or state.step == steps
-        val_loss = quality(backbone, prompt, check, trunk=trunks[1]).loss if due else None
-        for found in (train_loss, val_loss):
+        val_loss = measured().loss if due else None
+        aim = val_loss if state.step in {0, steps} else None
+        if aim is not None and objective != "answer":
+            aim = mean_objective(objective, backbone, prompt, check)
+        for found in (train_loss, val_loss if objective == "answer" else None, aim):
             _check_loss(found, state)
         state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
-        return Record(state.step, train_loss, val_loss, rate, state.seconds, state.tokens, penalty)
+        about = (state.step, train_loss, val_loss, rate, state.seconds, state.tokens)
+        return Record(*about, penalty, aim)
 
     if state.step == 0:
         first = record(None, None, 0.0)
         guess = math.log(backbone.model.get_input_embeddings().num_embeddings)
-        state.ceiling = 2 * max(guess, first.val_loss or 0.0)
+        state.ceiling = 2 * max(guess, first.val_objective or 0.0)
         yield first
     order = epochs(learn, batch, seed=seed, grouping=grouping, tokens=batch_tokens, skip=state.step)
-    forward = partial(token_losses, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
     while state.step < steps:
-        examples = [learn[i] for i in next(order)]
+        chosen = next(order)
         share = factor(state.step + 1, steps, schedule=schedule, warmup=warmup)
         start = time.perf_counter()
         penalty = _penalty(state, regularisers, targets)
-        train_loss, computed = _update(state, forward(examples), penalty, share, clip)
+        train_loss, computed = _update(state, partial(descend, chosen, penalty), share, clip)
         state.training_seconds += time.perf_counter() - start
         state.step += 1
         state.tokens += computed
-        state.useful += sum(example.read + 1 for example in examples)
+        state.useful += sum(learn[i].read + 1 for i in chosen)
         yield record(train_loss, None if penalty is None else float(penalty.detach()), share)
 
 
@@ -216,21 +258,19 @@ def _penalty(state: Progress, regularisers: Sequence[Regulariser], targets: int)
 
 
 def _update(
-    state: Progress, losses: TokenLosses, penalty: Tensor | None, share: float, clip: float | None
+    state: Progress, descend: Callable[[], tuple[float, int]], share: float, clip: float | None
 ) -> tuple[float, int]:
     """One step of Adam on loss and penalty: the batch's loss before it, and the tokens computed."""
-    mean = losses.nats.mean()
-    if not torch.isfinite(mean):
-        _check_loss(float(mean.detach()), state)
-    whole = mean if penalty is None else mean + penalty.to(mean.device, mean.dtype)
     state.optimiser.zero_grad(set_to_none=True)
-    whole.backward()
+    mean, computed = descend()
+    if not math.isfinite(mean):
+        _check_loss(mean, state)
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_(state.prompt.parameters(), clip)
-    for group, site in zip(state.optimiser.param_groups, state.prompt.sites, strict=True):
+        torch.nn.utils.clip_grad_norm_(state.parameters, clip)
+    for group, site in zip(state.optimiser.param_groups, state.trained, strict=True):
         group["lr"] = state.peak[site] * share
     state.optimiser.step()
-    return float(mean.detach()), losses.computed
+    return mean, computed
 
 
 def _check_loss(found: float | None, state: Progress) -> None:

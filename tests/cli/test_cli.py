@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from promptpriors import __version__
-from promptpriors.cli import main
 from promptpriors.files import read_tensors, write_tensors
 from promptpriors.runs import list_runs
 
@@ -38,18 +37,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.delenv("PROMPTPRIORS_DATA", raising=False)
     (tmp_path / "run.toml").write_text(CONFIG)
     return tmp_path
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["promptpriors", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

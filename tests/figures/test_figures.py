@@ -1,5 +1,7 @@
 """Figures show what is stored, all of it, and nothing else."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,16 @@ def test_the_loss_without_a_prompt_is_one_dashed_line(runs):
     (shape,) = validation_loss(runs).layout.shapes
     assert shape.line.dash == "dash"
     assert shape.y0 == shape.y1 == NO_PROMPT
+
+
+def test_an_adapter_is_not_the_model_without_a_prompt(tmp_path):
+    finished(tmp_path, f"{1:016x}", config("gaussian"), None, 0.5, 4)
+    lora = config("gaussian", mode="none", train={"steps": 40, "lora": 16, "lr": 1e-3})
+    run = finished(tmp_path, f"{2:016x}", lora, None, None, 4)
+    stored = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(stored | {"val_loss": 1.0}))
+    (shape,) = validation_loss(list_runs(tmp_path)).layout.shapes
+    assert shape.y0 == NO_PROMPT
 
 
 @pytest.mark.parametrize("draw", [validation_loss, displacement, nearest])

@@ -1,0 +1,110 @@
+"""Curves of losses: have they come to rest, when do they reach a loss, how high are they?"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from promptpriors.analysis.significance import Interval, t_interval
+from promptpriors.errors import InputError
+
+LEAST = 3
+"""Evaluations that a line is fitted to."""
+PART = 3
+"""The last third of the steps is looked at."""
+
+Curve = Sequence[tuple[int, float]]
+"""Steps, rising, and the loss after each."""
+
+
+class Rest(NamedTuple):
+    """Whether a curve has come to rest.
+
+    Attributes:
+        fall: of the line over the last third of the steps, in nats; negative where it rises.
+        at_rest: whether it is less than the margin, up or down.
+    """
+
+    fall: float
+    at_rest: bool
+
+
+def rest(curve: Curve, margin: float) -> Rest:
+    """Would the curve move by less than the margin in a third of its steps more?
+
+    A line is fitted by least squares to the losses of the last third of the steps. Gone on for as
+    many steps again, it falls by as much again; losses that level off fall by less, so a curve
+    that passes has little left to gain, and one that rises by the margin does not pass.
+
+    Args:
+        curve: the losses.
+        margin: in nats.
+
+    Raises:
+        InputError: for fewer than 3 evaluations in the last third.
+    """
+    last = curve[-1][0] if curve else 0
+    part = [(step, loss) for step, loss in curve if step >= last - last / PART]
+    if len(part) < LEAST:
+        raise InputError(
+            f"the last third of the steps has {len(part)} evaluations; expected {LEAST} at least: "
+            "evaluate more often"
+        )
+    steps, losses = torch.tensor(part, dtype=torch.float64).T
+    centred = steps - steps.mean()
+    slope = float((centred * losses).sum() / centred.square().sum())
+    fall = -slope * last / PART
+    return Rest(fall, abs(fall) < margin)
+
+
+def steps_to(curve: Curve, loss: float) -> float | None:
+    """Steps until the curve is first at or below a loss, or None where it never is.
+
+    Between two evaluations the curve is taken for a line.
+
+    >>> steps_to([(0, 4.0), (10, 2.0), (20, 1.0)], 3.0)
+    5.0
+    """
+    before: tuple[int, float] | None = None
+    for step, value in curve:
+        if value <= loss:
+            if before is None:
+                return float(step)
+            share = (before[1] - loss) / (before[1] - value)
+            return before[0] + share * (step - before[0])
+        before = (step, value)
+    return None
+
+
+def restricted_mean(times: Sequence[float | None], horizon: float) -> Interval:
+    """The mean of min(T, horizon) over runs, with its t interval; None is a T beyond the horizon.
+
+    With every run watched until the horizon nothing is lost to censoring, and this is the area
+    under the Kaplan–Meier curve up to it (Royston & Parmar 2013). The interval's ends are kept
+    within what the mean can be.
+
+    Args:
+        times: one an independent unit.
+        horizon: steps that every unit was watched for.
+
+    Raises:
+        InputError: for fewer than 2 times.
+    """
+    seen = [horizon if time is None else min(time, horizon) for time in times]
+    found = t_interval(torch.tensor(seen, dtype=torch.float64))
+    return Interval(found.estimate, max(0.0, found.low), min(horizon, found.high))
+
+
+def mean_loss(curve: Curve) -> float:
+    """The mean over the steps of the line through the losses: the area below it, a step.
+
+    >>> mean_loss([(0, 4.0), (10, 2.0)])
+    3.0
+
+    Raises:
+        InputError: for a curve without extent.
+    """
+    if len(curve) < 2:
+        raise InputError(f"a curve needs 2 evaluations at least, found {len(curve)}")
+    steps, losses = torch.tensor(curve, dtype=torch.float64).T
+    return float(torch.trapezoid(losses, steps) / (steps[-1] - steps[0]))

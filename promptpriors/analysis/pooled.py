@@ -1,0 +1,244 @@
+"""Means of arms over a grid of rates, and their differences, with one spread for all arms."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from promptpriors.analysis.significance import Interval
+from promptpriors.errors import InputError, unknown
+
+Unit = Literal["draw", "run"]
+
+
+class Outcome(NamedTuple):
+    """What a run gave.
+
+    Attributes:
+        arm: what is compared.
+        rate: where on the grid that an arm's mean is over.
+        block: what runs of different arms share, such as the seed of the data's order.
+        value: such as a loss, in nats.
+    """
+
+    arm: str
+    rate: str
+    block: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Adjusted means over the grid.
+
+    Attributes:
+        arms: in the order of the means.
+        rates: that every mean is over.
+        aside: rates left out of the means, since some arm has no run there.
+        incomplete: arm and block of the units left out, since they lack a run at some rate.
+        units: independent values of each arm.
+        blocks: whether differences between blocks were taken out.
+        means: of the arms.
+        covariance: of the means, with blocks held as they are.
+        df: degrees of freedom of the spread.
+        sd: spread of a unit about its arm's mean, blocks taken out.
+    """
+
+    arms: list[str]
+    rates: list[str]
+    aside: list[str]
+    incomplete: list[tuple[str, str]]
+    units: dict[str, int]
+    blocks: bool
+    means: Float[Tensor, " arms"]
+    covariance: Float[Tensor, "arms arms"]
+    df: int
+    sd: float
+
+    def interval(self, arm: str, *, level: float = 0.95) -> Interval:
+        """An arm's mean with its t interval."""
+        row = self._row(arm)
+        mean, error = float(self.means[row]), float(self.covariance[row, row]) ** 0.5
+        half = quantile((1 + level) / 2, self.df) * error
+        return Interval(mean, mean - half, mean + half)
+
+    def differences(self, pairs: Iterable[tuple[str, str]]) -> "Contrasts":
+        """First less second, for each pair of arms."""
+        listed = list(pairs)
+        weights = torch.zeros(len(listed), len(self.arms), dtype=torch.float64)
+        for row, (first, second) in enumerate(listed):
+            weights[row, self._row(first)] += 1
+            weights[row, self._row(second)] -= 1
+        return Contrasts(
+            listed, weights @ self.means, weights @ self.covariance @ weights.T, self.df
+        )
+
+    def _row(self, arm: str) -> int:
+        if arm not in self.arms:
+            raise unknown("arm", arm, self.arms)
+        return self.arms.index(arm)
+
+
+class Contrasts(NamedTuple):
+    """Differences of means, with what tests of them need.
+
+    Attributes:
+        pairs: the arms, first less second.
+        estimates: of the differences.
+        covariance: of the estimates.
+        df: degrees of freedom of the covariance's scale.
+    """
+
+    pairs: list[tuple[str, str]]
+    estimates: Float[Tensor, " k"]
+    covariance: Float[Tensor, "k k"]
+    df: int
+
+    @property
+    def errors(self) -> Float[Tensor, " k"]:
+        """Standard errors."""
+        return self.covariance.diagonal().sqrt()
+
+
+def pool(
+    outcomes: Sequence[Outcome], *, unit: Unit = "draw", rates: Sequence[str] | None = None
+) -> Pooled:
+    """Fit value ~ arm × rate + block by least squares, and average each arm over the rates.
+
+    With ``unit = "draw"`` the mean over the rates of each arm and block is one value, and the fit
+    is mean ~ arm + block: runs that share arm and block start from the same draw, so they are no
+    independent replicates and their scatter is no measure of how means would change with another
+    draw (a split-plot layout: Cochran & Cox 1957, section 7.1). ``unit = "run"`` takes runs for
+    independent, which is right only where each has a draw of its own. On complete data both have
+    the same means. Blocks are weighted equally; with blocks in one arm each nothing is taken out.
+
+    Args:
+        outcomes: no two of one arm, rate and block.
+        unit: what is independent.
+        rates: to average over; otherwise all at which every arm has a run.
+
+    Raises:
+        InputError: for values that are not finite or there twice, arms without a common rate or
+            without common blocks, and where nothing is left to tell the spread by.
+    """
+    _check(outcomes)
+    arms = list(dict.fromkeys(o.arm for o in outcomes))
+    grid = list(dict.fromkeys(o.rate for o in outcomes)) if rates is None else list(rates)
+    have = {(o.arm, o.rate) for o in outcomes}
+    common = [rate for rate in grid if all((arm, rate) in have for arm in arms)]
+    if not common:
+        raise InputError(
+            f"there is no rate at which each of {', '.join(arms)} has a run; "
+            f"rates are {', '.join(grid)}"
+        )
+    kept = [o for o in outcomes if o.rate in common]
+    rows, incomplete = _units(kept, common) if unit == "draw" else (kept, [])
+    if missing := [arm for arm in arms if all(row.arm != arm for row in rows)]:
+        raise InputError(
+            f"arm {missing[0]!r} has no seed with a run at each rate ({', '.join(common)})"
+        )
+    per_arm = 1 if unit == "draw" else len(common)
+    fit = _least_squares(rows)
+    average = torch.zeros(len(arms), len(fit.cells), dtype=torch.float64)
+    for column, (arm, _) in enumerate(fit.cells):
+        average[arms.index(arm), column] = 1 / per_arm
+    return Pooled(
+        arms=arms,
+        rates=common,
+        aside=[rate for rate in grid if rate not in common],
+        incomplete=incomplete,
+        units={arm: sum(row.arm == arm for row in rows) for arm in arms},
+        blocks=fit.blocks,
+        means=average @ fit.means,
+        covariance=average @ fit.covariance @ average.T,
+        df=fit.df,
+        sd=fit.sd,
+    )
+
+
+def means_over(
+    outcomes: Sequence[Outcome], rates: Sequence[str]
+) -> tuple[list[Outcome], list[tuple[str, str]]]:
+    """The mean over ``rates`` of each arm and block that has them all, and those that do not."""
+    return _units([o for o in outcomes if o.rate in rates], list(rates))
+
+
+def quantile(share: float, df: float) -> float:
+    """Of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(share, df))
+
+
+def _check(outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        raise InputError("there are no outcomes to compare")
+    seen = set()
+    for o in outcomes:
+        if not torch.isfinite(torch.tensor(o.value)):
+            raise InputError(
+                f"arm {o.arm!r} at {o.rate!r}, seed {o.block}: {o.value} is not finite"
+            )
+        if o[:3] in seen:
+            raise InputError(f"arm {o.arm!r} has two runs at {o.rate!r} with seed {o.block}")
+        seen.add(o[:3])
+
+
+def _units(
+    outcomes: Sequence[Outcome], rates: list[str]
+) -> tuple[list[Outcome], list[tuple[str, str]]]:
+    groups: dict[tuple[str, str], list[float]] = {}
+    for o in outcomes:
+        groups.setdefault((o.arm, o.block), []).append(o.value)
+    whole = {key: values for key, values in groups.items() if len(values) == len(rates)}
+    rows = [Outcome(arm, "", block, sum(v) / len(v)) for (arm, block), v in whole.items()]
+    return rows, [key for key in groups if key not in whole]
+
+
+class _Fit(NamedTuple):
+    cells: list[tuple[str, str]]
+    means: Tensor
+    covariance: Tensor
+    df: int
+    sd: float
+    blocks: bool
+
+
+def _least_squares(rows: Sequence[Outcome]) -> _Fit:
+    """A mean for each arm and rate, and a deviation for each block that sums to nothing."""
+    from statsmodels.regression.linear_model import OLS
+
+    cells = list(dict.fromkeys((row.arm, row.rate) for row in rows))
+    blocks = list(dict.fromkeys(row.block for row in rows))
+    repeated = 1 < len(blocks) < len(rows)
+    columns = len(cells) + (len(blocks) - 1 if repeated else 0)
+    design = torch.zeros(len(rows), columns, dtype=torch.float64)
+    for i, row in enumerate(rows):
+        design[i, cells.index((row.arm, row.rate))] = 1
+        place = blocks.index(row.block)
+        if repeated and place < len(blocks) - 1:
+            design[i, len(cells) + place] = 1
+        elif repeated:
+            design[i, len(cells) :] = -1
+    if int(torch.linalg.matrix_rank(design)) < columns:
+        raise InputError(
+            "some arms share no seed with the others, so that they can't be told from the seeds; "
+            "expected the same seeds in every arm"
+        )
+    if len(rows) <= columns:
+        raise InputError(
+            f"{len(rows)} values leave nothing to tell the spread by beside {columns} means and "
+            "effects of seeds; expected 2 arms with 2 seeds at least"
+        )
+    values = torch.tensor([row.value for row in rows], dtype=torch.float64)
+    found = OLS(values.numpy(), design.numpy()).fit()
+    sd = float(found.mse_resid) ** 0.5
+    if sd <= 1e-12 * float(values.abs().max()):
+        raise InputError("seeds do not change the values, so there is no spread to compare by")
+    keep = slice(len(cells))
+    covariance = torch.as_tensor(found.cov_params())[keep, keep]
+    means = torch.as_tensor(found.params)[keep]
+    return _Fit(cells, means, covariance, int(found.df_resid), sd, repeated)

@@ -1,0 +1,119 @@
+"""How often tests of equality and of difference succeed, and how many units they need for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from promptpriors.analysis.pooled import quantile
+from promptpriors.analysis.simultaneous import critical_value
+
+MOST = 100_000
+"""Units an arm beyond which none is looked for."""
+
+
+def equality_power(
+    *, sd: float, units: int, arms: int, df: int, margin: float, alpha: float = 0.05
+) -> float:
+    """P(every pair passes TOST) where all arms are in truth the same.
+
+    All pairs pass where the range W of the arms' means is at most margin − t · s · √(2/n):
+    ∫ f(s) P(W ≤ …) ds, with P(W ≤ w) = k ∫ φ(x) (Φ(x + w) − Φ(x))^{k−1} dx for k standard normal
+    variables (Hartley 1942). By Gauss–Legendre quadrature.
+
+    Args:
+        sd: spread of a unit about its arm's mean, blocks taken out.
+        units: independent ones an arm, as many in each.
+        arms: that are compared, pair by pair.
+        df: degrees of freedom that ``sd`` is estimated with.
+        margin: of equality, in the unit of ``sd``.
+        alpha: level of each test.
+    """
+    error = sd / units**0.5
+    cost = quantile(1 - alpha, df) * 2**0.5  # in units of the range, a unit of s / σ
+    limit = margin / error
+    spread, weights = _spreads(df, limit / cost)
+    return float((weights * _range_cdf(limit - cost * spread, arms)).sum())
+
+
+def difference_power(
+    *, sd: float, units: int, arms: int, df: int, difference: float, level: float = 0.95
+) -> float:
+    """P(Dunnett's test finds an arm that differs by ``difference`` from the reference).
+
+    Args:
+        sd: as ``equality_power``.
+        units: likewise.
+        arms: the reference among them.
+        df: likewise.
+        difference: true one, of one arm.
+        level: confidence of all comparisons together.
+    """
+    critical = _dunnett(arms, df, level)
+    shift = abs(difference) / (sd * (2 / units) ** 0.5)
+    spread, weights = _spreads(df, float("inf"))
+    upper, lower = (_phi(sign * shift - critical * spread) for sign in (1, -1))
+    return float((weights * (upper + lower)).sum())
+
+
+def units_needed(
+    power: Callable[[int, int], float], df_of: Callable[[int], int], *, least: float = 0.8
+) -> int | None:
+    """The smallest number of units an arm that reaches a power, or None beyond ``MOST``.
+
+    Args:
+        power: by units and degrees of freedom, rising in units.
+        df_of: degrees of freedom by units.
+        least: the power to reach.
+    """
+    low, high = 1, 2
+    while power(high, df_of(high)) < least:
+        low, high = high, 2 * high
+        if high > MOST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if power(middle, df_of(middle)) < least:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _dunnett(arms: int, df: int, level: float) -> float:
+    """Critical value of arms − 1 comparisons with one reference, all of one size: ρ = ½."""
+    k = arms - 1
+    half = torch.full((k, k), 0.5, dtype=torch.float64)
+    return critical_value(half + 0.5 * torch.eye(k, dtype=torch.float64), df, level=level)
+
+
+def _spreads(df: int, most: float) -> tuple[Any, Any]:
+    """Nodes of s / σ up to ``most``, with weights times the density of √(χ²(df) / df)."""
+    import numpy as np
+    from scipy.stats import chi
+
+    scale = df**0.5
+    low, high = (float(chi.ppf(share, df)) / scale for share in (1e-12, 1 - 1e-12))
+    high = min(high, most)
+    if high <= low:
+        return np.zeros(1), np.zeros(1)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    spread = low + (nodes + 1) / 2 * (high - low)
+    return spread, weights * (high - low) / 2 * chi.pdf(spread * scale, df) * scale
+
+
+def _range_cdf(width: Any, count: int) -> Any:
+    """P(range of ``count`` standard normal variables ≤ width), width ≥ 0."""
+    import numpy as np
+    from scipy.stats import norm
+
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    x = 9 * nodes
+    inside = _phi(x + width[:, None]) - _phi(x)
+    return count * 9 * (weights * norm.pdf(x) * inside ** (count - 1)).sum(axis=1)
+
+
+def _phi(x: Any) -> Any:
+    from scipy.stats import norm
+
+    return norm.cdf(x)

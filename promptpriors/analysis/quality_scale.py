@@ -1,0 +1,55 @@
+"""The scale of quality: where a value lies between no prompt and the ceiling."""
+
+from typing import NamedTuple
+
+from promptpriors.errors import InputError
+
+LEAST = 0.2
+"""Share of the way below which even the best arm shows that nothing is decided here."""
+
+
+class Scale(NamedTuple):
+    """Two values that a value is seen against.
+
+    Attributes:
+        floor: without a prompt.
+        ceiling: of what is known to learn.
+    """
+
+    floor: float
+    ceiling: float
+
+    def share(self, value: float) -> float:
+        """The share of the way from floor to ceiling; below 0 and above 1 outside.
+
+        >>> Scale(floor=3.0, ceiling=1.0).share(2.5)
+        0.25
+        """
+        return (value - self.floor) / (self.ceiling - self.floor)
+
+    def margin(self, share: float) -> float:
+        """A share of the way in the unit of the values.
+
+        >>> Scale(floor=3.0, ceiling=1.0).margin(0.05)
+        0.1
+        """
+        return share * abs(self.ceiling - self.floor)
+
+
+def scale_between(floor: float, ceiling: float, *, lower_is_better: bool = True) -> Scale:
+    """The scale of a floor and a ceiling.
+
+    Raises:
+        InputError: if the ceiling is no better than the floor.
+    """
+    if not (ceiling < floor if lower_is_better else ceiling > floor):
+        raise InputError(
+            f"the ceiling ({ceiling:.4g}) is no better than the floor ({floor:.4g}), so there is "
+            "no scale between them; give the ceiling more steps or other rates"
+        )
+    return Scale(floor, ceiling)
+
+
+def decides(share: float) -> bool:
+    """Whether an arm goes far enough, so that a comparison of arms can decide anything."""
+    return share >= LEAST

@@ -1,0 +1,153 @@
+"""The command for many runs: study."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from promptpriors.cli.options import Data, Json, Runs, data_folder, print_json, print_table
+from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.tune import resumable, use_threads
+from promptpriors.errors import InputError, WorkError
+
+COLUMNS = ("id", "kind", "arm", "setting", "rate", "seed", "state", "note")
+
+
+def study(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="What is varied.")],
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, metavar="N", help="Start a Ray of N workers here.")
+    ] = 0,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="Join a Ray cluster.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs, and forecast time and memory.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="However many runs there are.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A grid of runs, of which only what is missing is done; `compare` says what they show.
+
+    What is done is skipped, what failed is tried again, what is half done goes on.
+
+    Example: promptpriors study configs/paper/screening.toml --workers 2 --dry-run
+    """
+    from promptpriors.experiments import study as studies
+
+    if workers and ray:
+        raise InputError("--workers starts a Ray here and --ray joins one: give one of them")
+    read = studies.read_study(file)
+    use_threads(read.resources.cpus)
+    folder = data_folder(data)
+    session = studies.session_of(folder)
+    entries = studies.plan(read, session)
+    if dry_run:
+        found = studies.survey(entries, runs)
+        sys.stderr.write(f"{studies.sentence(found)}\n")
+        _show(entries, found, as_json, _forecast(read, entries, found, session, workers))
+        return
+    _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
+    found, remark = studies.begin(read, entries, runs)
+    sys.stderr.write("".join(f"note: {remark}\n" for remark in [remark] if remark))
+    sys.stderr.write(f"{studies.sentence(found)}\n")
+    for entry in studies.to_do(entries, found):
+        if found[entry.id].state in {"damaged", "failed"}:
+            sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
+    where = studies.Where(runs, folder, workers, ray, read.resources.cpus or _cores())
+    failed = _carry_out(read, studies.to_do(entries, found), where, session)
+    _show(entries, studies.survey(entries, runs), as_json)
+    if failed:
+        raise WorkError(
+            f"{failed} runs failed; `promptpriors study {file}` tries them again, "
+            f"{runs}/<id>/error.txt says why"
+        )
+
+
+def _carry_out(read: Any, missing: Sequence[Any], where: Any, session: Any) -> int:
+    """Do the runs, a line for each; returns how many failed."""
+    from promptpriors.experiments.study import carry_out
+    from promptpriors.experiments.watch import silent
+
+    entries = {entry.id: entry.run for entry in missing}
+    began, ended, failed = time.perf_counter(), 0, 0
+    with resumable("the same command goes on where it was"), progress_bar() as watch:
+
+        def watch_of(_: object) -> Any:
+            return watch if sys.stderr.isatty() else silent
+
+        for outcome in carry_out(read, missing, where, session, watch_of):
+            ended += 1
+            failed += outcome.status == "failed"
+            run = entries[outcome.id]
+            words = [run.arm, run.setting, run.rate, f"seed {run.seed}"]
+            took = time.perf_counter() - began
+            left = took / ended * (len(entries) - ended)
+            sys.stderr.write(
+                f"[{ended}/{len(entries)}] {outcome.id} {', '.join(filter(None, words))}: "
+                f"{outcome.status} in {outcome.seconds:.1f} s, about {left / 60:.0f} min left\n"
+            )
+            for text in (*outcome.notes, outcome.message):
+                sys.stderr.write(f"  {text}\n" if text else "")
+    return failed
+
+
+def _forecast(
+    read: Any, entries: Sequence[Any], found: dict[str, Any], session: Any, workers: int
+) -> dict[str, Any]:
+    """What is left to do, in hours on workers like this machine's cores."""
+    from promptpriors.experiments.study import forecast, to_do
+
+    missing = to_do(entries, found)
+    with progress_bar() as watch:
+        cost = forecast(missing, session, watch)
+    total = sum(cost.seconds.values())
+    return {
+        "runs": len(missing),
+        "hours": total / 3600 / max(1, workers),
+        "workers": max(1, workers),
+        "threads": read.resources.cpus or _cores(),
+        "memory_mib_per_worker": cost.memory_mib,
+    }
+
+
+def _show(
+    entries: Sequence[Any],
+    found: dict[str, Any],
+    as_json: bool,
+    forecast: dict[str, Any] | None = None,
+) -> None:
+    rows = [
+        {"id": entry.id, **entry.run._asdict(), **found[entry.id]._asdict()} for entry in entries
+    ]
+    shown = [{column: row[column] for column in COLUMNS} for row in rows]
+    if as_json:
+        print_json({"runs": shown} | ({"forecast": forecast} if forecast else {}))
+        return
+    print_table(shown, COLUMNS)
+    if forecast:
+        memory = forecast["memory_mib_per_worker"]
+        peak = "" if memory is None else f", {memory:.0f} MiB a worker"
+        sys.stdout.write(
+            f"{forecast['runs']} runs to do: about {forecast['hours']:.2g} h with "
+            f"{forecast['workers']} at a time{peak}; model, spaces and trunk come on top\n"
+        )
+
+
+def _limit(number: int, limit: int, yes: bool) -> None:
+    if number > limit and not yes:
+        raise InputError(
+            f"the study has {number} runs, more than its limit of {limit}: --dry-run shows them; "
+            "start them by --yes, or raise [resources] limit"
+        )
+
+
+def _cores() -> int:
+    import os
+
+    return os.cpu_count() or 1

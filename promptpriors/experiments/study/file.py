@@ -1,0 +1,148 @@
+"""The study file: a base config, arms and axes, baselines, what is compared, what a run may use."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from promptpriors.errors import InputError
+from promptpriors.files import read_toml
+from promptpriors.registry import Field, Strict, validate
+
+Axis = tuple[str, list[Any]]
+"""A dotted key of the config and the values that it takes."""
+
+TEXT = "text:Answer the question."
+
+
+class Compare(Strict):
+    """``[compare]``: what the arms are compared by; fixed before the first run.
+
+    ``reference`` is an arm; ``margin`` the share of the gap from floor to ceiling within which two
+    arms count as equal; ``metric`` a number of ``result.json``; ``controls`` adds the positive and
+    the negative control.
+    """
+
+    reference: str | None = None
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    metric: str = "val_loss"
+    controls: bool = True
+
+
+class Resources(Strict):
+    """``[resources]``: what each run asks for, how often a lost one is repeated, how many may be.
+
+    ``cpus`` are the run's threads as well; without a number a worker of Ray has one and a study in
+    one process has all. ``limit`` is the number of runs that start without ``--yes``.
+    """
+
+    cpus: Annotated[int, Field(ge=1, le=1024)] | None = None
+    gpus: Annotated[float, Field(ge=0, le=1024)] = 0
+    retries: Annotated[int, Field(ge=0)] = 3
+    limit: Annotated[int, Field(ge=1)] = 100
+
+
+class _File(Strict):
+    base: str | dict[str, Any]
+    arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    grid: dict[str, Any] = Field(default_factory=dict)
+    zip: list[dict[str, Any]] = Field(default_factory=list)
+    runs: list[dict[str, Any]] = Field(default_factory=list)
+    baselines: list[str] = Field(default_factory=lambda: ["none", TEXT])
+    compare: Compare = Compare()
+    resources: Resources = Resources()
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study as its file says it, checked for itself but not yet against the tables of configs.
+
+    Attributes:
+        name: the file's stem.
+        base: a run's config.
+        arms: overrides of the base by the arm's name.
+        grid: axes that are multiplied.
+        zips: groups of axes of equal length, varied together, each group multiplied with the rest.
+        runs: overrides of single runs.
+        baselines: ``none``, ``text:…``, ``lora:RANK``, ``peft:RANDOM``, ``peft:SAMPLE_VOCAB``.
+        compare: how arms are compared.
+        resources: what a run may use.
+    """
+
+    name: str
+    base: Mapping[str, Any]
+    arms: Mapping[str, Mapping[str, Any]]
+    grid: Sequence[Axis]
+    zips: Sequence[Sequence[Axis]]
+    runs: Sequence[Mapping[str, Any]]
+    baselines: Sequence[str]
+    compare: Compare
+    resources: Resources
+
+
+def read_study(path: Path) -> StudyFile:
+    """Read and check a study file.
+
+    Raises:
+        InputError: for a missing or malformed file or base, and for anything unknown or empty.
+    """
+    found = validate(_File, read_toml(path), f"study {path.name}")
+    base = found.base
+    if isinstance(base, str):
+        base = read_toml(path.parent / base)
+    for name in found.baselines:
+        _check_baseline(name)
+    zips = [_axes(group, f"[[zip]] {i}") for i, group in enumerate(found.zip, 1)]
+    for i, group in enumerate(zips, 1):
+        lengths = {key: len(values) for key, values in group}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"[[zip]] {i}: expected lists of one length, found {lengths}")
+    reference = found.compare.reference
+    if found.arms and reference is not None and reference not in found.arms:
+        raise InputError(
+            f"[compare] reference = {reference!r} is no arm; the arms are {', '.join(found.arms)}"
+        )
+    return StudyFile(
+        name=path.stem,
+        base=base,
+        arms=found.arms,
+        grid=_axes(found.grid, "[grid]"),
+        zips=zips,
+        runs=found.runs,
+        baselines=found.baselines,
+        compare=found.compare,
+        resources=found.resources,
+    )
+
+
+def _axes(table: Mapping[str, Any], where: str, prefix: str = "") -> list[Axis]:
+    """The axes of a table whose keys are dotted, or nested as TOML reads unquoted ones."""
+    axes: list[Axis] = []
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            axes += _axes(value, where, f"{name}.")
+        elif not isinstance(value, list):
+            raise InputError(f"{where} {name!r}: expected a list of values, found {value!r}")
+        elif not value:
+            raise InputError(f"{where} {name!r} is empty: give it a value, or leave the key out")
+        elif any(value[i] in value[:i] for i in range(len(value))):
+            raise InputError(f"{where} {name!r} has a value twice: {value!r}")
+        else:
+            axes.append((name, value))
+    return axes
+
+
+def _check_baseline(name: str) -> None:
+    kind, _, rest = name.partition(":")
+    good = {
+        "none": not rest,
+        "text": bool(rest.strip()),
+        "lora": rest.isdecimal() and int(rest) > 0,
+        "peft": rest in {"RANDOM", "SAMPLE_VOCAB"},
+    }
+    if not good.get(kind, False):
+        raise InputError(
+            f"baselines has {name!r}: expected 'none', 'text:TEXT', 'lora:RANK', 'peft:RANDOM' or "
+            "'peft:SAMPLE_VOCAB'"
+        )

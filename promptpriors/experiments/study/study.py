@@ -1,0 +1,103 @@
+"""A study from file to finished runs: only what is missing is done."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptpriors.errors import WorkError
+from promptpriors.experiments.run import check_writable
+from promptpriors.experiments.session import Session
+from promptpriors.experiments.study.file import StudyFile
+from promptpriors.experiments.study.here import run_here
+from promptpriors.experiments.study.on_ray import cluster, run_on_ray
+from promptpriors.experiments.study.plan import Entry
+from promptpriors.experiments.study.record import check_folder, write_record
+from promptpriors.experiments.study.survey import Found, mend, survey
+from promptpriors.experiments.study.worker import Outcome
+from promptpriors.experiments.watch import Watch
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a study runs.
+
+    Attributes:
+        runs: the folder of run folders.
+        data: the data folder, if one is named.
+        workers: of a Ray on this machine; 0 does all in this process.
+        ray: the address of a cluster; None joins none.
+        threads: of torch in this process.
+    """
+
+    runs: Path
+    data: Path | None
+    workers: int
+    ray: str | None
+    threads: int
+
+
+class Stopped(WorkError):
+    """The study can't go on; what is done stays done."""
+
+
+def begin(study: StudyFile, entries: Sequence[Entry], runs: Path) -> tuple[dict[str, Found], str]:
+    """Check the folder, set aside what is damaged in it, write down what the study compares.
+
+    Returns:
+        What was found for each id, and what the user should know ("" for nothing).
+
+    Raises:
+        InputError: for a folder that can't be written or is of an incompatible version.
+    """
+    check_folder(runs)
+    check_writable(runs)
+    return mend(entries, survey(entries, runs), runs), write_record(study, entries, runs)
+
+
+def to_do(entries: Sequence[Entry], found: dict[str, Found]) -> list[Entry]:
+    """Each run that is not done, once."""
+    missing = {e.id: e for e in reversed(entries) if found[e.id].state != "done"}
+    return [missing[run] for run in dict.fromkeys(e.id for e in entries) if run in missing]
+
+
+def carry_out(
+    study: StudyFile,
+    entries: Sequence[Entry],
+    where: Where,
+    session: Session,
+    watch: Callable[[Entry], Watch],
+) -> Iterator[Outcome]:
+    """Do runs here or on Ray.
+
+    Args:
+        study: has the resources.
+        entries: what is to do.
+        where: it is done.
+        session: of this process.
+        watch: who is told how far a run of this process is.
+
+    Yields:
+        How each ended.
+
+    Raises:
+        Stopped: when the disk is full.
+        InputError: for a cluster that can't be used.
+    """
+    if not entries:
+        return
+    if where.workers or where.ray:
+        with cluster(where.ray, where.workers, study.resources):
+            yield from _until_full(run_on_ray(entries, where.runs, where.data, study.resources))
+    else:
+        threads = study.resources.cpus or where.threads
+        yield from _until_full(run_here(entries, where.runs, session, threads, watch))
+
+
+def _until_full(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        if outcome.status == "full":
+            raise Stopped(
+                f"the study stops, for the disk can't be written: {outcome.message}\n"
+                "Make room and give the same command: what is done stays done"
+            )
+        yield outcome

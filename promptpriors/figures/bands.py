@@ -1,0 +1,178 @@
+"""Validation loss of a study's arms: the mean over seeds and the band of its t interval."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+
+from promptpriors.analysis.significance import t_interval
+from promptpriors.figures.arms import DOTTED, PLAIN, ArmStyle
+from promptpriors.figures.canvas import NEUTRAL, canvas
+from promptpriors.figures.text import clipped, escape
+
+MOST = 120
+"""Steps of one curve; of more, evenly spread ones are drawn, the first and the last among them."""
+
+FAINT, FAINTEST = 0.18, 0.06
+"""Opacity of a band, alone and among many."""
+
+MARKED = 8
+"""Marks on a curve."""
+
+
+class Curve(NamedTuple):
+    """The validation loss of an arm at a rate, over its seeds.
+
+    Attributes:
+        arm: its name.
+        rate: a word for its rate.
+        steps: those at which every run was evaluated.
+        mean: nats per target token at each.
+        low: where the 95 % t interval of the mean begins; empty for a single run.
+        high: where it ends.
+        runs: how many there are.
+    """
+
+    arm: str
+    rate: str
+    steps: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    runs: int
+
+
+class Level(NamedTuple):
+    """A loss to hold curves against: ``role`` is ``floor``, ``ceiling`` or ``text``."""
+
+    name: str
+    value: float
+    role: str = "text"
+
+
+def curve(arm: str, rate: str, evaluations: Sequence[Mapping[int, float]]) -> Curve | None:
+    """Mean and band over runs at the steps that they share; None where they share none.
+
+    Args:
+        arm: its name.
+        rate: a word for its rate.
+        evaluations: step to validation loss of each run.
+    """
+    if not evaluations:
+        return None
+    shared = sorted(set.intersection(*(set(found) for found in evaluations)))
+    if not shared:
+        return None
+    kept = np.linspace(0, len(shared) - 1, min(MOST, len(shared))).round().astype(int)
+    steps = [shared[i] for i in kept]
+    values = torch.tensor(
+        [[found[step] for found in evaluations] for step in steps], dtype=torch.float64
+    )
+    bands = [t_interval(row) for row in values] if len(evaluations) > 1 else []
+    return Curve(
+        arm=arm,
+        rate=rate,
+        steps=steps,
+        mean=values.mean(dim=1).tolist(),
+        low=[band.low for band in bands],
+        high=[band.high for band in bands],
+        runs=len(evaluations),
+    )
+
+
+def bands(
+    curves: Sequence[Curve],
+    levels: Sequence[Level] = (),
+    *,
+    styles: Mapping[str, ArmStyle] | None = None,
+    choices: Sequence[Sequence[str]] | None = None,
+    reference: str | None = None,
+) -> go.Figure:
+    """Draw each curve on its band, and the levels as lines across.
+
+    Args:
+        curves: in the order of the study.
+        levels: losses of what is not trained, or trained otherwise.
+        styles: how each arm is drawn; grey where it is not said.
+        choices: for each curve the choices of a selector under which it is shown.
+        reference: the arm whose line is thicker.
+    """
+    figure = canvas(height=480)
+    figure.update_layout(margin={"t": 28})
+    faint = max(FAINTEST, min(FAINT, 1 / max(1, len({found.arm for found in curves}))))
+    last = max((step for found in curves for step in found.steps), default=1)
+    for i, found in enumerate(curves):
+        style = (styles or {}).get(found.arm, PLAIN)
+        meta: dict[str, Any] = {"apart": style.dash == DOTTED}
+        if choices is not None:
+            meta["choices"] = list(choices[i])
+        if found.low:
+            figure.add_trace(_band(found, style, meta, faint))
+        figure.add_trace(_mean(found, style, meta, thick=found.arm == reference))
+    for level in levels:
+        figure.add_trace(_across(level, last))
+    figure.update_xaxes(title_text="training step", rangemode="tozero", showgrid=False)
+    figure.update_yaxes(title_text="validation loss, nats per target token")
+    return figure
+
+
+def _band(found: Curve, style: ArmStyle, meta: dict[str, Any], faint: float) -> go.Scatter:
+    red, green, blue = (int(style.colour[i : i + 2], 16) for i in (1, 3, 5))
+    return go.Scatter(
+        x=_whole([*found.steps, *found.steps[::-1]]),
+        y=_exact([*found.high, *found.low[::-1]]),
+        mode="lines",
+        fill="toself",
+        fillcolor=f"rgba({red}, {green}, {blue}, {faint:.3g})",
+        line={"width": 0},
+        hoverinfo="skip",
+        name=f"{escape(found.arm)}, {escape(found.rate)}, 95 %",
+        legendgroup=found.arm,
+        meta=meta | {"band": True},
+    )
+
+
+def _mean(found: Curve, style: ArmStyle, meta: dict[str, Any], *, thick: bool) -> go.Scatter:
+    spans = [f"{a:.4f} to {b:.4f}" for a, b in zip(found.low, found.high, strict=True)]
+    count = f"{found.runs} run{'s' if found.runs > 1 else ''}"
+    return go.Scatter(
+        x=_whole(found.steps),
+        y=_exact(found.mean),
+        text=spans or ["one run, no interval"] * len(found.steps),
+        mode="lines+markers",
+        line={"color": style.colour, "width": 3 if thick else 2, "dash": style.dash},
+        marker={"symbol": style.symbol, "size": 7, "maxdisplayed": MARKED},
+        name=", ".join(map(escape, filter(None, (found.arm, found.rate, count)))),
+        legendgroup=found.arm,
+        cliponaxis=False,
+        meta=meta,
+        hovertemplate="step %{x}: <b>%{y:.4f}</b><br>%{text}<extra>%{fullData.name}</extra>",
+    )
+
+
+def _across(level: Level, last: int) -> go.Scatter:
+    """A dashed line with its name at the end: the floor's above it, any other's below."""
+    name = f"{escape(clipped(level.name, 36))} {level.value:.3f}"
+    return go.Scatter(
+        x=[0, last],
+        y=[level.value, level.value],
+        text=["", name],
+        textposition="top left" if level.role == "floor" else "bottom left",
+        textfont={"size": 12},
+        mode="lines+text",
+        line={"color": NEUTRAL, "width": 1.5, "dash": "dash"},
+        name=name,
+        cliponaxis=False,
+        hovertemplate="%{fullData.name}<extra></extra>",
+    )
+
+
+def _whole(values: Sequence[int]) -> np.ndarray:
+    return np.array(values, dtype=np.int32)
+
+
+def _exact(values: Sequence[float]) -> np.ndarray:
+    """Single precision: seven digits, packed in half the room."""
+    return np.array(values, dtype=np.float32)

@@ -1,0 +1,220 @@
+"""Differences to a reference with their intervals, a row each, and what counts as equal."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from promptpriors.figures.arms import PLAIN, ArmStyle
+from promptpriors.figures.canvas import NEUTRAL, canvas
+from promptpriors.figures.text import clipped, escape, signed
+from promptpriors.figures.verdicts import mark
+
+ROW = 46
+"""Height of a row, in pixels."""
+
+APART = 0.8
+"""Rows of room above the controls, for the word that sets them apart."""
+
+WIDE = 6.0
+"""An interval that reaches so many times as far as the median one may leave the frame."""
+
+BAND = "rgba(128, 133, 145, 0.16)"
+
+
+class Effect(NamedTuple):
+    """An arm's difference to the reference.
+
+    Attributes:
+        name: the arm.
+        difference: arm minus reference, in units of the metric.
+        low: where its interval begins, None where there is none.
+        high: where it ends.
+        verdict: in words.
+        control: whether the arm is a control.
+    """
+
+    name: str
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    verdict: str = ""
+    control: bool = False
+
+    @property
+    def reach(self) -> float:
+        """How far from 0 the difference and its interval reach."""
+        return max(
+            abs(value) for value in (self.difference, self.low, self.high) if value is not None
+        )
+
+    def said(self, decimals: int) -> str:
+        """The difference with its interval."""
+        middle, *ends = (
+            "" if value is None else signed(value, decimals)
+            for value in (self.difference, self.low, self.high)
+        )
+        return f"{middle} ({' to '.join(ends)})" if all(ends) else middle
+
+
+def effects(rows: Iterable[Mapping[str, Any]], controls: Collection[str] = ()) -> list[Effect]:
+    """Rows of a table of differences by column, as effects; those without a number are left out."""
+    found = []
+    for row in rows:
+        numbers = [_number(row.get(name)) for name in ("difference", "low", "high")]
+        difference, low, high = numbers
+        if difference is not None:
+            name, verdict = str(row["arm"]), str(row.get("verdict") or "")
+            found.append(Effect(name, difference, low, high, verdict, name in controls))
+    return found
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def ordered(shown: Iterable[Effect]) -> list[Effect]:
+    """Arms from the smallest difference to the largest, then controls in the same order."""
+    return sorted(shown, key=lambda effect: (effect.control, effect.difference))
+
+
+def heights(shown: Sequence[Effect]) -> list[float]:
+    """The height of each row, the first at 0, controls a little apart."""
+    return [-i - APART * effect.control for i, effect in enumerate(shown)]
+
+
+def above_controls(shown: Sequence[Effect]) -> float | None:
+    """The height of the line between arms and controls; None where it would part nothing."""
+    rows = zip(shown, heights(shown), strict=True)
+    first = next((height for effect, height in rows if effect.control), None)
+    if first is None or first == -APART:
+        return None
+    return first + (1 + APART) / 2 - 0.14
+
+
+def frame(shown: Sequence[Effect], margin: float | None) -> tuple[float, float]:
+    """Where the axis begins and ends: all intervals but those that reach much farther than most.
+
+    A positive control is meant to be far away, and would leave the arms no room.
+    """
+    arms = [effect for effect in shown if not effect.control] or shown
+    limit = max(WIDE * median(effect.reach for effect in arms), 2 * (margin or 0.0))
+    near = [effect for effect in shown if effect.reach <= limit]
+    values = [0.0, *(() if margin is None else (-margin, margin))]
+    for effect in near:
+        values += [v for v in (effect.difference, effect.low, effect.high) if v is not None]
+    room = 0.08 * (max(values) - min(values)) or 1.0
+    return min(values) - room, max(values) + room
+
+
+def decimals(shown: Sequence[Effect]) -> int:
+    """Decimals that leave half the median reach two significant digits.
+
+    >>> decimals([Effect("a", 0.06, 0.0, 0.12)]), decimals([Effect("a", 1234.0)])
+    (3, 0)
+    """
+    reach = median(effect.reach for effect in shown) / 2
+    return max(0, 1 - math.floor(math.log10(reach))) if reach > 0 else 3
+
+
+def forest(
+    shown: Iterable[Effect],
+    *,
+    reference: str,
+    margin: float | None,
+    axis: str,
+    styles: Mapping[str, ArmStyle] | None = None,
+) -> go.Figure:
+    """Draw a row an arm, the smallest difference on top and controls below.
+
+    Args:
+        shown: the differences, at least one.
+        reference: the arm at 0.
+        margin: half the width of the band within which arms count as equal, in the same units.
+        axis: what is measured, in which unit.
+        styles: how each arm is drawn; grey where it is not said.
+    """
+    rows = ordered(shown)
+    places = heights(rows)
+    low, high = frame(rows, margin)
+    digits = decimals(rows)
+    figure = canvas(height=round(ROW * (1 - places[-1])) + 128)
+    figure.update_layout(margin={"l": 16, "r": 16, "t": 40, "b": 72}, showlegend=False)
+    figure.update_yaxes(range=[places[-1] - 0.6, 0.85], showticklabels=False, showgrid=False)
+    figure.update_yaxes(fixedrange=True)
+    name = escape(clipped(reference))
+    figure.update_xaxes(range=[low, high], title_text=f"{axis},<br>less that of {name}")
+    if margin is not None:
+        figure.add_vrect(-margin, margin, fillcolor=BAND, line_width=0, layer="below")
+    figure.add_vline(0, line={"width": 1.5, "color": NEUTRAL})
+    side = -low / (high - low)
+    figure.add_annotation(
+        x=0, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False,
+        xanchor="left" if side < 0.2 else "right" if side > 0.8 else "center",
+    )  # fmt: skip
+    for effect, height in zip(rows, places, strict=True):
+        style = (styles or {}).get(effect.name, PLAIN)
+        figure.add_trace(_interval(effect, height, (low, high), style, digits))
+        _label(figure, effect, height, digits)
+    first = above_controls(rows)
+    if first is not None:
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", y=first, yanchor="bottom",
+            text="<i>controls</i>", showarrow=False, font={"size": 12},
+        )  # fmt: skip
+        figure.add_hline(first, line={"width": 1, "color": BAND})
+    return figure
+
+
+def _interval(
+    effect: Effect, height: float, within: tuple[float, float], style: ArmStyle, digits: int
+) -> go.Scatter:
+    """The difference as a mark on its interval; an arrow at the edge where it is outside."""
+    colour, symbol, _ = style
+    low, high = within
+    place = min(max(effect.difference, low), high)
+    if place != effect.difference:
+        symbol = "triangle-right" if place == high else "triangle-left"
+    bar = None
+    if effect.low is not None and effect.high is not None:
+        bar = {
+            "type": "data",
+            "symmetric": False,
+            "array": [max(effect.high, place) - place],
+            "arrayminus": [place - min(effect.low, place)],
+            "color": colour,
+            "thickness": 2.5,
+            "width": 0,
+        }
+    return go.Scatter(
+        x=[place],
+        y=[height],
+        error_x=bar,
+        mode="markers",
+        name=escape(effect.name),
+        legendgroup=effect.name,
+        text=[f"{effect.said(digits)}<br>{mark(effect.verdict).sign} {escape(effect.verdict)}"],
+        marker={"color": colour, "symbol": symbol, "size": 12, "line": _edge(symbol)},
+        cliponaxis=place == effect.difference,
+        hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+    )
+
+
+def _edge(symbol: str) -> dict[str, Any]:
+    """A hollow mark's line is thick; a filled one is set off from its bar."""
+    return {"width": 2.5} if symbol.endswith("-open") else {"width": 1, "color": "white"}
+
+
+def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> None:
+    """The arm above its row, at the other side the verdict, and the numbers where there is room."""
+    common = {"yanchor": "middle", "xref": "paper", "showarrow": False, "font": {"size": 12}}
+    line = {"y": height + 0.4, **common}
+    name = escape(clipped(effect.name))
+    figure.add_annotation(x=0, xanchor="left", text=name, **line)
+    verdict = f"{mark(effect.verdict).sign} {escape(clipped(effect.verdict))}"
+    if effect.verdict:
+        figure.add_annotation(x=1, xanchor="right", text=verdict, **line)
+    said = effect.said(digits)
+    figure.add_annotation(x=1, xanchor="right", xshift=-176, text=said, name="wide", **line)

@@ -1,0 +1,215 @@
+"""What a study finds in its folder, and that nothing finished is lost or counted twice."""
+
+import errno
+import json
+import shutil
+import threading
+
+import pytest
+
+from promptpriors.errors import InputError
+from promptpriors.experiments import Session
+from promptpriors.experiments.study import (
+    Where,
+    begin,
+    carry_out,
+    plan,
+    read_study,
+    sentence,
+    survey,
+    to_do,
+)
+from promptpriors.experiments.study import worker as workers
+from promptpriors.experiments.study.study import Stopped
+from promptpriors.experiments.watch import silent
+from promptpriors.runs.folder import held
+from tests.experiments.study.samples import write_study
+
+DAMAGE = {
+    "result.json": lambda path: path.write_text(path.read_text()[:40]),
+    "prompt.safetensors": lambda path: path.write_bytes(path.read_bytes()[:-8] + b"\0" * 8),
+    "metrics.jsonl": lambda path: path.write_text(path.read_text().splitlines()[0] + "\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def session():
+    return Session()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return read_study(write_study(tmp_path_factory.mktemp("study")))
+
+
+@pytest.fixture(scope="module")
+def entries(study, session):
+    return plan(study, session)
+
+
+@pytest.fixture(scope="module")
+def whole(study, entries, session, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("whole") / "runs"
+    assert [outcome.status for outcome in run(study, entries, runs, session)] == ["done"] * 5
+    return runs
+
+
+@pytest.fixture
+def runs(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "runs")
+
+
+def run(study, entries, runs, session):
+    found, _ = begin(study, entries, runs)
+    where = Where(runs, None, 0, None, 1)
+    return list(carry_out(study, to_do(entries, found), where, session, lambda _: silent))
+
+
+def bytes_of(runs, entries):
+    return [(runs / entry.id / "prompt.safetensors").read_bytes() for entry in entries]
+
+
+def test_what_is_done_is_not_done_again(study, entries, runs, session):
+    before = [(runs / e.id / "result.json").stat().st_mtime_ns for e in entries]
+    assert run(study, entries, runs, session) == []
+    assert before == [(runs / e.id / "result.json").stat().st_mtime_ns for e in entries]
+    assert sentence(survey(entries, runs)) == "5 runs: 5 done"
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_file_is_kept_aside_and_its_run_done_again(
+    study, entries, runs, session, whole, name
+):
+    path = runs / entries[1].id / name
+    DAMAGE[name](path)
+    damaged = path.read_bytes()
+    assert survey(entries, runs)[entries[1].id].state == "damaged"
+    assert path.read_bytes() == damaged  # looking changes nothing
+    assert [outcome.id for outcome in run(study, entries, runs, session)] == [entries[1].id]
+    assert path.with_name(f"{name}.damaged").read_bytes() == damaged
+    assert bytes_of(runs, entries) == bytes_of(whole, entries)
+    assert sentence(survey(entries, runs)) == "5 runs: 5 done"
+
+
+def test_a_damaged_config_is_written_anew(study, entries, runs, session, whole):
+    path = runs / entries[1].id / "config.toml"
+    path.write_bytes(b"\xff\xfe")
+    assert run(study, entries, runs, session) == []
+    assert path.read_text() == (whole / entries[1].id / "config.toml").read_text()
+
+
+def test_results_without_vectors_count_as_done(study, entries, runs, session):
+    (runs / entries[1].id / "prompt.safetensors").unlink()
+    assert survey(entries, runs)[entries[1].id] == ("done", "its vectors are not here")
+    assert run(study, entries, runs, session) == []
+
+
+def test_half_done_failed_and_missing_are_told_apart(study, entries, runs, session, whole):
+    half, failed, missing = (runs / entry.id for entry in entries[1:4])
+    config = entries[1].run.config
+
+    class Stop(Exception):
+        pass
+
+    def stop(stage, share, known):
+        if known.get("step") == 3:
+            raise KeyboardInterrupt
+
+    shutil.rmtree(half)
+    with pytest.raises(KeyboardInterrupt):
+        workers.execute(config, runs, session, watch=stop)
+    (failed / "result.json").unlink()
+    (failed / "error.txt").write_text("WorkError: no luck\nsecond line\n")
+    shutil.rmtree(missing)
+    found = survey(entries, runs)
+    assert found[half.name] == ("half done", "step 2")
+    assert found[failed.name] == ("failed", "WorkError: no luck")
+    assert found[missing.name].state == "missing"
+    assert sentence(found) == (
+        "5 runs: 2 done, 1 half done (resumed), 1 failed (tried again), 1 missing"
+    )
+    assert len(run(study, entries, runs, session)) == 3
+    assert bytes_of(runs, entries) == bytes_of(whole, entries)
+
+
+def test_a_run_in_work_elsewhere_is_waited_for(study, entries, runs, session, monkeypatch):
+    folder = runs / entries[1].id
+    result = (folder / "result.json").read_bytes()
+    (folder / "result.json").unlink()
+    monkeypatch.setattr("promptpriors.experiments.study.here.PAUSE", 0.05)
+    with held(folder):
+        assert survey(entries, runs)[entries[1].id].state == "in work"
+
+        def end():
+            (folder / "result.json").write_bytes(result)
+
+        timer = threading.Timer(0.3, end)
+        timer.start()
+        outcomes = run(study, entries, runs, session)
+        timer.join()
+    assert [(outcome.id, outcome.status) for outcome in outcomes] == [(entries[1].id, "done")]
+    assert (folder / "result.json").read_bytes() == result  # the other's, not done twice
+
+
+def test_a_full_disk_stops_the_study_and_keeps_what_is_done(
+    study, entries, tmp_path, session, monkeypatch
+):
+    runs, real = tmp_path / "runs", workers.execute
+
+    def full(config, *words, **more):
+        if config.seed == 1:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError as error:
+                from promptpriors.errors import WorkError
+
+                raise WorkError(f"prior: {error}") from None
+        return real(config, *words, **more)
+
+    monkeypatch.setattr(workers, "execute", full)
+    with pytest.raises(Stopped, match="Make room"):
+        run(study, entries, runs, session)
+    found = survey(entries, runs)
+    assert [found[entry.id].state for entry in entries] == ["done"] * 3 + ["missing"] * 2
+    monkeypatch.undo()
+    assert len(run(study, entries, runs, session)) == 2
+
+
+def test_one_failure_does_not_end_the_others(study, entries, tmp_path, session, monkeypatch):
+    real = workers.execute
+
+    def breaks(config, *words, **more):
+        if config.prior.name == "vocabulary":
+            raise RuntimeError("a defect")
+        return real(config, *words, **more)
+
+    monkeypatch.setattr(workers, "execute", breaks)
+    outcomes = run(study, entries, tmp_path / "runs", session)
+    assert [o.status for o in outcomes].count("failed") == 2
+    assert {o.message for o in outcomes if o.status == "failed"} == {"RuntimeError: a defect"}
+
+
+def test_a_folder_of_another_version_is_refused(study, entries, runs):
+    path = runs / "studies" / "study.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "results": 1}))
+    with pytest.raises(InputError, match="of another version: expected format 1, results 2"):
+        begin(study, entries, runs)
+
+
+def test_the_record_says_which_run_is_which(study, entries, runs):
+    about = json.loads((runs / "studies" / "study.json").read_text())
+    assert [row["id"] for row in about["runs"]] == [entry.id for entry in entries]
+    assert about["compare"]["margin"] == study.compare.margin
+    assert about["earlier"] == []
+
+
+def test_a_comparison_that_changed_is_told(study, entries, runs, tmp_path):
+    changed = read_study(
+        write_study(tmp_path, compare={"reference": "vocabulary", "controls": False, "margin": 0.2})
+    )
+    _, remark = begin(changed, entries, runs)
+    assert "was another before" in remark
+    about = json.loads((runs / "studies" / "study.json").read_text())
+    assert [compare["margin"] for compare in about["earlier"]] == [0.05]
+    assert begin(changed, entries, runs)[1] == remark
