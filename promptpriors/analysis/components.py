@@ -102,4 +102,4 @@ def _beyond(basis: Tensor, effect: Tensor) -> Tensor:
     """Orthonormal columns of what ``effect`` spans beyond an orthonormal basis."""
     rest = effect - basis @ (basis.T @ effect)
     found = torch.linalg.svd(rest, full_matrices=False)
-    return found.U[:, found.S > 1e-9 * float(effect.norm())]
+    return found.U[:, 1e-9 * float(effect.norm()) < found.S]

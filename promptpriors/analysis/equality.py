@@ -82,9 +82,14 @@ def equality(
         difference, error = float(contrasts.estimates[i]), float(contrasts.errors[i])
         p = float(t.sf((margin - abs(difference)) / error, pooled.df))
         beyond = float(together.low[i]) > margin or float(together.high[i]) < -margin
-        verdict = "equal" if p <= alpha else "different" if beyond else "undecided"
         low, high = difference - half * error, difference + half * error
-        pairs.append(Pair(first, second, difference, low, high, p, verdict))
+        pairs.append(Pair(first, second, difference, low, high, p, _verdict(p <= alpha, beyond)))
     found = {pair.verdict for pair in pairs}
-    overall = "different" if "different" in found else "undecided"
-    return Equality(pairs, max(pair.p for pair in pairs), "equal" if found == {"equal"} else overall)
+    overall = _verdict(found == {"equal"}, "different" in found)
+    return Equality(pairs, max(pair.p for pair in pairs), overall)
+
+
+def _verdict(within: bool, beyond: bool) -> Verdict:
+    if within:
+        return "equal"
+    return "different" if beyond else "undecided"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from promptpriors.types import Site
 
@@ -25,3 +26,32 @@ def vector_displacements(
 ) -> Float[Tensor, " length"]:
     """‖final − initial‖ / ‖initial‖ of each vector."""
     return (final - initial).norm(dim=1) / initial.norm(dim=1)
+
+
+def kept(
+    initial: Float[Tensor, "length dim"],
+    final: Float[Tensor, "length dim"],
+    centre: Float[Tensor, " dim"],
+) -> float | None:
+    """How much of a vector's own start is left: the cosine of final and initial about ``centre``.
+
+    The mean over vectors: 1 where each lies in the direction in which it started, 0 on average where
+    nothing of the start is left. None where a vector started at the centre itself.
+
+    Args:
+        initial: vectors as they were drawn.
+        final: the same after training.
+        centre: the prior's mean, which all draws of it share.
+    """
+    start, end = (x.double() - centre.double() for x in (initial, final))
+    if not bool(start.norm(dim=1).min() > 1e-9 * centre.double().norm()):
+        return None
+    return float(cosine_similarity(start, end, dim=1).mean())
+
+
+def between(
+    points: Float[Tensor, "n dim"], first: Float[Tensor, " dim"], second: Float[Tensor, " dim"]
+) -> float:
+    """Mean place of points along the line between two centres: 0 at the first, 1 at the second."""
+    line = second.double() - first.double()
+    return float(((points.double() - first.double()) @ line).mean() / line.square().sum())

@@ -25,7 +25,7 @@ class Scale(NamedTuple):
         >>> Scale(floor=3.0, ceiling=1.0).share(2.5)
         0.25
         """
-        return (value - self.floor) / (self.ceiling - self.floor)
+        return (self.floor - value) / (self.floor - self.ceiling)
 
     def margin(self, share: float) -> float:
         """A share of the way in the unit of the values.

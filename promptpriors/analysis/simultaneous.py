@@ -12,7 +12,7 @@ from promptpriors.errors import InputError
 
 DIRECTIONS = 15
 """Of the sphere, as a power of 2."""
-BINS = 1024
+BINS = 256
 """That neighbouring values of max |A u| are averaged in; their scatter within one is negligible."""
 
 
@@ -87,31 +87,31 @@ def critical_value(correlation: Float[Tensor, "k k"], df: int, *, level: float =
     scale: Any = (rank * reach**2).numpy()
     alpha = 1 - level
     alone, bonferroni = (float(student.isf(alpha / 2 / m, df)) for m in (1, k))
-    return float(
-        brentq(
-            lambda c: float(f.sf(c**2 / scale, rank, df).mean()) - alpha,
-            0.9 * alone,
-            1.1 * bonferroni,
-            xtol=1e-10,
-        )
+    found: Any = brentq(
+        lambda c: float(f.sf(c**2 / scale, rank, df).mean()) - alpha,
+        0.9 * alone,
+        1.1 * bonferroni,
+        xtol=1e-10,
     )
+    return float(found)
 
 
 def _reach(correlation: Tensor) -> tuple[Tensor, int]:
-    """max |A u| over directions u, sorted and averaged in bins, and the rank of A."""
+    """Max |A u| over directions u, sorted and averaged in bins, and the rank of A."""
     found = torch.linalg.eigh(correlation.double())
     kept = found.eigenvalues > 1e-9 * found.eigenvalues.max()
     factor = found.eigenvectors[:, kept] * found.eigenvalues[kept].sqrt()
     rank = int(kept.sum())
-    reach = (_directions(rank) @ factor.T).abs().amax(dim=1)
+    reach = (factor @ _directions(rank)).abs().amax(dim=0)
     return reach.sort().values.view(BINS, -1).mean(dim=1), rank
 
 
 @cache
 def _directions(rank: int) -> Tensor:
+    """Unit vectors [rank, 2¹⁵], spread evenly over the sphere."""
     import numpy as np
     from scipy.stats import norm, qmc
 
     sampler = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
     points = torch.as_tensor(norm.ppf(sampler.random_base2(DIRECTIONS).clip(1e-12, 1 - 1e-12)))
-    return points / points.norm(dim=1, keepdim=True)
+    return (points / points.norm(dim=1, keepdim=True)).T.contiguous()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from promptpriors.errors import WorkError
+from promptpriors.errors import InputError, WorkError
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.forecast import cost
 from promptpriors.experiments.memory import peak_memory_mib, reset_peak_memory
@@ -51,6 +51,8 @@ def examine(config: RunConfig, session: Session, watch: Watch) -> Iterator[Findi
     Raises:
         InputError: as a run of the same config would.
     """
+    if config.train.lora is not None:
+        raise InputError("doctor examines prompts; this config trains an adapter (train.lora)")
     watch("loading", 0.0, {})
     config = config.placed(session.blocks(config))
     backbone, task = session.backbone(config), session.task(config).task

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from promptpriors.figures.arms import PLAIN, ArmStyle
 from promptpriors.figures.canvas import NEUTRAL, canvas
 from promptpriors.figures.text import clipped, escape, signed
-from promptpriors.figures.verdicts import mark
+from promptpriors.figures.verdicts import brief, mark
 
 ROW = 46
 """Height of a row, in pixels."""
@@ -213,8 +213,7 @@ def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> Non
     line = {"y": height + 0.4, **common}
     name = escape(clipped(effect.name))
     figure.add_annotation(x=0, xanchor="left", text=name, **line)
-    verdict = f"{mark(effect.verdict).sign} {escape(clipped(effect.verdict))}"
-    if effect.verdict:
-        figure.add_annotation(x=1, xanchor="right", text=verdict, **line)
+    verdict = escape(brief(effect.verdict))
+    figure.add_annotation(x=1, xanchor="right", text=verdict, **line)
     said = effect.said(digits)
     figure.add_annotation(x=1, xanchor="right", xshift=-176, text=said, name="wide", **line)

@@ -16,7 +16,7 @@ from promptpriors.figures.forest import (
     ordered,
 )
 from promptpriors.figures.text import clipped
-from promptpriors.figures.verdicts import mark
+from promptpriors.figures.verdicts import brief
 from promptpriors.files import write_bytes, write_json
 
 GREY, SOFT, DIM = "#80838a", "#e9eaed", "#555555"
@@ -65,8 +65,8 @@ def forest(
     digits = decimals(rows)
     for effect, height in zip(rows, places, strict=True):
         _interval(axes, effect, height, (low, high), (styles or {}).get(effect.name, PLAIN))
-        said = f"{effect.said(digits)}   {mark(effect.verdict).sign} {clipped(effect.verdict)}"
-        axes.annotate(said.rstrip(" •"), (1, height), (6, 0), xycoords=("axes fraction", "data"),
+        said = f"{effect.said(digits)}   {brief(effect.verdict)}"
+        axes.annotate(said.rstrip(), (1, height), (6, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     first = above_controls(rows)
     if first is not None:

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from promptpriors.figures.text import clipped
+
 
 class Mark(NamedTuple):
     """A verdict's sign, and the tone that decides its colour."""
@@ -12,10 +14,12 @@ class Mark(NamedTuple):
 
 
 MARKS = (
-    (r"none|no verdict", Mark("∅", "none")),
+    (r"none|no verdict|missing", Mark("∅", "none")),
     (r"not testable", Mark("∅", "blank")),
     (r"undecided|unclear", Mark("?", "undecided")),
     (r"not equal|unequal|different|differs?", Mark("≠", "different")),
+    (r"lower", Mark("↓", "different")),
+    (r"higher", Mark("↑", "different")),
     (r"equal|equivalent|same", Mark("≈", "equal")),
     (r"better", Mark("▲", "yes")),
     (r"worse", Mark("▼", "no")),
@@ -24,6 +28,30 @@ MARKS = (
      Mark("✓", "yes")),
 )  # fmt: skip
 """What a verdict may begin with; the first that fits counts."""
+
+
+MOST = 22
+"""Characters of a verdict in a figure."""
+
+
+def parted(verdict: str) -> tuple[str, str]:
+    """A verdict's word, and what is said besides: after a colon or in brackets.
+
+    >>> parted("none: control failed"), parted("missing (no run)"), parted("equal")
+    (('none', 'control failed'), ('missing', 'no run'), ('equal', ''))
+    """
+    found = re.fullmatch(r"(.+?)(?:: *(?P<after>.*)| +\((?P<inside>.*)\))", verdict, re.S)
+    return (found[1], found["after"] or found["inside"] or "") if found else (verdict, "")
+
+
+def brief(verdict: str) -> str:
+    """The verdict with its sign as a figure's label; of a long one the word alone.
+
+    >>> brief("equal"), brief("none: 2 of 8 runs are missing")
+    ('≈ equal', '∅ none')
+    """
+    said = verdict if len(verdict) <= MOST else clipped(parted(verdict)[0], MOST)
+    return f"{mark(verdict).sign} {said}" if verdict else ""
 
 
 def mark(verdict: str) -> Mark:

@@ -12,7 +12,7 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import look, setting_of
-from promptpriors.figures.verdicts import mark
+from promptpriors.figures.verdicts import mark, parted
 from promptpriors.files import write_bytes
 from promptpriors.report.claims import claims
 from promptpriors.report.compare import compared
@@ -101,7 +101,13 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline, "mark": mark}
+    environment.filters |= {
+        "fixed": fixed,
+        "whole": whole,
+        "headline": _headline,
+        "mark": mark,
+        "parted": parted,
+    }
     return environment.get_template("page.html")
 
 

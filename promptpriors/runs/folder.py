@@ -143,9 +143,14 @@ def load_prompt(folder: str | Path) -> Prompt:
     """The trained prompt of a finished run.
 
     Raises:
-        InputError: if ``folder`` is not a finished run.
+        InputError: if ``folder`` is not a finished run, or one of an adapter, which is not kept.
     """
     run = find_run(str(folder), Path())
+    if run.config.get("train", {}).get("lora") is not None:
+        raise InputError(
+            f"run {run.id} trained an adapter of rank {run.config['train']['lora']}, a ceiling to "
+            "measure prompts by; it left no prompt"
+        )
     tensors = run.tensors()
     sites = run.config["prompt"]["sites"]
     values = {site: tensors[f"final/{site}"] for site in sites}

@@ -10,11 +10,9 @@ def outcomes(
     effects, *, seed=0, rates=("low", "high"), seeds=6, block=1.0, draw=0.0, rest=1.0, shift=0.5
 ):
     """One outcome an arm, rate and seed: arm + rate + seed's order + arm's draw + the rest."""
-    stream = generator(seed, "layout")
-
-    def normal():
-        return float(torch.randn((), generator=stream, dtype=torch.float64))
-
+    count = seeds * (1 + len(effects) * (1 + len(rates)))
+    stream = torch.randn(count, generator=generator(seed, "layout"), dtype=torch.float64)
+    normal = iter(stream.tolist()).__next__
     orders = [block * normal() for _ in range(seeds)]
     found = []
     for arm, effect in effects.items():

@@ -1,5 +1,6 @@
 """Equality has to be shown: two one-sided tests on every pair."""
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -13,7 +14,7 @@ def test_a_pair_has_the_p_and_the_interval_of_two_paired_one_sided_tests():
     from statsmodels.stats.weightstats import ttost_paired
 
     data = outcomes({"a": 0.0, "b": 0.3}, rates=("one",))
-    x, y = ([o.value for o in data if o.arm == arm] for arm in "ab")
+    x, y = (np.array([o.value for o in data if o.arm == arm]) for arm in "ab")
     expected = ttost_paired(x, y, -1.5, 1.5)
     found = equality(pool(data), 1.5)
     (pair,) = found.pairs
@@ -28,7 +29,9 @@ def test_a_pair_has_the_p_and_the_interval_of_two_paired_one_sided_tests():
         ({"a": 0.0, "b": 0.0, "c": 0.05}, 0.05, "equal"),
         ({"a": 0.0, "b": 0.0, "c": 1.0}, 0.05, "different"),
         ({"a": 0.0, "b": 0.0, "c": 0.0}, 5.0, "undecided"),
+        ({"a": 0.0, "b": 0.0, "c": -1.0}, 0.05, "different"),
         ({"a": 0.0, "b": 0.0, "c": 0.3}, 0.05, "undecided"),  # apart, and just at the margin
+        ({"a": 0.0, "b": 0.0, "c": -0.3}, 0.05, "undecided"),
     ],
 )
 def test_what_is_planted_is_found(effects, rest, verdict):
@@ -36,7 +39,7 @@ def test_what_is_planted_is_found(effects, rest, verdict):
     assert found.verdict == verdict
     assert len(found.pairs) == 3
     for pair in found.pairs:
-        within = -0.3 < pair.low and pair.high < 0.3
+        within = pair.low > -0.3 and pair.high < 0.3
         assert (pair.verdict == "equal") == within == (pair.p < 0.05)
 
 
@@ -51,21 +54,21 @@ def test_arms_a_margin_apart_are_called_equal_in_one_study_of_twenty_and_no_more
     two, three = (
         sum(
             equality(pool(outcomes(effects, seed=s, seeds=10, draw=0.5)), 2.0).verdict == "equal"
-            for s in range(400)
+            for s in range(300)
         )
-        / 400
+        / 300
         for effects in ({"a": 0.0, "b": 2.0}, {"a": 0.0, "b": 0.0, "c": 2.0})
     )
-    assert 0.006 < two < 0.094  # 400 at 0.05: ± 4 deviations
+    assert two < 0.1  # 300 at 0.05: ± 4 deviations
     assert three <= 0.05
 
 
 def test_arms_a_margin_apart_are_seldom_called_different():
     called = [
         equality(pool(outcomes({"a": 0.0, "b": 2.0, "c": 2.0}, seed=s, seeds=4)), 2.0).verdict
-        for s in range(300)
+        for s in range(150)
     ]
-    assert called.count("different") / 300 < 0.1
+    assert called.count("different") / 150 < 0.1
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, float("nan")])

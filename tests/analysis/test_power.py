@@ -14,7 +14,7 @@ from promptpriors.analysis.power import (
 from promptpriors.analysis.simultaneous import simultaneous
 from tests.analysis.layouts import outcomes
 
-TIMES = 400
+TIMES = 250
 
 
 def studies(effects, seeds):
@@ -26,7 +26,7 @@ def studies(effects, seeds):
 SD = (0.6**2 + 0.5**2 / 2) ** 0.5
 
 
-@pytest.mark.parametrize(("arms", "seeds", "margin"), [(2, 5, 1.2), (4, 6, 1.2), (6, 8, 1.0)])
+@pytest.mark.parametrize(("arms", "seeds", "margin"), [(2, 5, 1.2), (5, 5, 1.4)])
 def test_equality_succeeds_as_often_as_its_power_says(arms, seeds, margin):
     effects = dict.fromkeys("abcdef"[:arms], 0.0)
     found = sum(equality(p, margin).verdict == "equal" for p in studies(effects, seeds)) / TIMES
@@ -39,9 +39,7 @@ def test_equality_succeeds_as_often_as_its_power_says(arms, seeds, margin):
 def test_dunnetts_test_succeeds_as_often_as_its_power_says():
     effects = {"reference": 0.0, "a": 0.0, "b": 1.0, "c": 0.0}
     pairs = [(arm, "reference") for arm in "abc"]
-    found = sum(
-        float(simultaneous(p.differences(pairs)).p[1]) < 0.05 for p in studies(effects, 6)
-    )
+    found = sum(float(simultaneous(p.differences(pairs)).p[1]) < 0.05 for p in studies(effects, 6))
     expected = difference_power(sd=SD, units=6, arms=4, df=15, difference=1.0)
     assert 0.1 < expected < 0.95
     assert found / TIMES == pytest.approx(

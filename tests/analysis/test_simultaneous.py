@@ -66,16 +66,23 @@ def test_the_same_difference_twice_costs_nothing():
     assert twice == pytest.approx(once * 2)
 
 
-@pytest.mark.parametrize(("k", "df", "printed"), [(2, 10, 2.57), (4, 20, 2.65), (9, 60, 2.73)])
-def test_critical_values_are_those_of_dunnetts_printed_table(k, df, printed):
-    """Dunnett 1964, two-sided, 5 %."""
-    half = 0.5 * (torch.ones(k, k) + torch.eye(k)).double()
-    assert critical_value(half, df) == pytest.approx(printed, abs=0.006)
+@pytest.mark.parametrize(("k", "df"), [(2, 10), (4, 20), (9, 60)])
+def test_a_common_reference_has_the_critical_value_of_dunnetts_double_integral(k, df):
+    """P(all |T| ≤ c) = ∫∫ (Φ(z + √2 c s) − Φ(z − √2 c s))^k φ(z) f(s) dz ds (Dunnett 1955)."""
+    critical = critical_value(0.5 * (torch.ones(k, k) + torch.eye(k)).double(), df)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    low, high = stats.chi.ppf([1e-12, 1 - 1e-12], df) / df**0.5
+    z, s = 9 * nodes, low + (nodes[:, None] + 1) / 2 * (high - low)
+    density = stats.chi.pdf(s * df**0.5, df) * df**0.5 * weights[:, None] * (high - low) / 2
+    half = 2**0.5 * critical * s
+    inside = (stats.norm.cdf(z + half) - stats.norm.cdf(z - half)) ** k
+    held = (density * inside * stats.norm.pdf(z) * weights * 9).sum()
+    assert held == pytest.approx(0.95, abs=3e-4)
 
 
-def test_p_is_what_integration_over_the_rectangle_gives_out_to_the_tails():
+def test_p_is_what_integration_over_the_rectangle_gives():
     correlation = torch.tensor([[1, 0.5, -0.3], [0.5, 1, 0.2], [-0.3, 0.2, 1]]).double()
-    bounds = [1.0, 2.0, 3.0, 6.0]
+    bounds = [1.0, 2.0, 3.0]
     expected = [
         1
         - stats.multivariate_t.cdf(
@@ -85,7 +92,22 @@ def test_p_is_what_integration_over_the_rectangle_gives_out_to_the_tails():
         for b in bounds
     ]  # fmt: skip
     found = largest_t(torch.tensor(bounds), correlation, 12).tolist()
-    assert found == pytest.approx(expected, rel=5e-3)
+    assert found == pytest.approx(expected, rel=2e-3)
+
+
+def test_p_is_right_far_out_in_the_tail():
+    """Independent coordinates over one spread: P = ∫ (1 − (2 Φ(t s) − 1)³) f(s) ds."""
+    from scipy.integrate import quad
+
+    def beyond(s, t):
+        one = 2 * stats.norm.sf(t * s)
+        return (3 * one - 3 * one**2 + one**3) * stats.chi.pdf(s * 12**0.5, 12) * 12**0.5
+
+    bounds = [4.0, 8.0, 16.0]
+    expected = [quad(beyond, 0, 4, args=(t,), epsabs=0)[0] for t in bounds]
+    found = largest_t(torch.tensor(bounds), torch.eye(3, dtype=torch.float64), 12)
+    assert max(expected) < 6e-3
+    assert found.tolist() == pytest.approx(expected, rel=0.01)
 
 
 def test_equal_arms_are_called_different_in_one_study_of_twenty():

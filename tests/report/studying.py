@@ -46,21 +46,21 @@ def build_study(
     numbers = itertools.count(first)
     members: list[dict[str, Any]] = []
 
-    def member(kind: str, arm: str, rate: str, seed: int, **factors: Any) -> str:
+    def member(kind: str, arm: str, rate: str, seed: int, at: float | None = None) -> str:
         found = f"{next(numbers):016x}"
         members.append({"id": found, "kind": kind, "arm": arm, "setting": setting, "rate": rate,
-                        "seed": seed, "factors": {"seed": seed, **factors}})  # fmt: skip
+                        "seed": seed, "factors": {"seed": seed} | at_rate(at)})  # fmt: skip
         return found
 
     for arm, rate, seed in itertools.product(effects, RATES, range(seeds)):
         prior = arm.partition(" ")[0]
-        run = member("arm", arm, f"{rate:g} relative", seed, **{"prior.name": prior})
+        run = member("arm", arm, f"{rate:g} relative", seed, rate)
         trained(folder, run, prior, rate, seed, effects[arm], evaluations)
     for seed in range(seeds):
-        run = member("positive", "positive control", "0.0025", seed)
+        run = member("positive", "positive control", f"{RATES[0]:g} relative", seed, RATES[0])
         trained(folder, run, "isotropic", RATES[0], seed, 0 if failing else 1.1, evaluations)
         for rate in RATES:
-            again = member("negative", "vocabulary, second name", f"{rate:g} relative", seed)
+            again = member("negative", "vocabulary, second name", f"{rate:g} relative", seed, rate)
             trained(folder, again, "vocabulary", rate, seed, 0.002, evaluations)
     still(folder, member("baseline", "none", "", 0), NO_PROMPT, mode="none")
     still(folder, member("baseline", "text: Answer the question.", "", 0), TEXT)
@@ -80,6 +80,11 @@ def build_study(
             folder / "compare.json", {"tables": study_tables(effects, name, setting, failing)}
         )
     return folder
+
+
+def at_rate(rate: float | None) -> dict[str, Any]:
+    """What a study says of a run's rate."""
+    return {} if rate is None else {"train.lr": {"relative": rate}}
 
 
 def trained(
@@ -137,7 +142,7 @@ def study_tables(
          far["positive control"], "failed" if failing else "passed"),
         ("Does the negative control come out equal?", "p of two one-sided tests", 0.012, "passed"),
         ("Do arms differ from vocabulary?", "arms whose interval leaves 0", 2,
-         "none: control failed" if failing else "different"),
+         "none: control failed" if failing else "yes: isotropic higher"),
         ("Are all arms equal?", "largest p over all pairs", 0.9,
          "none: control failed" if failing else "undecided"),
         (f"Does {SCRIPT} matter?", None, "not measured", "not testable"),
@@ -157,9 +162,9 @@ def study_tables(
 
 
 def _said(effect: float) -> str:
-    if effect > 0.1:
-        return "different"
-    return "equal" if abs(effect) < 0.014 else "undecided"
+    if abs(effect) < 0.08:
+        return "undecided"
+    return "higher" if effect > 0 else "lower"
 
 
 def table(name: str, title: str, note: str, records: list[dict[str, Any]]) -> dict[str, Any]:

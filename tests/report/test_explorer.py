@@ -279,6 +279,7 @@ def test_a_click_on_a_mark_chooses_its_row(opened):
         page.mouse.down()
         page.mouse.up()
         row = page.locator("#explore-table tr.chosen")
+        row.wait_for()
         assert row.locator("th, td").all_inner_texts()[:2] == ["isotropic · seed 0", "2"]
 
 

@@ -7,6 +7,8 @@ from statistics import mean
 import pytest
 
 from promptpriors.errors import InputError
+from promptpriors.experiments.compare.study import read_study_tables
+from promptpriors.experiments.compare.tables import write_tables
 from promptpriors.figures import look
 from promptpriors.files import read_json, write_json
 from promptpriors.report import build
@@ -75,11 +77,13 @@ def test_the_study_comes_first_and_its_tables_are_nowhere_else(page):
 
 
 def test_verdicts_stand_with_their_sign_and_word(page):
-    pairs = re.findall(r'<span class="verdict (\w+)"><span aria-hidden="true">(.)</span> (.*?)<', page)
+    pairs = re.findall(
+        r'<span class="verdict (\w+)"><span aria-hidden="true">(.)</span> (.*?)<', page
+    )
     assert pairs[:5] == [
         ("yes", "✓", "passed"),
         ("yes", "✓", "passed"),
-        ("different", "≠", "different"),
+        ("yes", "✓", "yes"),
         ("undecided", "?", "undecided"),
         ("blank", "∅", "not testable"),
     ]
@@ -89,7 +93,8 @@ def test_a_failed_control_is_seen_in_every_verdict(tmp_path):
     page = build(build_study(tmp_path / "runs", failing=True))
     assert '<tr class="no">' in page
     assert page.count('<tr class="none">') == 2
-    assert page.count("∅</span> none: control failed") == 2 + len(EFFECTS) - 1 + 2
+    none = '∅</span> none</span> <span class="besides">control failed</span>'
+    assert page.count(none) == 2 + len(EFFECTS) - 1 + 2
 
 
 def test_differences_and_their_margin_are_those_of_the_table(folder):
@@ -166,17 +171,50 @@ def test_runs_that_did_not_finish_are_counted_and_named(folder, page):
 
 def test_a_run_without_evaluations_is_counted_too(own):
     (own / f"{100:016x}" / "metrics.jsonl").unlink()
-    assert [item.status for item in panel_of(own).drawn.lost][0] == "without evaluations"
+    assert panel_of(own).drawn.lost[0].status == "without evaluations"
     assert "3 of 39 runs are left out." in build(own)
 
 
 def test_runs_that_share_no_step_are_in_no_curve_and_counted(own):
     path = own / f"{100:016x}" / "metrics.jsonl"
-    records = [json.loads(line) | {"step": 1000 + i} for i, line in enumerate(path.open())]
+    records = [
+        json.loads(line) | {"step": 1000 + i}
+        for i, line in enumerate(path.read_text().splitlines())
+    ]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     drawn = panel_of(own).drawn
     assert [item.status for item in drawn.lost][2:] == ["no step in common"] * 3
     assert ("vocabulary", SLOW) not in [(c.arm, c.rate) for c in drawn.curves]
+
+
+def test_an_arm_without_a_difference_is_named_beneath_the_figure(own):
+    cases = (("gaussian", 0.1, "higher"), ("text", None, "none: few"))
+    records = [{"study": "screening", "setting": "", "arm": arm, "reference": "vocabulary",
+                "difference": number, "low": None, "high": None, "margin": None, "verdict": said}
+               for arm, number, said in cases]  # fmt: skip
+    retable(own, "differences", records)
+    assert [trace["legendgroup"] for trace in panel_of(own).forest["data"]] == ["gaussian"]
+    page = " ".join(build(own).split())
+    assert "Without a difference, for the reason in the table: text." in page
+    assert "There is no margin in these units, so nothing can be called equal." in page
+
+
+def test_what_compare_stores_is_what_the_page_reads(own):
+    write_tables(read_study_tables(own), own)
+    panel, seen = panel_of(own), found(own)
+    assert seen.problems == []
+    assert {v.question for v in panel.verdicts} >= {"positive control", "negative control"}
+    drawn = [trace["legendgroup"] for trace in panel.forest["data"]]
+    assert set(EFFECTS) - {"vocabulary"} <= {*drawn, *panel.undrawn}
+    assert {table.name for table in panel.others} == {
+        "equality", "power", "components", "plateaus"
+    }  # fmt: skip
+    assert panel.arms.rows
+    page = build(own)
+    assert 'id="compare"' not in page
+    marks = re.findall(r'<span class="verdict (\w+)">', page)
+    assert marks
+    assert "other" not in marks
 
 
 def test_runs_without_vectors_are_in_the_tables_and_said(page, folder):

@@ -53,7 +53,7 @@ def test_verdicts_are_words_with_signs_beside_their_questions(opened):
         rows = page.locator(".verdicts tbody tr").all_inner_texts()
         first = [" ".join(row.split()) for row in rows]
         assert first[0].startswith("✓ passed Is the positive control detected?")
-        assert first[2].startswith("≠ different Do arms differ from vocabulary?")
+        assert first[2].startswith("✓ yes isotropic higher Do arms differ from vocabulary?")
         assert first[3].startswith("? undecided Are all arms equal?")
         assert SCRIPT in rows[4]
 
@@ -69,7 +69,7 @@ def test_verdicts_can_be_read_on_their_ground(opened, scheme):
 def test_a_failed_control_is_seen(visit, tmp_path):
     with visit(write_report(build_study(tmp_path / "runs", failing=True))) as page:
         assert page.locator(".verdicts tr.none").count() == 2
-        assert "∅ none: control failed" in page.locator(".verdicts").inner_text()
+        assert "∅ none\ncontrol failed" in page.locator(".verdicts").inner_text()
         figure = drawn(page, FOREST)
         labels = figure.locator(".annotation-text").all_text_contents()
         assert labels.count("∅ none: control failed") == 5
@@ -80,7 +80,7 @@ def test_the_forest_names_its_reference_its_arms_and_their_verdicts(opened):
         labels = drawn(page, FOREST).locator(".annotation-text").all_text_contents()
         for text in ("vocabulary", "gaussian", "isotropic", "positive control", "controls"):
             assert text in labels
-        for text in ("≈ equal", "≠ different", "? undecided", "+0.220 (+0.170 to +0.270)"):
+        for text in ("↑ higher", "? undecided", "+0.220 (+0.170 to +0.270)"):
             assert text in labels
 
 

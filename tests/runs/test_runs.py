@@ -189,3 +189,15 @@ def test_a_run_is_held_by_one_process_at_a_time(tmp_path):
 def test_a_result_is_readable_json(tmp_path):
     fake(tmp_path, "abc")
     assert json.loads((tmp_path / "abc" / "result.json").read_text()) == RESULT
+
+
+def test_a_run_of_an_adapter_has_no_prompt_to_load(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "config.toml").write_text(
+        'model = "tiny"\ntask = {}\nprior = {}\nprompt = {mode = "none"}\ntrain = {lora = 4}\n'
+    )
+    losses = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
+    (folder / "result.json").write_text(json.dumps(dict.fromkeys(losses, 1.0)))
+    with pytest.raises(pp.InputError, match="an adapter of rank 4, a ceiling"):
+        pp.load_prompt(folder)

@@ -46,9 +46,11 @@ def test_an_answers_loss_above_the_ceiling_is_no_divergence_of_another_objective
     records = pp.train(tiny, prompt, task, objective="misaligned", progress=state, **SETTINGS)
     first = next(records)
     assert state.ceiling == pytest.approx(2 * max(first.val_objective, math.log(264)))
-    state.ceiling = 1.01 * first.val_objective
-    assert first.val_loss > state.ceiling  # it would have counted as diverged
-    assert [r.val_loss is not None for r in records].count(True) == 3
+    second = next(records)
+    state.ceiling = second.train_loss * 0.95  # what follows is below, and answers are far above
+    losses = [r.val_loss for r in records if r.val_loss is not None]
+    assert len(losses) == 3
+    assert min(losses) > state.ceiling
 
 
 def test_an_objective_above_the_ceiling_is_a_divergence(tiny, task):

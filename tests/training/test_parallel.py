@@ -192,8 +192,9 @@ def test_two_processes_of_torchrun_end_where_one_does(tmp_path):
 @pytest.mark.slow
 def test_two_processes_of_mpirun_share_batches_of_one_example(tmp_path):
     words = _words(tmp_path, prompt={"mode": "deep-cut", "length": 3}, train={"batch": 1})
-    (main, said, _), (other, silent, noise) = _launch(words, _as_mpirun)
+    (main, said, told), (other, silent, noise) = _launch(words, _as_mpirun)
     assert (main, other, silent, noise) == (0, 0, "", "")
+    assert "left: " not in told
     folder = Path(said.strip())
     _same_as_one_process(folder, tmp_path)
     before = (folder / "result.json").read_bytes()
@@ -269,6 +270,23 @@ def _as_mpirun(rank, port):
     return own | {f"OMPI_COMM_WORLD_{name}": value for name, value in ranks}
 
 
+CODE = """
+import atexit, sys
+from pathlib import Path
+from promptpriors.cli import main
+
+def look():
+    for thread in Path("/proc/self/task").glob("*/comm"):
+        name = thread.read_text().strip()
+        sys.stderr.write(f"left: {name}" * ("gloo" in name or "store" in name))
+
+atexit.register(look)
+main()
+"""
+"""The command line, and a word of each thread of the process group that is left at its end: one
+that wakes up while the interpreter ends would abort the process."""
+
+
 def _launch(words, environment):
     """Start two processes as a launcher does: status, stdout and stderr of each."""
     with socket.socket() as found:
@@ -279,7 +297,7 @@ def _launch(words, environment):
         about = {key: str(value) for key, value in environment(rank, port).items()}
         children.append(
             subprocess.Popen(
-                [sys.executable, "-m", "promptpriors", *words],
+                [sys.executable, "-c", CODE, *words],
                 env=os.environ | {"OMP_NUM_THREADS": "1"} | about,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """What a folder of runs says: each run's position, priors over their seeds, pairs of priors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from promptpriors.errors import InputError
@@ -11,15 +11,18 @@ from promptpriors.experiments.compare.groups import (
     priors_table,
 )
 from promptpriors.experiments.compare.places import Places, note
-from promptpriors.experiments.compare.position import ends_of, position
+from promptpriors.experiments.compare.position import Ends, ends_of, position
+from promptpriors.experiments.compare.stored import Positions, store_positions, stored_positions
+from promptpriors.experiments.compare.study import read_study_tables
 from promptpriors.experiments.compare.tables import Cell, Table, tabulate
 from promptpriors.experiments.compare.use import use_table
-from promptpriors.experiments.config import parse_config
+from promptpriors.experiments.config import RunConfig, parse_config
 from promptpriors.experiments.session import Session
 from promptpriors.experiments.use import measure_use
 from promptpriors.experiments.watch import Watch
 from promptpriors.figures.look import BASELINE, Look, look, prior_of, setting_of
 from promptpriors.runs import Run, list_runs
+from promptpriors.types import Site
 
 POSITION_NOTE = (
     "A row a run, site and kind of coordinates: raw as they are stored, visible as the block "
@@ -34,6 +37,8 @@ POSITION_NOTE = (
 def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> list[Table]:
     """Compare the finished runs of a folder; what can't be compared is named and left out.
 
+    Where the folder has the record of a study, its tables come last.
+
     Args:
         runs_dir: the folder.
         session: has models and tasks.
@@ -42,12 +47,14 @@ def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> 
             was measured before.
 
     Raises:
-        InputError: if there is no finished run with a prompt.
+        InputError: if there is neither a finished run with a prompt nor a study, or if the record
+            of a study is damaged.
     """
+    studies = read_study_tables(runs_dir)
     runs = [run for run in list_runs(runs_dir) if _finished(run)]
     style = look(runs)
-    trained = [run for run in runs if prior_of(run) != BASELINE]
-    if not trained:
+    trained = _known([run for run in runs if prior_of(run) != BASELINE])
+    if not trained and not studies:
         raise InputError(
             f"{runs_dir} has no finished run with a prompt; `promptpriors run` makes one"
         )
@@ -66,7 +73,19 @@ def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> 
         priors_table(groups),
         pairs_table(groups),
         use_table(trained, style),
+        *studies,
     ]
+
+
+def _known(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose vectors are there, or were when they were compared before."""
+    files = ("prompt.safetensors", "position.json")
+    found = [run for run in runs if any((run.folder / name).exists() for name in files)]
+    if len(found) < len(runs):
+        without = [run.id for run in runs if run not in found]
+        some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
+        note(f"left out of positions: {len(without)} runs without prompt.safetensors ({some})")
+    return found
 
 
 def _measure_use(run: Run, session: Session, examples: int) -> None:
@@ -83,12 +102,26 @@ def _finished(run: Run) -> bool:
 
 
 def _measure(run: Run, places: Places) -> Measured:
+    """Where a run's vectors lie; once measured against the same points it stands in its folder."""
+    if not (run.folder / "prompt.safetensors").exists():
+        return Measured(run, {}, stored_positions(run.folder) or {})
     config = parse_config(run.config)
     revision = str(run.about().get("model"))
-    ends, positions = {}, {}
-    for site in config.prompt.sites or []:
-        here = ends_of(run, site)
-        ends[site] = here
+    sites = config.prompt.sites or []
+    ends = {site: ends_of(run, site) for site in sites}
+    against = {site: places.names(revision, site) for site in sites}
+    positions = stored_positions(run.folder, against)
+    if positions is None:
+        positions = _positions_of(config, revision, ends, places)
+        store_positions(run.folder, positions, against)
+    return Measured(run, ends, positions)
+
+
+def _positions_of(
+    config: RunConfig, revision: str, ends: Mapping[Site, Ends], places: Places
+) -> Positions:
+    positions: Positions = {}
+    for site, here in ends.items():
         if config.prompt.mode == "kv":  # keys and values are no points of the site
             positions[site, "raw"] = position(here, None, None, None)
             continue
@@ -97,7 +130,7 @@ def _measure(run: Run, places: Places) -> Measured:
         view = places.view(config, site)
         if view is not None:
             positions[site, "visible"] = position(here, cloud, prior, view)
-    return Measured(run, ends, positions)
+    return positions
 
 
 def _positions(measured: Sequence[Measured], style: Look) -> list[dict[str, Cell]]:

@@ -1,6 +1,6 @@
 """Prior against prior: runs that differ in prior and seed alone, and what seeds allow to say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from promptpriors.analysis.significance import label_test, t_interval
 from promptpriors.errors import InputError
 from promptpriors.experiments.compare.position import Ends, Position
 from promptpriors.experiments.compare.tables import Cell, Table, tabulate
-from promptpriors.figures.look import prior_of, setting_of
+from promptpriors.figures.look import prior_of
+from promptpriors.files import canonical
 from promptpriors.rng import generator
 from promptpriors.runs import Run
 from promptpriors.types import Site
@@ -55,11 +56,18 @@ def grouped(measured: Sequence[Measured]) -> Groups:
             str(config["prompt"]["mode"]),
             f"lr {rate}",
             f"{config['train']['steps']} steps",
-            setting_of(found.run),
+            _all_else(config),
         )
         prior = prior_of(found.run)
         groups.setdefault(" · ".join(words), {}).setdefault(prior, []).append(found)
     return groups
+
+
+def _all_else(config: Mapping[str, Any]) -> str:
+    """Everything of a config but prior, seeds and where it ran: runs that differ in it differ."""
+    task = {k: v for k, v in config["task"].items() if k != "path" and not k.endswith("_path")}
+    train = {key: value for key, value in config["train"].items() if key != "order"}
+    return canonical([config["model"], task, config["prompt"], train])
 
 
 def _shown(group: str) -> str:
@@ -109,6 +117,8 @@ def _memory(mine: Sequence[Measured]) -> dict[str, Cell]:
     sites = list(mine[0].ends)
     if len(mine) < 2 or any(list(found.ends) != sites for found in mine):
         return {"memory": None, "p, memory": "needs 4 seeds"}
+    if not sites:
+        return {"memory": None, "p, memory": "needs the runs' vectors"}
     starts, finals = (
         torch.stack([getattr(found.ends[sites[0]], when) for found in mine])
         for when in ("start", "end")

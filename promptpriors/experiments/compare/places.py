@@ -40,6 +40,12 @@ class Places:
             return self._once(("vocabulary", revision), lambda: self._vocabulary(config))
         return self._once((revision, site), lambda: self._activations(revision, site))
 
+    def names(self, revision: str, site: Site) -> str:
+        """What the cloud of a site is made of: equal names are equal points."""
+        if site == "embed":
+            return "vocabulary"
+        return ", ".join(sorted(str(store.manifest["key"]) for store in self._of(revision, site)))
+
     def prior(self, config: RunConfig, site: Site) -> Prior | None:
         """The run's prior, fitted again; None where its space is gone."""
 
@@ -61,18 +67,21 @@ class Places:
         return self._tried(("points", config.model), make, "its vocabulary")
 
     def _activations(self, revision: str, site: Site) -> Tensor | None:
-        mine = [
+        mine = self._of(revision, site)
+        if not mine:
+            note(f"no store of this model below the folder has {site}: `promptpriors capture` one")
+            return None
+        share = POINTS // len(mine)
+        return torch.cat([load_space(store, site, points=share).points for store in mine])
+
+    def _of(self, revision: str, site: Site) -> list[Store]:
+        return [
             store
             for store in self._stores
             if store.manifest["revision"] == revision
             and site in store.sites
             and store.manifest["what"] == "tokens"
         ]
-        if not mine:
-            note(f"no store of this model below the folder has {site}: `promptpriors capture` one")
-            return None
-        share = POINTS // len(mine)
-        return torch.cat([load_space(store, site, points=share).points for store in mine])
 
     def _tried(self, key: Any, make: Callable[[], Any], what: str) -> Any:
         def attempt() -> Any:

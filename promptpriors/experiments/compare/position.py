@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from promptpriors.analysis.collapse import Against, collapse
-from promptpriors.analysis.location import displacement
+from promptpriors.analysis.location import between, displacement, kept
 from promptpriors.analysis.reach import mahalanobis, reach_ratio
 from promptpriors.analysis.spread import effective_rank, scale_of
 from promptpriors.geometry import moments, neighbour_distance
@@ -18,6 +18,8 @@ from promptpriors.types import Prior, Site, Space
 
 DRAWS = 99
 """Null prompts."""
+CENTRED = 4096
+"""Draws by which a prior's mean is measured."""
 
 View = Callable[[Tensor], Tensor]
 
@@ -70,6 +72,8 @@ def position(ends: Ends, cloud: Tensor | None, prior: Prior | None, view: View |
         "mean distance of two vectors, start": _apart(start),
         "mean distance of two vectors, end": _apart(end),
     }
+    if view is None and prior is not None:
+        record |= _about_prior(ends, prior)
     if cloud is None:
         return Position(record, {})
     points = see(cloud)
@@ -89,6 +93,24 @@ def position(ends: Ends, cloud: Tensor | None, prior: Prior | None, view: View |
     for name, against in nulls.items():
         record |= {f"nearest, {name} null": against.null, f"p, {name}": against.p}
     return Position(record, {name: against.effect for name, against in nulls.items()})
+
+
+def _about_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
+    """What is left of the start, and for a prior between two others where on the line it lies."""
+    centre = _centre(prior, ends)
+    record: dict[str, float | None] = {"kept of the start": kept(ends.start, ends.end, centre)}
+    inner = [getattr(prior, name, None) for name in ("first", "second")]
+    first, second = (part if isinstance(part, Prior) else None for part in inner)
+    if first is not None and second is not None:
+        centres = _centre(first, ends), _centre(second, ends)
+        record["between the priors, start"] = between(ends.start, *centres)
+        record["between the priors, end"] = between(ends.end, *centres)
+    return record
+
+
+def _centre(prior: Prior, ends: Ends) -> Tensor:
+    stream = generator(0, "compare", "centre", ends.site)
+    return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
 
 
 def _nulls(

@@ -97,7 +97,7 @@ def curves_of(
 
 
 def _rates(done: Sequence[Member]) -> list[str]:
-    """The rates to choose from; the positive control's is its own."""
+    """The rates to choose from; the positive control adds none."""
     return list(dict.fromkeys(m.rate for m in done if m.kind in {"arm", "negative"} and m.rate))
 
 

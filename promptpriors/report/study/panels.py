@@ -17,6 +17,7 @@ from promptpriors.report.study.rows import Arm, Difference, Part, Verdict, fault
 from promptpriors.report.study.words import axis_of, earlier_of, facts_of, margin_of
 from promptpriors.runs import Run
 
+
 class Chip(NamedTuple):
     """An arm's button: its name, its line, what is to be known about it."""
 
@@ -36,9 +37,10 @@ class Panel:
         facts: name and text.
         notes: what a reader must not overlook.
         verdicts: the questions and what became of them.
+        note: what must be known to read these.
         chips: a button an arm.
         forest: the figure of differences.
-        outside: whether a difference lies outside its frame.
+        undrawn: arms without a number there.
         reference: the arm that the others are compared with.
         margin: within which two arms count as equal, as text; empty where it is not known.
         bands: the figure of curves.
@@ -54,8 +56,10 @@ class Panel:
     facts: list[tuple[str, str]]
     notes: list[str]
     verdicts: list[Verdict]
+    note: str
     chips: list[Chip]
     forest: dict[str, Any] | None
+    undrawn: list[str]
     reference: str
     margin: str
     bands: dict[str, Any] | None
@@ -127,8 +131,10 @@ def _panel(
         facts=facts_of(study, members, drawn, runs, margin),
         notes=earlier_of(study),
         verdicts=verdicts,
+        note=table.note if (table := part.table("verdicts")) else "",
         chips=[Chip(arm, styles[arm], "reference" if arm == reference else "") for arm in names],
         forest=_forest(shown, reference, margin, axis_of(metric), styles),
+        undrawn=[row.arm for row in rows if row.arm not in {effect.name for effect in shown}],
         reference=reference,
         margin="" if margin is None else f"{margin:.3g}",
         bands=_bands(drawn, styles, reference),

@@ -1,0 +1,92 @@
+"""The table of a study's curves: have they come to rest, and when do they reach a loss."""
+
+from collections.abc import Mapping, Sequence
+
+from promptpriors.analysis.plateau import Curve, mean_loss, rest, restricted_mean, steps_to
+from promptpriors.analysis.pooled import Outcome, means_over
+from promptpriors.errors import InputError
+from promptpriors.experiments.compare.judged import Judged
+from promptpriors.experiments.compare.places import note
+from promptpriors.experiments.compare.recorded import Found, curve_of
+from promptpriors.experiments.compare.tables import Cell
+
+METRIC = "val_loss"
+"""The margin is in nats, as the curves are, where it is one of this."""
+
+
+def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
+    """A row an arm whose runs have curves."""
+    arms = {
+        arm: {run.plan.id: (run, curve) for run in runs if (curve := _curve(run))}
+        for arm, runs in judged.setting.by_arm("arm").items()
+    }
+    seen = {arm: list(mine.values()) for arm, mine in arms.items() if mine}
+    if not seen:
+        return []
+    ends = {arm: [curve[-1][1] for _, curve in mine] for arm, mine in seen.items()}
+    loss = max(sum(last) / len(last) for last in ends.values())
+    horizon = min(curve[-1][0] for mine in seen.values() for _, curve in mine)
+    return [
+        {
+            "arm": arm,
+            "runs": len(mine),
+            **_rest(judged, [curve for _, curve in mine]),
+            "loss": loss,
+            **_steps(judged, mine, loss, horizon),
+            "of steps": horizon,
+            "mean loss": _mean([curve for _, curve in mine]),
+        }
+        for arm, mine in seen.items()
+    ]
+
+
+def _curve(run: Found) -> Curve:
+    """Of a run that has its result; none where its records are damaged, which is said."""
+    if run.value is None:
+        return []
+    try:
+        return curve_of(run)
+    except InputError as error:
+        note(f"the curve of run {run.plan.id} is left out: {error}")
+        return []
+
+
+def _rest(judged: Judged, curves: Sequence[Curve]) -> dict[str, Cell]:
+    at_rest, untold = 0, 0
+    if judged.margin is None or not judged.setting.compare.metric.startswith(METRIC):
+        return {"runs at rest": None, "too few evaluations": None}
+    for curve in curves:
+        try:
+            at_rest += rest(curve, judged.margin).at_rest
+        except InputError:
+            untold += 1
+    return {"runs at rest": at_rest, "too few evaluations": untold}
+
+
+def _steps(
+    judged: Judged, mine: Sequence[tuple[Found, Curve]], loss: float, horizon: int
+) -> dict[str, Cell]:
+    """The mean over the seeds that have all of the arm's rates, each averaged over those."""
+    times = {run.plan.id: steps_to(curve, loss) for run, curve in mine}
+    late = [run for run, time in times.items() if time is None or time > horizon]
+    watched = [
+        run._replace(value=float(horizon if (time := times[run.plan.id]) is None else time))
+        for run, _ in mine
+    ]
+    outcomes = [
+        Outcome(arm, rate, block, min(time, float(horizon)))
+        for arm, rate, block, time in judged.setting.outcomes(watched)
+    ]
+    units, _ = means_over(outcomes, list(dict.fromkeys(outcome.rate for outcome in outcomes)))
+    values = [unit.value for unit in units]
+    record: dict[str, Cell] = dict.fromkeys(("steps to loss", "low", "high"))
+    if len(values) > 1:
+        record = dict(zip(record, restricted_mean(values, float(horizon)), strict=True))
+    elif values:
+        record["steps to loss"] = values[0]
+    return record | {"censored": len(late)}
+
+
+def _mean(curves: Sequence[Curve]) -> float | None:
+    found = [mean_loss(curve) for curve in curves if len(curve) > 1]
+    return sum(found) / len(found) if found else None
