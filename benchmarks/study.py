@@ -2,10 +2,10 @@
 
 python benchmarks/study.py [RUNS]
 
-Twelve short runs on SmolLM2 and arithmetic. Alone: one after another in one process with one thread,
-each run's own seconds. Two workers: from the moment both have done a run of another kind (they have
-the model by then, which is start-up) to the last run's end. Overhead: what a run costs a worker
-beyond its own seconds, from the second on.
+Twelve short runs on SmolLM2 and arithmetic. Alone: one after another in one process with one
+thread, the sum of their times. Two workers: from the moment both have done a run of another kind
+(they have the model by then, which is start-up) to the last run's end. Overhead: what a run costs a
+worker beyond the seconds that it counts itself.
 """
 
 import sys

@@ -35,8 +35,8 @@ def kept(
 ) -> float | None:
     """How much of a vector's own start is left: the cosine of final and initial about ``centre``.
 
-    The mean over vectors: 1 where each lies in the direction in which it started, 0 on average where
-    nothing of the start is left. None where a vector started at the centre itself.
+    The mean over vectors: 1 where each lies in the direction in which it started, 0 on average
+    where nothing of the start is left. None where a vector started at the centre itself.
 
     Args:
         initial: vectors as they were drawn.

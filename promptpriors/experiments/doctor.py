@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,8 +18,8 @@ from promptpriors.experiments.session import Session, check_lengths
 from promptpriors.experiments.watch import Watch
 from promptpriors.geometry import rms
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, encode, packs_exactly
-from promptpriors.prompts import Prompt, loss, token_losses
+from promptpriors.packing import encode, packs_exactly
+from promptpriors.prompts import Prompt, loss
 from promptpriors.rng import generator
 from promptpriors.training import Record, factor, quality, rates, train
 from promptpriors.types import Example, Task

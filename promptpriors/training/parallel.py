@@ -242,7 +242,7 @@ def gathered() -> Iterator[Team]:
             warnings.warn(ONE, Note, stacklevel=2)
         yield ALONE
         return
-    import torch.distributed.nn  # noqa: F401 later its defaults would keep the group alive
+    import torch.distributed.nn
     from accelerate import PartialState
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
