@@ -91,12 +91,17 @@ def compare(
             "--use", min=0, metavar="EXAMPLES", help="Also measure what each vector does (minutes)."
         ),
     ] = 0,
+    analysis: Annotated[
+        Path | None,
+        typer.Option("--analysis", metavar="FILE.toml", help="Judge claims by this plan."),
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Prior against posterior, and prior against prior, with intervals and tests.
 
-    Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare.
+    Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare; with a
+    plan DIR/claims.json as well.
 
     Example: promptpriors compare runs
     """
@@ -105,10 +110,21 @@ def compare(
     from promptpriors.experiments import Session
     from promptpriors.experiments.compare import compare as compared
     from promptpriors.experiments.compare import write_tables
+    from promptpriors.experiments.reproduction import (
+        claims_table,
+        judge_claims,
+        read_analysis,
+        write_claims,
+    )
 
     use_threads(None)
+    plan = None if analysis is None else read_analysis(analysis)
     with progress_bar() as watch:
         tables = compared(folder, Session(data_folder(data)), watch, use=use)
+    if plan is not None:
+        claims = judge_claims(plan, folder)
+        write_claims(claims, folder)
+        tables = [*tables, claims_table(claims)]
     write_tables(tables, folder)
     if as_json:
         print_json({"tables": [table._asdict() for table in tables]})
