@@ -51,7 +51,6 @@ def follow(config: RunConfig, session: Session, team: Crew) -> NoReturn:
     """
     config = config.placed(session.blocks(config))
     backbone, loaded = session.backbone(config), session.task(config)
-    stack = ExitStack()
 
     def ready(job: Job) -> Tensor:
         found = session.revision(config), loaded.fingerprint
@@ -68,5 +67,6 @@ def follow(config: RunConfig, session: Session, team: Crew) -> NoReturn:
         stack.enter_context(Work(config, Path(), *known, team=team).joined())
         return torch.zeros(1)
 
-    team.divided("begin", ready)
-    team.serve()
+    with ExitStack() as stack:
+        team.divided("begin", ready)
+        team.serve()

@@ -19,12 +19,13 @@ import promptpriors as pp
 from promptpriors.errors import Note
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.ceiling import adapted
+from promptpriors.experiments.follow import Job, follow
 from promptpriors.files import read_tensors, read_toml
 from promptpriors.packing import Encoded, encode, pack
 from promptpriors.packing.batches import groups
 from promptpriors.training import Progress, quality
 from promptpriors.training.evaluation import measure
-from promptpriors.training.parallel import ALONE, check_device, gathered, launched
+from promptpriors.training.parallel import ALONE, Crew, check_device, gathered, launched
 from promptpriors.training.regularisers import regularise
 from promptpriors.training.shares import share_out
 from tests.test_contracts import EXAMPLES, drawn
@@ -171,6 +172,18 @@ def test_processes_of_a_machine_do_not_share_a_device():
         check_device(team, "cuda", "auto")
 
 
+@pytest.mark.parametrize(("other", "what"), [({"task": "x"}, "task"), ({"model": "x"}, "model")])
+def test_a_process_with_other_data_or_another_model_is_refused(other, what):
+    session, config, crew = Session(), parse_config(_config()), object.__new__(Crew)
+    job = Job(pp.Prompt("soft", {"embed": torch.zeros(3, 64)}), session.revision(config), "")
+    job = job._replace(**{"task": session.task(config).fingerprint} | other)
+    known = {}
+    crew.divided = lambda name, share, parameters=(): known.update({name: share})
+    crew.serve = lambda: known["begin"](job)
+    with pytest.raises(pp.InputError, match=rf"the {what} here is .* of the main process x"):
+        follow(config, session, crew)
+
+
 @pytest.mark.slow
 def test_two_processes_of_torchrun_end_where_one_does(tmp_path):
     words = _words(tmp_path, train={"batch": 7, "regulariser": {"name": "start", "strength": 30}})
@@ -204,10 +217,12 @@ def test_two_processes_of_mpirun_share_batches_of_one_example(tmp_path):
 
 @pytest.mark.slow
 def test_a_diverging_training_ends_every_process(tmp_path):
-    words = _words(tmp_path, train={"lr": 1e20, "weight_decay": 0.9})
+    words = _words(
+        tmp_path, prompt={"mode": "none"}, train={"lora": 2, "lr": 1e20, "weight_decay": 0.9}
+    )
     (main, _, said), (other, silent, noise) = _launch(words, _as_torchrun)
     assert (main, other, silent, noise) == (1, 1, "", "")
-    assert "training diverged at step 2: the loss is nan" in said
+    assert "training diverged at step 1: the loss is nan" in said
     (error,) = (tmp_path / "runs").glob("*/error.txt")
     assert error.read_text().startswith("Diverged")
 

@@ -19,6 +19,8 @@ PATIENCE = 5.0
 """Seconds for which an address is probed."""
 PAUSE = 1.0
 """Seconds before a run that another process has is looked at again."""
+ASK = "import ray.scripts.scripts as s; print(flush=True); s.cli()"
+"""Ray's own question after the health of a head, with a word when it begins."""
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
 
 
@@ -128,7 +130,6 @@ def _probe(address: str) -> None:
     """
     if address == "auto":
         return
-    ends = time.monotonic() + PATIENCE
     host, _, port = address.removeprefix("ray://").rpartition(":")
     reason = "expected HOST:PORT"
     if host and port.isdecimal():
@@ -138,7 +139,7 @@ def _probe(address: str) -> None:
         except (OSError, OverflowError) as error:
             reason = str(error)
     if not reason and not address.startswith("ray://"):
-        reason = _ask(address, ends - time.monotonic())
+        reason = _ask(address)
     if reason:
         raise InputError(
             f"no Ray cluster answers at {address} ({reason}); start one by `ray start --head`, or "
@@ -146,11 +147,19 @@ def _probe(address: str) -> None:
         )
 
 
-def _ask(address: str, seconds: float) -> str:
+def _ask(address: str) -> str:
     """Why the head at an address is no Ray's; "" where it is. In a process that can be ended."""
-    asked = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        found = subprocess.run(asked, capture_output=True, timeout=max(1.0, seconds), check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        return f"something is there but does not answer within {PATIENCE:g} s"
-    return "" if found.returncode == 0 else "something is there that is no Ray head"
+    asked = [sys.executable, "-c", ASK, "health-check", "--address", address]
+    with subprocess.Popen(  # noqa: S603
+        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        if process.stdout:
+            process.stdout.readline()  # Ray is imported, which on a busy machine takes seconds
+        try:
+            _, said = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return f"something is there but does not answer within {PATIENCE:g} s"
+    if "AuthToken" in said:
+        return "it asks for a token: RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH=FILE"
+    return "" if process.returncode == 0 else "something is there that is no Ray head"
