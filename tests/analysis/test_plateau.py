@@ -83,7 +83,7 @@ def test_runs_that_never_get_there_count_as_the_last_step():
         restricted_mean([3.0], 50.0)
 
 
-def test_the_mean_loss_weighs_evaluations_by_the_steps_between_them():
+def test_the_mean_loss_counts_evaluations_by_the_steps_between_them():
     assert mean_loss([(0, 4.0), (10, 2.0), (40, 2.0)]) == (3 * 10 + 2 * 30) / 40
     with pytest.raises(InputError, match="needs 2 evaluations"):
         mean_loss([(0, 1.0)])

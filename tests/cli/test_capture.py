@@ -6,18 +6,17 @@ import pytest
 
 from promptpriors.activations import load_space
 from promptpriors.activations import recording as module
-from tests.cli.test_cli import cli, place, ran  # noqa: F401 fixtures
 
 
 @pytest.fixture
-def capturing(place):  # noqa: F811
+def capturing(place):
     path = place / "run.toml"
     more = '[capture]\nsites = ["embed", "block.1"]\ndocuments = 20\n'
     path.write_text(path.read_text() + more)
     return place
 
 
-def test_capture_prints_the_store_and_nothing_else_on_stdout(capturing, cli):  # noqa: F811
+def test_capture_prints_the_store_and_nothing_else_on_stdout(capturing, cli):
     status, out, err = cli("capture", "run.toml", "--out", "store")
     assert (status, out) == (0, "store\n")
     assert "20 documents, 20 examples" in err
@@ -27,14 +26,14 @@ def test_capture_prints_the_store_and_nothing_else_on_stdout(capturing, cli):  #
     assert (status, found["documents"], found["computed"]) == (0, 20, 0)
 
 
-def test_a_capture_without_a_place_lies_in_the_cache(capturing, cli, monkeypatch):  # noqa: F811
+def test_a_capture_without_a_place_lies_in_the_cache(capturing, cli, monkeypatch):
     monkeypatch.setenv("PROMPTPRIORS_CACHE", "cache")
     status, out, _ = cli("capture", "run.toml")
     assert status == 0
     assert out.startswith("cache/stores/")
 
 
-def test_a_full_disk_is_work_that_failed(capturing, cli, monkeypatch):  # noqa: F811
+def test_a_full_disk_is_work_that_failed(capturing, cli, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -46,7 +45,7 @@ def test_a_full_disk_is_work_that_failed(capturing, cli, monkeypatch):  # noqa: 
     assert "Traceback" not in err
 
 
-def test_ctrl_c_says_how_to_go_on(capturing, cli, monkeypatch):  # noqa: F811
+def test_ctrl_c_says_how_to_go_on(capturing, cli, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -72,7 +71,7 @@ def test_ctrl_c_says_how_to_go_on(capturing, cli, monkeypatch):  # noqa: F811
         (["--out", "."], "is no store; set capture.out"),
     ],
 )
-def test_bad_input_ends_with_status_2_and_a_sentence(capturing, cli, words, message):  # noqa: F811
+def test_bad_input_ends_with_status_2_and_a_sentence(capturing, cli, words, message):
     status, out, err = cli("capture", "run.toml", *words)
     assert status == 2
     assert message in err
@@ -80,7 +79,7 @@ def test_bad_input_ends_with_status_2_and_a_sentence(capturing, cli, words, mess
     assert out == ""
 
 
-def test_under_a_prompt(ran, capturing, cli):  # noqa: F811
+def test_under_a_prompt(ran, capturing, cli):
     status, out, _ = cli("capture", "run.toml", "--out", "store", "--prompt", ran["id"][:6])
     assert (status, out) == (0, "store\n")
     assert json.loads((capturing / "store" / "manifest.json").read_text())["prompt"] == ran["id"]

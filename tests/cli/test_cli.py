@@ -12,39 +12,6 @@ from promptpriors import __version__
 from promptpriors.files import read_tensors, write_tensors
 from promptpriors.runs import list_runs
 
-CONFIG = """
-model = "tiny"
-[task]
-name = "mathematics"
-train = 30
-validation = 8
-test = 4
-[prior]
-name = "gaussian"
-[prompt]
-length = 3
-[train]
-steps = 3
-batch = 4
-evaluate_every = 2
-"""
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty working folder with a config in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PROMPTPRIORS_DATA", raising=False)
-    (tmp_path / "run.toml").write_text(CONFIG)
-    return tmp_path
-
-
-@pytest.fixture
-def ran(place, cli):
-    status, out, _ = cli("run", "run.toml", "--json")
-    assert status == 0
-    return json.loads(out)
-
 
 def test_run_prints_the_folder_and_nothing_else_on_stdout(place, cli):
     status, out, err = cli("run", "run.toml")

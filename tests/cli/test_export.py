@@ -1,7 +1,5 @@
 """A trained prompt is handed over from the command line, and what is printed runs as it stands."""
 
-# ruff: noqa: F811 fixtures are taken from test_cli
-
 import copy
 import json
 import subprocess
@@ -16,7 +14,6 @@ import promptpriors as pp
 from promptpriors.experiments.export import FORMATS, QUESTION
 from promptpriors.files import read_tensors, write_tensors
 from promptpriors.prompts import generate
-from tests.cli.test_cli import cli, place, ran  # noqa: F401 fixtures
 
 MODES = {"kv": ["prompt.mode=kv"], "deep": ["prompt.mode=deep"], "none": ["prompt.mode=none"]}
 

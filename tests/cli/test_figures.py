@@ -5,7 +5,6 @@ import json
 import torch
 
 from promptpriors.runs.pictures import Layer, Panel, Picture, write_picture
-from tests.cli.test_cli import cli, place, ran  # noqa: F401 fixtures
 
 
 def stored(folder, *numbers):
@@ -19,7 +18,7 @@ def stored(folder, *numbers):
         write_picture(folder, Picture(number, "A title", "A caption", [panel], {"p": 0.5}))
 
 
-def test_figures_are_drawn_from_what_is_stored(place, cli):  # noqa: F811
+def test_figures_are_drawn_from_what_is_stored(place, cli):
     stored(place / "runs" / "figures", 6, 12)
     status, out, _ = cli("figures", 6, 12, "--out", "drawn")
     assert (status, out.split()) == (0, ["drawn/fig06.png", "drawn/fig12.png"])
@@ -30,7 +29,7 @@ def test_figures_are_drawn_from_what_is_stored(place, cli):  # noqa: F811
     assert (status, json.loads(out)[0]["png"]) == (0, "runs/figures/fig06.png")
 
 
-def test_the_same_picture_gives_the_same_bytes(place, cli):  # noqa: F811
+def test_the_same_picture_gives_the_same_bytes(place, cli):
     stored(place / "runs" / "figures", 6)
     for folder in ("one", "two"):
         cli("figures", 6, "--out", folder)
@@ -39,7 +38,7 @@ def test_the_same_picture_gives_the_same_bytes(place, cli):  # noqa: F811
         assert one.read_bytes() == two.read_bytes()
 
 
-def test_what_can_not_be_drawn_is_answered(place, cli):  # noqa: F811
+def test_what_can_not_be_drawn_is_answered(place, cli):
     status, _, err = cli("figures", 14)
     assert (status, err) == (2, "error: there is no figure 14; expected numbers from 1 to 13\n")
     status, _, err = cli("figures", 3)

@@ -8,9 +8,16 @@ import promptpriors as pp
 from promptpriors.experiments import parse_config, read_config
 from promptpriors.experiments.demo import PRIORS as DEMO
 from promptpriors.experiments.demo import _config as demo_config
+from promptpriors.experiments.reproduction import read_analysis
+from promptpriors.experiments.study import read_study
+from promptpriors.experiments.study.arms import compared
+from promptpriors.files import read_toml
 
 LEAST = {"model": "tiny", "task": "mathematics", "prior": "gaussian"}
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+ROOT = Path(__file__).parents[2]
+WRITTEN = [*(ROOT / "configs").glob("*.toml"), *(ROOT / "configs" / "paper").glob("*.toml")]
+STUDIES = sorted(path for path in WRITTEN if isinstance(read_toml(path).get("base"), str))
+CONFIGS = sorted(path for path in WRITTEN if {"model", "prior"} <= set(read_toml(path)))
 
 
 def test_everything_but_model_task_and_prior_has_a_default():
@@ -59,6 +66,18 @@ def test_overrides_are_read_as_toml_and_else_as_strings(tmp_path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_config_is_valid(path):
     assert read_config(path).model
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_every_shipped_study_is_valid(path):
+    assert len(compared(read_study(path))) > 1
+
+
+def test_the_plan_of_the_analysis_names_studies_that_are_there():
+    plan = read_analysis(ROOT / "configs" / "paper" / "analysis.toml")
+    written = {path.stem for path in STUDIES}
+    later = {"confirm-tuned"}  # its rates come from the screening
+    assert {planned.study for planned in plan} <= written | later
 
 
 @pytest.mark.parametrize("name", DEMO)
