@@ -50,6 +50,8 @@ def components(
     Raises:
         InputError: for terms that can't be told apart, and where nothing is left for the residual.
     """
+    if not len(values):
+        raise InputError("there are no runs whose variance could be taken apart")
     y = values.double()
     effects = {term: _indicator(factors, term) for term in terms}
     ranks, sums = [1], [0.0]

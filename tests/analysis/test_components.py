@@ -114,3 +114,8 @@ def test_a_layout_without_a_residual_is_refused():
     values, factors = crossed({"order": 3, "draw": 3}, {"residual": 1.0})
     with pytest.raises(InputError, match="9 runs leave nothing for the residual"):
         components(values, factors, ["order", "draw", "order:draw"])
+
+
+def test_without_runs_there_is_nothing_to_take_apart():
+    with pytest.raises(InputError, match="there are no runs"):
+        components(torch.zeros(0), {"arm": []}, ["arm"])
