@@ -54,13 +54,14 @@ def study(
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
     found, remark = studies.begin(read, entries, runs)
-    sys.stderr.write("".join(f"note: {remark}\n" for remark in [remark] if remark))
+    sys.stderr.write(f"note: {remark}\n" if remark else "")
     sys.stderr.write(f"{studies.sentence(found)}\n")
-    for entry in studies.to_do(entries, found):
+    missing = studies.to_do(entries, found)
+    for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
     where = studies.Where(runs, folder, workers, ray, read.resources.cpus or _cores())
-    failed = _carry_out(read, studies.to_do(entries, found), where, session)
+    failed = _carry_out(read, missing, where, session)
     _show(entries, studies.survey(entries, runs), as_json)
     if failed:
         raise WorkError(

@@ -97,11 +97,6 @@ def read_study(path: Path) -> StudyFile:
         lengths = {key: len(values) for key, values in group}
         if len(set(lengths.values())) > 1:
             raise InputError(f"[[zip]] {i}: expected lists of one length, found {lengths}")
-    reference = found.compare.reference
-    if found.arms and reference is not None and reference not in found.arms:
-        raise InputError(
-            f"[compare] reference = {reference!r} is no arm; the arms are {', '.join(found.arms)}"
-        )
     return StudyFile(
         name=path.stem,
         base=base,

@@ -38,6 +38,7 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
             "workers need Ray: pip install 'promptpriors[ray]'; without --workers and --ray a "
             "study runs in one process"
         ) from None
+    # else Ray warns that its default for runs without a GPU will change
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     about: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
@@ -90,9 +91,6 @@ def run_on_ray(
         if found.status == "busy":
             pending[submit(entry, PAUSE)] = entry
             continue
-        if found.status == "full":
-            for other in pending:
-                ray.cancel(other, force=False)
         yield found
 
 
@@ -107,12 +105,10 @@ def _task(
 
 def _result(reference: Any, entry: Entry, resources: Resources) -> Outcome:
     import ray
-    from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+    from ray.exceptions import RayError, RayTaskError
 
     try:
         return ray.get(reference)
-    except TaskCancelledError:
-        return Outcome(entry.id, "cancelled", 0.0)
     except RayTaskError as error:
         reason = " ".join(f"{type(error.cause).__name__}: {error.cause}".split())[:300]
         return Outcome(entry.id, "failed", 0.0, reason)

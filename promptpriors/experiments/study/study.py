@@ -56,8 +56,10 @@ def begin(study: StudyFile, entries: Sequence[Entry], runs: Path) -> tuple[dict[
 
 def to_do(entries: Sequence[Entry], found: dict[str, Found]) -> list[Entry]:
     """Each run that is not done, once."""
-    missing = {e.id: e for e in reversed(entries) if found[e.id].state != "done"}
-    return [missing[run] for run in dict.fromkeys(e.id for e in entries) if run in missing]
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        first.setdefault(entry.id, entry)
+    return [entry for entry in first.values() if found[entry.id].state != "done"]
 
 
 def carry_out(

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from itertools import count
 
 import pytest
@@ -24,19 +25,21 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize(("workers", "kills"), [(0, (KILLS + 1) // 2), (2, KILLS // 2)])
 def test_kills_change_nothing(undisturbed, tmp_path, workers, kills):
     study, moment = write_study(tmp_path, base=LONG), random.Random(kills)
-    killed, said = [], []
+    killed = []
     for attempt in count():
-        runs = tmp_path / f"runs{attempt}"
+        runs, restarted = tmp_path / f"runs{attempt}", False
         while True:
             process = start(study, runs, workers)
             struck = kill_once(process, runs, moment) if len(killed) < kills else None
             if struck is not None:
                 killed.append(struck)
             if struck is None or struck.whom == "worker":
-                said.append(finish(process))
+                said = finish(process)
                 break
+            restarted = True
         assert same(undisturbed, runs) == []
+        (found,) = re.findall(r"^\d+ runs: .*$", said, flags=re.M)
+        assert (found == f"{len(list(runs.glob('*/config.toml')))} runs: 5 missing") != restarted
         if len(killed) >= kills:
             break
     assert len(killed) == kills
-    assert any("half done (resumed)" in text or "done" in text for text in said)

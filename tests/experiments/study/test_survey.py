@@ -108,9 +108,6 @@ def test_half_done_failed_and_missing_are_told_apart(study, entries, runs, sessi
     half, failed, missing = (runs / entry.id for entry in entries[1:4])
     config = entries[1].run.config
 
-    class Stop(Exception):
-        pass
-
     def stop(stage, share, known):
         if known.get("step") == 3:
             raise KeyboardInterrupt
