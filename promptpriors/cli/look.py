@@ -91,6 +91,15 @@ def compare(
             "--use", min=0, metavar="EXAMPLES", help="Also measure what each vector does (minutes)."
         ),
     ] = 0,
+    bridge: Annotated[
+        int,
+        typer.Option(
+            "--bridge",
+            min=0,
+            metavar="DOCUMENTS",
+            help="Also measure whether prompts bring C4 closer to their task.",
+        ),
+    ] = 0,
     analysis: Annotated[
         Path | None,
         typer.Option("--analysis", metavar="FILE.toml", help="Judge claims by this plan."),
@@ -120,7 +129,7 @@ def compare(
     use_threads(None)
     plan = None if analysis is None else read_analysis(analysis)
     with progress_bar() as watch:
-        tables = compared(folder, Session(data_folder(data)), watch, use=use)
+        tables = compared(folder, Session(data_folder(data)), watch, use=use, bridge=bridge)
     if plan is not None:
         claims = judge_claims(plan, folder)
         write_claims(claims, folder)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from promptpriors.analysis.separation import document_points, excess, separations
+from promptpriors.analysis.separation import document_points, excess, remaining, separations
 from promptpriors.analysis.significance import jackknife_interval
 from promptpriors.analysis.two_sample import energy_distance
 from promptpriors.errors import InputError
@@ -127,6 +127,20 @@ def test_words_alone_explain_a_separation_that_the_site_only_repeats():
     more = {name: s._replace(points=s.points + 4 * (name == "b")) for name, s in words.items()}
     found = excess(more, words, reference=("a", "a"), generator=generator(0))["a", "b"]
     assert found.low > 0
+
+
+def test_what_remains_of_a_separation_is_the_ratio_of_both():
+    before = {name: domain(60, i, shift=2.0 * i, dim=3) for i, name in enumerate("ab")}
+    found = remaining(before, before, reference=("a", "a"), generator=generator(0))["a", "b"]
+    assert list(found) == pytest.approx([1, 1, 1])
+    nearer = before | {"b": before["b"]._replace(points=before["b"].points - 1.5)}
+    found = remaining(nearer, before, reference=("a", "a"), generator=generator(0))["a", "b"]
+    one, other = (
+        separations(sides, reference=("a", "a"), generator=generator(0))["a", "b"].ratio.estimate
+        for sides in (nearer, before)
+    )
+    assert found.estimate == pytest.approx(one / other)
+    assert found.low < found.estimate < found.high < 1
 
 
 def test_what_can_not_be_measured_is_refused():

@@ -74,7 +74,7 @@ def test_too_few_seeds_say_how_many_are_needed(tables):
 def test_tables_are_stored_as_json_and_csv(tables, runs):
     write_tables(list(tables.values()), runs)
     stored = json.loads((runs / "compare.json").read_text())["tables"]
-    assert [table["name"] for table in stored] == ["position", "priors", "pairs", "use"]
+    assert [table["name"] for table in stored] == ["position", "priors", "pairs", "use", "bridge"]
     with (runs / "compare" / "position.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0] == tables["position"].columns
@@ -133,10 +133,24 @@ def test_what_vectors_do_is_measured_when_asked_and_shown_ever_after(runs, tmp_p
     folder = tmp_path / "runs"
     for run in sorted(runs.glob("*/config.toml"))[:2]:
         shutil.copytree(run.parent, folder / run.parent.name)
-    assert not compare(folder, Session(), silent)[-1].rows
-    found = records(compare(folder, Session(), silent, use=4)[-1])
+    assert not compare(folder, Session(), silent)[-2].rows
+    found = records(compare(folder, Session(), silent, use=4)[-2])
     assert len(found) == 2
     assert all(row["examples"] == 4 and 0 <= row["attention"] <= 1 for row in found)
-    assert records(compare(folder, Session(), silent)[-1]) == found
+    assert records(compare(folder, Session(), silent)[-2]) == found
     with pytest.warns(Note, match="has 4 examples; expected at least 5"):
         compare(folder, Session(), silent, use=5)
+
+
+def test_whether_prompts_bridge_domains_is_measured_when_asked(runs, tmp_path):
+    folder = tmp_path / "runs"
+    run = sorted(runs.glob("*/config.toml"))[0].parent
+    shutil.copytree(run, folder / run.name)
+    texts = [json.dumps({"text": f"Text {i} tells of {i % 7} things."}) for i in range(40)]
+    (tmp_path / "c4").mkdir()
+    (tmp_path / "c4" / "some.jsonl").write_text("\n".join(texts))
+    (found,) = records(compare(folder, Session(tmp_path), silent, bridge=12)[-1])
+    assert (found["other domain"], found["documents"]) == ("c4", 12)
+    assert 0 < found["separation"] < 2
+    with pytest.warns(Note, match="the bridge of run .* left out: .* needs 8 documents, found 4"):
+        compare(folder, Session(tmp_path), silent, bridge=4)

@@ -1,9 +1,11 @@
 """What a folder of runs says: each run's position, priors over their seeds, pairs of priors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from promptpriors.errors import InputError
+from promptpriors.experiments.bridge import measure_bridge
+from promptpriors.experiments.compare.bridge import bridge_table
 from promptpriors.experiments.compare.groups import (
     Measured,
     grouped,
@@ -34,7 +36,9 @@ POSITION_NOTE = (
 )
 
 
-def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> list[Table]:
+def compare(
+    runs_dir: Path, session: Session, watch: Watch, *, use: int = 0, bridge: int = 0
+) -> list[Table]:
     """Compare the finished runs of a folder; what can't be compared is named and left out.
 
     Where the folder has the record of a study, its tables come last.
@@ -45,6 +49,8 @@ def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> 
         watch: told how far the work is.
         use: validation examples by which to measure what each run's vectors do; 0 shows only what
             was measured before.
+        bridge: documents of C4 and of each run's task by which to measure whether its prompt brings
+            them closer; 0 as for ``use``.
 
     Raises:
         InputError: if there is neither a finished run with a prompt nor a study, or if the record
@@ -66,13 +72,21 @@ def compare(runs_dir: Path, session: Session, watch: Watch, *, use: int = 0) -> 
         watch("measuring", number / len(trained), {})
         measured.append(_measure(run, places))
         if use:
-            _measure_use(run, session, use)
+            _further(
+                lambda run=run: measure_use(run, session, examples=use), f"the use of run {run.id}"
+            )
+        if bridge:
+            _further(
+                lambda run=run: measure_bridge(run, session, documents=bridge),
+                f"the bridge of run {run.id}",
+            )
     groups = grouped(measured)
     return [
         tabulate("position", "Prior against posterior", POSITION_NOTE, _positions(measured, style)),
         priors_table(groups),
         pairs_table(groups),
         use_table(trained, style),
+        bridge_table(trained, style),
         *studies,
     ]
 
@@ -88,11 +102,12 @@ def _known(runs: Sequence[Run]) -> list[Run]:
     return found
 
 
-def _measure_use(run: Run, session: Session, examples: int) -> None:
+def _further(measure: Callable[[], object], what: str) -> None:
+    """What is measured besides positions; what can't be is named and left out."""
     try:
-        measure_use(run, session, examples=examples)
+        measure()
     except InputError as error:
-        note(f"the use of run {run.id} is left out: {error}")
+        note(f"{what} is left out: {error}")
 
 
 def _finished(run: Run) -> bool:

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.errors import InputError
+from promptpriors.experiments.bridge import FILE as BRIDGE
 from promptpriors.experiments.compare.recorded import Found, curve_of
 from promptpriors.experiments.compare.stored import stored_positions
 from promptpriors.experiments.use import FILE as USE
 from promptpriors.files import read_json
 from promptpriors.runs import Run
-
-BRIDGE = "bridge.json"
-"""How far domains lie from each other behind a run's prompt, where that was measured."""
 
 
 def valued(runs: Sequence[Found], name: str) -> list[Found]:

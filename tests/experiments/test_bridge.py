@@ -1,0 +1,67 @@
+"""How far a prompt brings two domains together, measured once and found again."""
+
+import pytest
+
+import promptpriors as pp
+from promptpriors.data import choose_task
+from promptpriors.experiments import Session, execute, parse_config
+from promptpriors.experiments.bridge import measure_bridge
+from promptpriors.runs import read_run
+from tests.experiments.test_run import TINY
+
+OTHER = choose_task({"name": "mathematics", "modules": ["div"], "train": 16, "validation": 4})
+
+
+@pytest.fixture(scope="module")
+def session():
+    return Session()
+
+
+@pytest.fixture(scope="module")
+def ran(session, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+
+    def run(**prompt):
+        return execute(parse_config({**TINY, "prompt": prompt}), folder, session)
+
+    return run
+
+
+def measured(run, session, **params):
+    return measure_bridge(run, session, **{"documents": 12, "other": OTHER, **params})
+
+
+def test_what_enters_behind_the_texts_changes_nothing_and_a_soft_prompt_does(ran, session):
+    soft = ran(mode="soft", length=4)
+    sites = session.backbone(parse_config(soft.config)).sites
+    blocks = [site for site in sites if site.startswith("block.")]
+    deep = measured(ran(mode="deep-cut", length=4, sites=[blocks[-1]]), session)
+    assert (deep["ratio"], *deep["interval"]) == pytest.approx(
+        (1, 1, 1), abs=1e-3
+    )  # stores are float16
+    found = measured(soft, session)
+    low, high = found["interval"]
+    assert low < found["ratio"] < high
+    assert found["ratio"] != pytest.approx(1, abs=5e-3)
+    assert found["site"] == blocks[-1]
+
+
+def test_it_is_measured_once_with_the_same_settings(ran, session):
+    run = ran(mode="soft", length=4)
+    first, stamp = measured(run, session), (run.folder / "bridge.json").stat().st_mtime_ns
+    assert measured(run, session) == first
+    assert (run.folder / "bridge.json").stat().st_mtime_ns == stamp
+    assert measured(run, session, documents=10)["settings"]["documents"] == 10
+
+
+def test_what_has_no_bridge_is_refused(ran, session):
+    with pytest.raises(pp.InputError, match="has no trained prompt"):
+        measured(ran(mode="none"), session)
+    run = ran(mode="soft", length=4)
+    with pytest.raises(pp.InputError, match="is on mathematics itself"):
+        measured(run, session, other=parse_config(run.config).task)
+    with pytest.raises(pp.InputError, match="needs 8 documents, found 4"):
+        measured(run, session, documents=4)
+    (run.folder / "result.json").unlink()
+    with pytest.raises(pp.InputError, match="has no trained prompt"):
+        measured(read_run(run.folder), session)
