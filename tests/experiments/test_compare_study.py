@@ -11,14 +11,13 @@ from promptpriors.experiments import Session
 from promptpriors.experiments.compare import compare, write_tables
 from promptpriors.experiments.compare.judged import judge
 from promptpriors.experiments.compare.recorded import (
-    Compare,
     Found,
-    Planned,
     Setting,
     read_settings,
 )
 from promptpriors.experiments.compare.study import read_study_tables, study_tables
 from promptpriors.experiments.watch import silent
+from promptpriors.runs.studies import Comparison, StudyRun
 from tests.experiments.studies import FLOOR, RATES, Study
 
 EQUAL = {"vocabulary": 0.0, "gaussian": 0.0, "xavier": 0.0}
@@ -40,11 +39,11 @@ def tables_of(study, folder, **changes):
 def setting_of(study):
     """The study's runs without a folder."""
     runs = [
-        Found(Planned(**row), loss, "", None)
+        Found(StudyRun(**row), loss, "", None)
         for row, loss in study.planned()
         if (row["arm"], row["rate"], row["seed"]) not in study.lost
     ]
-    rules = Compare(
+    rules = Comparison(
         reference=study.reference, margin=study.margin, metric="val_loss", controls=True
     )
     return Setting(study.name, study.setting, rules, runs)
@@ -324,7 +323,7 @@ def test_a_run_that_is_not_there_or_half_done_or_damaged_is_named(tmp_path):
     ("change", "words"),
     [
         ({"format": 9}, "has format 9, expected 1"),
-        ({"compare": {"margin": 0.05}}, "needs the parameter"),
+        ({"compare": {"metric": "val_loss"}}, "needs the parameter"),
         ({"runs": [{"id": "../x"}]}, "should match pattern"),
         ({"runs": 3}, "runs"),
     ],
@@ -353,7 +352,7 @@ def test_compare_gives_a_studys_tables_without_any_vectors(tmp_path):
         tables = compare(tmp_path, Session(), silent)
     names = [table.name for table in tables]
     assert names == [
-        "position", "priors", "pairs", "use", "arms", "differences", "equality", "power",
+        "position", "priors", "pairs", "use", "bridge", "arms", "differences", "equality", "power",
         "components", "plateaus", "verdicts",
     ]  # fmt: skip
     write_tables(tables, tmp_path)

@@ -7,8 +7,9 @@ import torch
 from promptpriors.analysis.pooled import means_over
 from promptpriors.analysis.significance import t_interval
 from promptpriors.experiments.compare.judged import Judged, best_rate
-from promptpriors.experiments.compare.recorded import Found, Kind
+from promptpriors.experiments.compare.recorded import Found
 from promptpriors.experiments.compare.tables import Cell
+from promptpriors.runs.studies import Kind
 
 KINDS: tuple[Kind, ...] = ("arm", "positive", "negative", "baseline", "ceiling")
 

@@ -6,8 +6,8 @@ from itertools import combinations
 from promptpriors.analysis.pooled import quantile
 from promptpriors.experiments.compare.controls import ALPHA, Control, Row
 from promptpriors.experiments.compare.judged import NONE, Judged
-from promptpriors.experiments.compare.recorded import Kind
 from promptpriors.experiments.compare.tables import Cell
+from promptpriors.runs.studies import Kind
 
 Record = Mapping[str, Cell]
 KINDS: tuple[Kind, ...] = ("arm", "positive", "negative")

@@ -4,56 +4,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, NamedTuple
 
 from promptpriors.analysis.plateau import Curve
 from promptpriors.analysis.pooled import Outcome
 from promptpriors.errors import InputError
-from promptpriors.files import read_json
-from promptpriors.registry import Field, validate
 from promptpriors.runs import Run, read_run
-from promptpriors.runs.identity import FORMAT
+from promptpriors.runs.studies import (
+    Comparison,
+    Kind,
+    StudyRun,
+    read_study_record,
+    study_paths,
+)
 
 MOST_MISSING = 0.2
 """Share of an arm's runs that may be missing without the arm losing its verdicts."""
-
-Kind = Literal["arm", "positive", "negative", "baseline", "ceiling"]
-
-
-class _Read(BaseModel):
-    """Written by a program: a later one may say more, but nothing that is read may be wrong."""
-
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Compare(_Read):
-    """How a study compares; fixed before its first run."""
-
-    reference: str | None = None
-    margin: Annotated[float, Field(gt=0, lt=1)]
-    metric: str
-    controls: bool
-
-
-class Planned(_Read):
-    """A run of a study: its id, its place in the comparison, and what is varied."""
-
-    id: Annotated[str, Field(pattern=r"^[\w-]+$")]
-    kind: Kind
-    arm: str
-    setting: str
-    rate: str
-    seed: int
-    factors: dict[str, Any]
-
-
-class _File(_Read):
-    format: int
-    name: str
-    compare: Compare
-    runs: list[Planned]
 
 
 class Found(NamedTuple):
@@ -66,7 +32,7 @@ class Found(NamedTuple):
         run: its folder, where that can be read.
     """
 
-    plan: Planned
+    plan: StudyRun
     value: float | None
     reason: str
     run: Run | None
@@ -78,7 +44,7 @@ class Setting:
 
     study: str
     name: str
-    compare: Compare
+    compare: Comparison
     runs: Sequence[Found]
 
     def by_arm(self, *kinds: Kind) -> dict[str, list[Found]]:
@@ -121,7 +87,7 @@ class Setting:
         return found
 
 
-def draw_of(plan: Planned) -> str:
+def draw_of(plan: StudyRun) -> str:
     """Names the draw of a run's prompt within its arm: the seed, wherever that is varied."""
     if "seed" in plan.factors:
         return str(plan.factors["seed"])
@@ -159,21 +125,13 @@ def read_settings(folder: Path) -> list[Setting]:
         InputError: for a damaged ``studies/*.json``, or a metric that no finished run has.
     """
     found: list[Setting] = []
-    for path in sorted(folder.glob("studies/*.json")):
+    for path in study_paths(folder):
         found += _settings(path, folder)
     return found
 
 
 def _settings(path: Path, folder: Path) -> list[Setting]:
-    content = read_json(path)
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path} is not the record of a study: expected a JSON object")
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{path} has format {content.get('format')!r}, expected {FORMAT}; start the study "
-            "again to have it written anew"
-        )
-    file = validate(_File, content, str(path))
+    file = read_study_record(path)
     known = {plan.id: _open(folder / plan.id) for plan in file.runs}
     metric = file.compare.metric
     results = [run.result for run, _ in known.values() if run and run.result]
@@ -203,7 +161,7 @@ def _open(folder: Path) -> tuple[Run | None, str]:
     return run, ""
 
 
-def _found(plan: Planned, run: Run | None, reason: str, metric: str) -> Found:
+def _found(plan: StudyRun, run: Run | None, reason: str, metric: str) -> Found:
     value = _number(run.result, metric) if run and run.result else None
     if value is None and not reason:
         reason = f"its {metric} is not a number"

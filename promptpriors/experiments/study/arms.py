@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from promptpriors.errors import InputError
 from promptpriors.experiments.config import RunConfig, parse_config, put
 from promptpriors.experiments.study.file import StudyFile
+from promptpriors.runs.studies import Kind
 
 SECTIONS = ("prompt", "train", "capture", "device")
 """Sections whose values are replaced one by one; a prior or a task is replaced as a whole."""
@@ -34,7 +35,7 @@ class Planned(NamedTuple):
         config: the same, checked.
     """
 
-    kind: str
+    kind: Kind
     arm: str
     setting: str
     rate: str
@@ -90,7 +91,7 @@ def planned(
     arm: str | None,
     overrides: Mapping[str, Any],
     varied: Mapping[str, Any],
-    kind: str = "arm",
+    kind: Kind = "arm",
 ) -> Planned:
     """One run: the base with an arm's overrides and a point of the grid.
 

@@ -7,6 +7,7 @@ from typing import Any
 from promptpriors.experiments.session import Session
 from promptpriors.experiments.study.arms import Planned, planned
 from promptpriors.experiments.study.file import StudyFile
+from promptpriors.runs.studies import Kind
 
 LORA_RATES = (3e-4, 1e-3, 3e-3)
 """The ceiling is the best of these."""
@@ -48,7 +49,7 @@ def _lora(study: StudyFile, first: Planned, rank: int, rate: float) -> Planned:
 
 
 def _beside(
-    study: StudyFile, first: Planned, label: str, change: dict[str, Any], kind: str = "baseline"
+    study: StudyFile, first: Planned, label: str, change: dict[str, Any], kind: Kind = "baseline"
 ) -> Planned:
     """A run on the data of another: model, task, seed and device are kept."""
     base = {**first.plain, "prior": "isotropic", **change}

@@ -11,10 +11,11 @@ from promptpriors.experiments.study.file import StudyFile
 from promptpriors.experiments.study.here import run_here
 from promptpriors.experiments.study.on_ray import cluster, run_on_ray
 from promptpriors.experiments.study.plan import Entry
-from promptpriors.experiments.study.record import check_folder, write_record
+from promptpriors.experiments.study.record import write_record
 from promptpriors.experiments.study.survey import Found, mend, survey
 from promptpriors.experiments.study.worker import Outcome
 from promptpriors.experiments.watch import Watch
+from promptpriors.runs.studies import check_versions
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def begin(study: StudyFile, entries: Sequence[Entry], runs: Path) -> tuple[dict[
     Raises:
         InputError: for a folder that can't be written or is of an incompatible version.
     """
-    check_folder(runs)
+    check_versions(runs)
     check_writable(runs)
     return mend(entries, survey(entries, runs), runs), write_record(study, entries, runs)
 

@@ -10,9 +10,10 @@ from promptpriors.figures.bands import Curve, Level, curve
 from promptpriors.figures.loss import evaluations
 from promptpriors.report.compare import Value
 from promptpriors.report.numbers import fixed, whole
-from promptpriors.report.study.file import BESIDE, Member
+from promptpriors.report.study.file import BESIDE
 from promptpriors.report.table import Cell
 from promptpriors.runs import Run
+from promptpriors.runs.studies import StudyRun
 
 BEST = "best"
 """The choice of each arm's best rate."""
@@ -28,7 +29,7 @@ class Lost(NamedTuple):
         run: where there is such a folder.
     """
 
-    member: Member
+    member: StudyRun
     status: str
     run: Run | None
 
@@ -65,7 +66,7 @@ class Curves:
 
 
 def curves_of(
-    members: Sequence[Member], runs: Mapping[str, Run], best: Mapping[str, Value]
+    members: Sequence[StudyRun], runs: Mapping[str, Run], best: Mapping[str, Value]
 ) -> Curves:
     """Gather a setting's runs.
 
@@ -78,7 +79,7 @@ def curves_of(
     status = [(member, _status(member, runs, measured)) for member in members]
     lost = [Lost(member, said, runs.get(member.id)) for member, said in status if said != "done"]
     done = [member for member, said in status if said == "done"]
-    arms: dict[str, dict[str, list[Member]]] = {}
+    arms: dict[str, dict[str, list[StudyRun]]] = {}
     for member in (member for member in done if member.kind not in BESIDE):
         arms.setdefault(member.arm, {}).setdefault(member.rate, []).append(member)
     rates = _rates(done)
@@ -96,7 +97,7 @@ def curves_of(
     return Curves(found, choices, rates, _levels(done, runs), lost, len(members))
 
 
-def _rates(done: Sequence[Member]) -> list[str]:
+def _rates(done: Sequence[StudyRun]) -> list[str]:
     """The rates to choose from; the positive control adds none."""
     return list(dict.fromkeys(m.rate for m in done if m.kind in {"arm", "negative"} and m.rate))
 
@@ -113,12 +114,12 @@ def _cell(value: float | None) -> Cell:
     return Cell("" if value is None else f"{value:.7g}", fixed(value))
 
 
-def _is_curve(member: Member, runs: Mapping[str, Run]) -> bool:
+def _is_curve(member: StudyRun, runs: Mapping[str, Run]) -> bool:
     return member.kind not in BESIDE and member.id in runs and runs[member.id].status == "done"
 
 
 def _status(
-    member: Member, runs: Mapping[str, Run], measured: Mapping[str, Mapping[int, float]]
+    member: StudyRun, runs: Mapping[str, Run], measured: Mapping[str, Mapping[int, float]]
 ) -> str:
     if member.id not in runs:
         return "missing"
@@ -127,16 +128,16 @@ def _status(
     return runs[member.id].status
 
 
-def _loss(members: Sequence[Member], runs: Mapping[str, Run]) -> float:
+def _loss(members: Sequence[StudyRun], runs: Mapping[str, Run]) -> float:
     """The mean loss at the end; infinite where one is no number."""
     values = [(runs[member.id].result or {}).get("val_loss") for member in members]
     return mean(float("inf") if value is None else float(value) for value in values)
 
 
-def _levels(done: Sequence[Member], runs: Mapping[str, Run]) -> list[Level]:
+def _levels(done: Sequence[StudyRun], runs: Mapping[str, Run]) -> list[Level]:
     """The floor from the baseline without a prompt or what runs stored of it; the best ceiling."""
     levels: list[Level] = []
-    beside: dict[tuple[str, str], dict[str, list[Member]]] = {}
+    beside: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
     for member in (member for member in done if member.kind in BESIDE):
         by_rate = beside.setdefault((member.kind, member.arm), {})
         by_rate.setdefault(member.rate, []).append(member)

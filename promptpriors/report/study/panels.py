@@ -12,10 +12,11 @@ from promptpriors.figures.forest import Effect, effects, forest
 from promptpriors.report.compare import Table, Tables
 from promptpriors.report.sections import plain
 from promptpriors.report.study.curves import Curves, curves_of
-from promptpriors.report.study.file import BESIDE, CONTROLS, Member, Study, read_studies
+from promptpriors.report.study.file import BESIDE, CONTROLS, read_studies
 from promptpriors.report.study.rows import Arm, Difference, Part, Verdict, faults, parts
 from promptpriors.report.study.words import axis_of, earlier_of, facts_of, margin_of
 from promptpriors.runs import Run
+from promptpriors.runs.studies import StudyRecord, StudyRun
 
 
 class Chip(NamedTuple):
@@ -106,7 +107,7 @@ def studies(
 
 
 def _panel(
-    key: tuple[str, str], study: Study | None, part: Part, runs: Mapping[str, Run], look: Look
+    key: tuple[str, str], study: StudyRecord | None, part: Part, runs: Mapping[str, Run], look: Look
 ) -> Panel:
     """Gather one panel; ``part`` has what was stored, ``study`` which runs there are."""
     name, setting = key
@@ -145,12 +146,12 @@ def _panel(
     )
 
 
-def _reference(study: Study | None, rows: Sequence[Difference]) -> str:
+def _reference(study: StudyRecord | None, rows: Sequence[Difference]) -> str:
     named = [study.compare.reference] if study and study.compare.reference else []
     return str([*(row.reference for row in rows), *named, ""][0] or "")
 
 
-def _prior(arm: str, members: Sequence[Member], runs: Mapping[str, Run]) -> str:
+def _prior(arm: str, members: Sequence[StudyRun], runs: Mapping[str, Run]) -> str:
     """The prior of an arm's first run that is there; without any, what the study varies."""
     mine = [member for member in members if member.arm == arm]
     for member in mine:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from promptpriors.report.numbers import fixed, whole
 from promptpriors.report.study.curves import Curves
-from promptpriors.report.study.file import Member, Study
 from promptpriors.report.study.rows import Difference
 from promptpriors.runs import Run
+from promptpriors.runs.studies import StudyRecord, StudyRun
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}
 """Losses by their names in ``result.json``; all are nats per target token."""
@@ -25,8 +25,8 @@ def margin_of(rows: Sequence[Difference]) -> float | None:
 
 
 def facts_of(
-    study: Study | None,
-    members: Sequence[Member],
+    study: StudyRecord | None,
+    members: Sequence[StudyRun],
     drawn: Curves,
     runs: Mapping[str, Run],
     margin: float | None,
@@ -54,7 +54,7 @@ def facts_of(
     return [(name, text) for name, text in facts if text]
 
 
-def earlier_of(study: Study | None) -> list[str]:
+def earlier_of(study: StudyRecord | None) -> list[str]:
     """A sentence for each comparison that was fixed before this one."""
     return [
         "The comparison was fixed otherwise before: "
@@ -68,7 +68,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _counts(arms: Sequence[Member]) -> str:
+def _counts(arms: Sequence[StudyRun]) -> str:
     """How many arms, rates and seeds there are; nothing without arms."""
     sizes = [len({getattr(m, name) for m in arms}) for name in ("arm", "rate", "seed")]
     return " × ".join(map(whole, sizes)) if arms else ""
