@@ -11,7 +11,7 @@ from promptpriors.experiments import Session
 from promptpriors.experiments.compare import compare, write_tables
 from promptpriors.experiments.compare.judged import judge
 from promptpriors.experiments.compare.recorded import (
-    Found,
+    Recorded,
     Setting,
     read_settings,
 )
@@ -39,7 +39,7 @@ def tables_of(study, folder, **changes):
 def setting_of(study):
     """The study's runs without a folder."""
     runs = [
-        Found(StudyRun(**row), loss, "", None)
+        Recorded(StudyRun(**row), loss, "", None)
         for row, loss in study.planned()
         if (row["arm"], row["rate"], row["seed"]) not in study.lost
     ]

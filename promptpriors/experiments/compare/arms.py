@@ -7,7 +7,7 @@ import torch
 from promptpriors.analysis.pooled import means_over
 from promptpriors.analysis.significance import t_interval
 from promptpriors.experiments.compare.judged import Judged, best_rate
-from promptpriors.experiments.compare.recorded import Found
+from promptpriors.experiments.compare.recorded import Recorded
 from promptpriors.experiments.compare.tables import Cell
 from promptpriors.runs.studies import Kind
 
@@ -23,7 +23,7 @@ def arms_of(judged: Judged) -> list[Mapping[str, Cell]]:
     ]
 
 
-def _record(judged: Judged, arm: str, kind: str, runs: Sequence[Found]) -> Mapping[str, Cell]:
+def _record(judged: Judged, arm: str, kind: str, runs: Sequence[Recorded]) -> Mapping[str, Cell]:
     best, scale = best_rate(judged.setting, runs), judged.scale
     moments = _moments(judged, arm, kind, runs)
     mean = moments["mean"]
@@ -43,7 +43,7 @@ def _record(judged: Judged, arm: str, kind: str, runs: Sequence[Found]) -> Mappi
     }
 
 
-def _moments(judged: Judged, arm: str, kind: str, runs: Sequence[Found]) -> dict[str, Cell]:
+def _moments(judged: Judged, arm: str, kind: str, runs: Sequence[Recorded]) -> dict[str, Cell]:
     """Of the arms from their common fit; of others over their own seeds."""
     outcomes = judged.setting.outcomes(runs)
     pooled = judged.pooled

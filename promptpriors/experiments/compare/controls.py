@@ -7,7 +7,7 @@ from promptpriors.analysis.equality import equality
 from promptpriors.analysis.pooled import Outcome, Pooled, pool
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
-from promptpriors.experiments.compare.recorded import Found, Setting, lacks, mostly_missing
+from promptpriors.experiments.compare.recorded import Recorded, Setting, lacks, mostly_missing
 
 ALPHA = 0.05
 """Level of every test of a study."""
@@ -94,7 +94,7 @@ def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]
 
 def _among(
     setting: Setting,
-    controls: Mapping[str, Sequence[Found]],
+    controls: Mapping[str, Sequence[Recorded]],
     arms: Sequence[Outcome],
     aside: Mapping[str, str],
 ) -> tuple[Pooled, str, str]:

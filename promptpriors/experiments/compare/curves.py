@@ -7,7 +7,7 @@ from promptpriors.analysis.pooled import Outcome, means_over
 from promptpriors.errors import InputError
 from promptpriors.experiments.compare.judged import Judged
 from promptpriors.experiments.compare.places import note
-from promptpriors.experiments.compare.recorded import Found, curve_of
+from promptpriors.experiments.compare.recorded import Recorded, curve_of
 from promptpriors.experiments.compare.tables import Cell
 
 METRIC = "val_loss"
@@ -40,7 +40,7 @@ def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
     ]
 
 
-def _curve(run: Found) -> Curve:
+def _curve(run: Recorded) -> Curve:
     """Of a run that has its result; none where its records are damaged, which is said."""
     if run.value is None:
         return []
@@ -64,7 +64,7 @@ def _rest(judged: Judged, curves: Sequence[Curve]) -> dict[str, Cell]:
 
 
 def _steps(
-    judged: Judged, mine: Sequence[tuple[Found, Curve]], loss: float, horizon: int
+    judged: Judged, mine: Sequence[tuple[Recorded, Curve]], loss: float, horizon: int
 ) -> dict[str, Cell]:
     """The mean over the seeds that have all of the arm's rates, each averaged over those."""
     times = {run.plan.id: steps_to(curve, loss) for run, curve in mine}

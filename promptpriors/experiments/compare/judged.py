@@ -17,7 +17,7 @@ from promptpriors.experiments.compare.controls import (
     negative,
     positive,
 )
-from promptpriors.experiments.compare.recorded import Found, Setting, lacks, mostly_missing
+from promptpriors.experiments.compare.recorded import Recorded, Setting, lacks, mostly_missing
 
 NONE = "none: "
 """How a verdict begins that is none."""
@@ -130,9 +130,9 @@ def judge(setting: Setting) -> Judged:
     )
 
 
-def best_rate(setting: Setting, runs: Sequence[Found]) -> Best | None:
+def best_rate(setting: Setting, runs: Sequence[Recorded]) -> Best | None:
     """Among the rates at which an arm's runs are there, otherwise among all that have one."""
-    rates: dict[str, list[Found]] = {}
+    rates: dict[str, list[Recorded]] = {}
     for run in runs:
         rates.setdefault(run.plan.rate, []).append(run)
     sound = {rate: mine for rate, mine in rates.items() if not mostly_missing(mine)} or rates

@@ -22,7 +22,7 @@ MOST_MISSING = 0.2
 """Share of an arm's runs that may be missing without the arm losing its verdicts."""
 
 
-class Found(NamedTuple):
+class Recorded(NamedTuple):
     """A planned run and what became of it.
 
     Attributes:
@@ -45,11 +45,11 @@ class Setting:
     study: str
     name: str
     compare: Comparison
-    runs: Sequence[Found]
+    runs: Sequence[Recorded]
 
-    def by_arm(self, *kinds: Kind) -> dict[str, list[Found]]:
+    def by_arm(self, *kinds: Kind) -> dict[str, list[Recorded]]:
         """The runs of these kinds, by arm."""
-        found: dict[str, list[Found]] = {}
+        found: dict[str, list[Recorded]] = {}
         for run in self.runs:
             if run.plan.kind in kinds:
                 found.setdefault(run.plan.arm, []).append(run)
@@ -67,7 +67,7 @@ class Setting:
         draws = {draw for draw, _ in pairs}
         return 1 < len(draws) < len(pairs)
 
-    def outcomes(self, runs: Sequence[Found]) -> list[Outcome]:
+    def outcomes(self, runs: Sequence[Recorded]) -> list[Outcome]:
         """Values of runs as they are pooled.
 
         Blocks are draws where those differ, else orders of the data; mostly one seed decides both.
@@ -94,17 +94,17 @@ def draw_of(plan: StudyRun) -> str:
     return "" if "train.order" in plan.factors else str(plan.seed)
 
 
-def mostly_missing(runs: Sequence[Found]) -> bool:
+def mostly_missing(runs: Sequence[Recorded]) -> bool:
     """Whether so many of an arm's runs are missing that nothing is said of it."""
     return sum(run.value is None for run in runs) > MOST_MISSING * len(runs)
 
 
-def lacks(runs: Sequence[Found]) -> str:
+def lacks(runs: Sequence[Recorded]) -> str:
     """How many of an arm's runs are missing, in words."""
     return f"{sum(run.value is None for run in runs)} of {len(runs)} runs are missing"
 
 
-def curve_of(run: Found) -> Curve:
+def curve_of(run: Recorded) -> Curve:
     """The validation losses of a run by step.
 
     Raises:
@@ -161,11 +161,11 @@ def _open(folder: Path) -> tuple[Run | None, str]:
     return run, ""
 
 
-def _found(plan: StudyRun, run: Run | None, reason: str, metric: str) -> Found:
+def _found(plan: StudyRun, run: Run | None, reason: str, metric: str) -> Recorded:
     value = _number(run.result, metric) if run and run.result else None
     if value is None and not reason:
         reason = f"its {metric} is not a number"
-    return Found(plan, value, reason, run)
+    return Recorded(plan, value, reason, run)
 
 
 def _number(result: Any, metric: str) -> float | None:
@@ -179,5 +179,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _compared(run: Found) -> bool:
+def _compared(run: Recorded) -> bool:
     return run.plan.kind == "arm"

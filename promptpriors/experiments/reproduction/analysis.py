@@ -27,7 +27,7 @@ class _File(Strict):
 
 
 @dataclass(frozen=True)
-class Planned:
+class ClaimPlan:
     """How a claim is judged.
 
     Attributes:
@@ -53,7 +53,7 @@ class Planned:
     rule: Choice
 
 
-Analysis = list[Planned]
+Analysis = list[ClaimPlan]
 
 
 def read_analysis(path: Path) -> Analysis:
@@ -68,7 +68,7 @@ def read_analysis(path: Path) -> Analysis:
     if twice:
         raise InputError(f"analysis {path.name} judges claim {twice[0]} twice: one statistic each")
     return [
-        Planned(
+        ClaimPlan(
             **claim.model_dump(exclude={"rule"}),
             rule=choose("rule", RULES, claim.rule, supplied=()),
         )

@@ -8,7 +8,7 @@ from scipy import stats
 from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.experiments.compare.recorded import Found
+from promptpriors.experiments.compare.recorded import Recorded
 
 
 class Slope(NamedTuple):
@@ -29,7 +29,7 @@ class Slope(NamedTuple):
     runs: int
 
 
-def slope(values: Sequence[Found], regressors: Sequence[Found], *, level: float) -> Slope:
+def slope(values: Sequence[Recorded], regressors: Sequence[Recorded], *, level: float) -> Slope:
     """Value ~ arm × rate + seed + regressor by least squares (Frisch–Waugh–Lovell).
 
     Args:

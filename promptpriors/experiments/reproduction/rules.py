@@ -12,7 +12,7 @@ from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
 from promptpriors.experiments.compare.judged import judge
-from promptpriors.experiments.compare.recorded import Found, Setting
+from promptpriors.experiments.compare.recorded import Recorded, Setting
 from promptpriors.experiments.reproduction.regression import slope
 from promptpriors.experiments.reproduction.values import valued
 
@@ -198,7 +198,7 @@ RULES: dict[str, Callable[..., Finding]] = {
 """Name to ``rule(setting, arms, *, …) -> Finding``; the keywords are what the plan says."""
 
 
-def _runs(setting: Setting, arms: Sequence[str]) -> list[Found]:
+def _runs(setting: Setting, arms: Sequence[str]) -> list[Recorded]:
     by_arm = setting.by_arm("arm", "positive", "negative")
     missing = [arm for arm in arms if arm not in by_arm]
     if missing:
@@ -208,14 +208,14 @@ def _runs(setting: Setting, arms: Sequence[str]) -> list[Found]:
     return [run for arm in arms for run in by_arm[arm]]
 
 
-def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[Found]:
+def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[Recorded]:
     runs = valued(_runs(setting, arms), value)
     if all(run.value is None for run in runs):
         raise InputError(f"no run of study {setting.study!r} has {value}")
     return runs
 
 
-def _counted(runs: Sequence[Found]) -> str:
+def _counted(runs: Sequence[Recorded]) -> str:
     return f"{sum(run.value is not None for run in runs)} of {len(runs)} runs"
 
 

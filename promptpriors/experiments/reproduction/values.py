@@ -6,14 +6,14 @@ from typing import Any
 
 from promptpriors.errors import InputError
 from promptpriors.experiments.bridge import FILE as BRIDGE
-from promptpriors.experiments.compare.recorded import Found, curve_of
+from promptpriors.experiments.compare.recorded import Recorded, curve_of
 from promptpriors.experiments.compare.stored import stored_positions
 from promptpriors.experiments.use import FILE as USE
 from promptpriors.files import read_json
 from promptpriors.runs import Run
 
 
-def valued(runs: Sequence[Found], name: str) -> list[Found]:
+def valued(runs: Sequence[Recorded], name: str) -> list[Recorded]:
     """The same runs with another value; where there is none, with the reason.
 
     Args:
@@ -29,7 +29,7 @@ def valued(runs: Sequence[Found], name: str) -> list[Found]:
     return [_one(run, name) for run in runs]
 
 
-def _one(found: Found, name: str) -> Found:
+def _one(found: Recorded, name: str) -> Recorded:
     if found.run is None or found.value is None:
         return found
     try:
@@ -41,7 +41,7 @@ def _one(found: Found, name: str) -> Found:
     return found._replace(value=value, reason=reason)
 
 
-def _read(found: Found, run: Run, name: str) -> float | None:
+def _read(found: Recorded, run: Run, name: str) -> float | None:
     if name.startswith("steps to "):
         return _steps(found, name)
     kind, _, key = name.partition(":")
@@ -58,7 +58,7 @@ def _read(found: Found, run: Run, name: str) -> float | None:
     )
 
 
-def _steps(found: Found, name: str) -> float | None:
+def _steps(found: Recorded, name: str) -> float | None:
     """Steps until a loss is reached, or all of them: the restricted time of one run."""
     from promptpriors.analysis.plateau import steps_to
 

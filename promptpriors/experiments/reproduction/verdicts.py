@@ -8,7 +8,7 @@ from promptpriors.errors import InputError
 from promptpriors.experiments.compare.recorded import Setting, read_settings
 from promptpriors.experiments.compare.tables import Table, tabulate
 from promptpriors.experiments.doctor import REACHES
-from promptpriors.experiments.reproduction.analysis import Analysis, Planned
+from promptpriors.experiments.reproduction.analysis import Analysis, ClaimPlan
 from promptpriors.experiments.reproduction.rules import RULES, Finding, level
 from promptpriors.files import write_json
 
@@ -54,7 +54,7 @@ def claims_table(claims: Sequence[dict[str, Any]]) -> Table:
     return tabulate("claims", "The paper's claims", NOTE, rows)
 
 
-def _find(planned: Planned, settings: Sequence[Setting]) -> Finding:
+def _find(planned: ClaimPlan, settings: Sequence[Setting]) -> Finding:
     mine = [
         setting
         for setting in settings
@@ -91,7 +91,7 @@ def _open(why: str) -> Finding:
     return Finding(None, None, None, "not testable", why)
 
 
-def _record(planned: Planned, found: Finding) -> dict[str, Any]:
+def _record(planned: ClaimPlan, found: Finding) -> dict[str, Any]:
     evidence = found.evidence
     if found.verdict in {"undecided", "not testable"}:
         evidence += f". What would decide it: {planned.decides}"

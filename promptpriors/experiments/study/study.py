@@ -12,7 +12,7 @@ from promptpriors.experiments.study.here import run_here
 from promptpriors.experiments.study.on_ray import cluster, run_on_ray
 from promptpriors.experiments.study.plan import Entry
 from promptpriors.experiments.study.record import write_record
-from promptpriors.experiments.study.survey import Found, mend, survey
+from promptpriors.experiments.study.survey import Surveyed, mend, survey
 from promptpriors.experiments.study.worker import Outcome
 from promptpriors.experiments.watch import Watch
 from promptpriors.runs.studies import check_versions
@@ -41,7 +41,9 @@ class Stopped(WorkError):
     """The study can't go on; what is done stays done."""
 
 
-def begin(study: StudyFile, entries: Sequence[Entry], runs: Path) -> tuple[dict[str, Found], str]:
+def begin(
+    study: StudyFile, entries: Sequence[Entry], runs: Path
+) -> tuple[dict[str, Surveyed], str]:
     """Check the folder, set aside what is damaged in it, write down what the study compares.
 
     Returns:
@@ -55,7 +57,7 @@ def begin(study: StudyFile, entries: Sequence[Entry], runs: Path) -> tuple[dict[
     return mend(entries, survey(entries, runs), runs), write_record(study, entries, runs)
 
 
-def to_do(entries: Sequence[Entry], found: dict[str, Found]) -> list[Entry]:
+def to_do(entries: Sequence[Entry], found: dict[str, Surveyed]) -> list[Entry]:
     """Each run that is not done, once."""
     first: dict[str, Entry] = {}
     for entry in entries:

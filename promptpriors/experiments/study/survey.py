@@ -24,7 +24,7 @@ FILES = ("result.json", "prompt.safetensors", "metrics.jsonl", "state.safetensor
 """What is set aside of a damaged run."""
 
 
-class Found(NamedTuple):
+class Surveyed(NamedTuple):
     """What stands in the folder of one run.
 
     Attributes:
@@ -36,12 +36,12 @@ class Found(NamedTuple):
     note: str = ""
 
 
-def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Found]:
+def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Surveyed]:
     """Look at every run of a study; nothing is changed."""
     return {entry.id: _look(runs / entry.id) for entry in entries}
 
 
-def mend(entries: Sequence[Entry], found: dict[str, Found], runs: Path) -> dict[str, Found]:
+def mend(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> dict[str, Surveyed]:
     """Set damaged files aside so that their runs are done again; their content is kept.
 
     A damaged config is written anew, since it is known; the run may be whole otherwise.
@@ -62,17 +62,17 @@ def mend(entries: Sequence[Entry], found: dict[str, Found], runs: Path) -> dict[
                     if (folder / name).exists():
                         (folder / name).replace(folder / f"{name}.damaged")
         except Busy:
-            mended[entry.id] = Found("in work")
+            mended[entry.id] = Surveyed("in work")
         else:
             if not damage:
-                mended[entry.id] = Found("done", "its damaged config.toml is written anew")
+                mended[entry.id] = Surveyed("done", "its damaged config.toml is written anew")
     return mended
 
 
-def sentence(found: dict[str, Found]) -> str:
+def sentence(found: dict[str, Surveyed]) -> str:
     """A line about what was found.
 
-    >>> sentence({"a": Found("done"), "b": Found("failed"), "c": Found("missing")})
+    >>> sentence({"a": Surveyed("done"), "b": Surveyed("failed"), "c": Surveyed("missing")})
     '3 runs: 1 done, 1 failed (tried again), 1 missing'
     """
     parts = []
@@ -83,27 +83,31 @@ def sentence(found: dict[str, Found]) -> str:
     return f"{len(found)} runs: {', '.join(parts)}"
 
 
-def _look(folder: Path) -> Found:
+def _look(folder: Path) -> Surveyed:
     if (folder / "result.json").exists():
         damage = _damage(folder)
         whole = (folder / "prompt.safetensors").exists()
         note = "" if whole else "its vectors are not here"
-        return Found("damaged", damage) if damage else Found("done", note)
+        return Surveyed("damaged", damage) if damage else Surveyed("done", note)
     if is_held(folder):
-        return Found("in work")
+        return Surveyed("in work")
     if (folder / "error.txt").exists():
-        return Found("failed", _first_line(folder / "error.txt"))
+        return Surveyed("failed", _first_line(folder / "error.txt"))
     if (folder / "state.safetensors").exists():
         return _half_done(folder / "state.safetensors")
-    return Found("half done", "step 0") if (folder / "config.toml").exists() else Found("missing")
+    return (
+        Surveyed("half done", "step 0")
+        if (folder / "config.toml").exists()
+        else Surveyed("missing")
+    )
 
 
-def _half_done(path: Path) -> Found:
+def _half_done(path: Path) -> Surveyed:
     try:
         step = read_tensors(path)[1]["progress"]["step"]
     except (InputError, KeyError, TypeError):
-        return Found("damaged", f"{path.name} is damaged")
-    return Found("half done", f"step {step}")
+        return Surveyed("damaged", f"{path.name} is damaged")
+    return Surveyed("half done", f"step {step}")
 
 
 def _damage(folder: Path) -> str:

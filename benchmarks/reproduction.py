@@ -1,0 +1,215 @@
+"""The tables and pictures of docs/results/reproduction, from the results that are stored there.
+
+    python benchmarks/reproduction.py docs/results/reproduction configs/paper/analysis.toml
+
+Reads FOLDER/runs; writes FOLDER/tables.md and, of each study and setting, a forest plot and curves
+as PNG with their numbers as JSON. Nothing is measured or trained. FOLDER/float32 holds runs of the
+screening that were made in float32 as well: the same configs but for the precision.
+"""
+
+import json
+import math
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from promptpriors.analysis.significance import t_interval
+from promptpriors.errors import InputError
+from promptpriors.experiments.compare.recorded import Setting, read_settings
+from promptpriors.experiments.compare.study import study_tables
+from promptpriors.experiments.reproduction import judge_claims, read_analysis
+from promptpriors.experiments.reproduction.values import valued
+from promptpriors.figures.arms import arm_styles
+from promptpriors.figures.forest import effects
+from promptpriors.figures.look import look, prior_of
+from promptpriors.figures.study import bands, forest, save
+from promptpriors.files import write_bytes
+from promptpriors.report.study.curves import BEST, curves_of
+from promptpriors.runs import Run, list_runs, read_run
+
+SHOWN: dict[str, Sequence[str]] = {
+    "verdicts": ("question", "statistic", "value", "verdict"),
+    "arms": ("arm", "kind", "runs", "missing", "mean", "low", "high", "sd", "best rate",
+             "mean at the best rate"),
+    "differences": ("arm", "difference", "low", "high", "p", "margin", "verdict"),
+    "equality": ("first", "second", "difference", "low", "high", "p", "verdict"),
+    "plateaus": ("arm", "runs at rest", "loss", "steps to loss", "low", "high", "censored"),
+    "components": ("source", "variance", "share", "df", "note"),
+}  # fmt: skip
+"""Columns of a study's tables; all of them are in runs/compare/*.csv."""
+VALUES = (
+    "result:displacement", "position:kept of the start", "position:reach ratio",
+    "position:effect moved", "position:effective rank, start", "position:effective rank, end",
+    "use:halves.embed.far.change", "use:halves.embed.near.change", "bridge:ratio",
+)  # fmt: skip
+"""What is told of where prompts lie and what they do."""
+
+
+def main(folder: Path, analysis: Path) -> None:
+    runs = {run.id: run for run in list_runs(folder / "runs")}
+    settings = read_settings(folder / "runs")
+    claims = judge_claims(read_analysis(analysis), folder / "runs")
+    lines = ["# The reproduction: tables", "", f"    {' '.join(['python', *sys.argv])}", ""]
+    lines += [
+        "Losses are in nats per target token on the validation split; intervals are 95 %.",
+        "",
+    ]
+    lines += section("The claims", claims_of(claims))
+    for setting in settings:
+        lines += study(folder, setting, runs)
+    if (folder / "float32").is_dir():
+        lines += section("The precision of the model", precision(folder))
+    write_bytes(folder / "tables.md", ("\n".join(lines).rstrip() + "\n").encode())
+
+
+def claims_of(claims: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row a claim."""
+    for found in claims:
+        low, high = found["interval"] or (None, None)
+        yield {
+            "claim": found["claim"], "text": found["text"], "statistic": found["statistic"],
+            "value": found["value"], "low": low, "high": high, "p": found["p"],
+            "verdict": f"**{found['verdict']}**", "evidence": found["evidence"],
+        }  # fmt: skip
+
+
+def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
+    """The section of a study in one setting."""
+    name = setting.study + (f", {setting.name}" if setting.name else "")
+    tables = {
+        table.name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        for table in study_tables([setting])
+    }
+    lines = [f"## {name}", ""]
+    for path in pictures(folder, setting, runs, tables):
+        lines += [f"![{name}]({path.name})", ""]
+    for title, columns in SHOWN.items():
+        rows = [{c: row.get(c) for c in columns if c in row} for row in tables[title]]
+        lines += section(title.capitalize(), rows, level=3)
+    note = " ".join(str(row.get("note") or "") for row in tables["power"])
+    numbers = [{k: v for k, v in row.items() if k not in {"study", "setting", "note"}}
+               for row in tables["power"]]  # fmt: skip
+    lines += [*section("Power", numbers, level=3), note, ""]
+    return lines + section("Where prompts lie and what they do", list(lain(setting)), level=3)
+
+
+def pictures(
+    folder: Path, setting: Setting, runs: Mapping[str, Run], tables: Mapping[str, Any]
+) -> Iterator[Path]:
+    """The forest plot and the curves of a setting, where there is something to draw."""
+    members = [run.plan for run in setting.runs]
+    controls = {m.arm for m in members if m.kind in {"positive", "negative"}}
+    priors = {
+        m.arm: prior_of(runs[m.id])
+        for m in reversed(members)
+        if m.id in runs and m.kind not in {"baseline", "ceiling"}
+    }
+    styles = arm_styles(dict(reversed(priors.items())), look(list(runs.values())), controls)
+    number = "" if not setting.name else f"-{names_of(setting)}"
+    where = folder / f"{setting.study}{number}"
+    rows = tables["differences"]
+    shown = effects(rows, controls)
+    if shown:
+        margin = next((row["margin"] for row in rows if row.get("margin") is not None), None)
+        figure = forest(
+            shown, reference=rows[0]["reference"], margin=margin, axis=setting.compare.metric,
+            styles=styles,
+        )  # fmt: skip
+        numbers = {"margin": margin, "differences": [effect._asdict() for effect in shown]}
+        yield save(figure, numbers, where.with_name(where.name + "-forest"))[0]
+    best = {row["arm"]: row["best rate"] for row in tables["arms"]}
+    drawn = curves_of(members, runs, best)
+    curves = [c for c, of in zip(drawn.curves, drawn.choices, strict=True) if BEST in of]
+    if curves:
+        numbers = {
+            "curves": [found._asdict() for found in curves],
+            "levels": [found._asdict() for found in drawn.levels],
+        }
+        figure = bands(curves, drawn.levels, styles=styles)
+        yield save(figure, numbers, where.with_name(where.name + "-curves"))[0]
+
+
+def names_of(setting: Setting) -> str:
+    """A setting's name as part of a file's."""
+    kept = "".join(c if c.isalnum() else "-" for c in setting.name)
+    return "-".join(filter(None, kept.split("-")))
+
+
+def lain(setting: Setting) -> Iterator[dict[str, Any]]:
+    """A row an arm: means over its runs of what was measured of them."""
+    for arm, found in setting.by_arm("arm").items():
+        row: dict[str, Any] = {"arm": arm}
+        for name in VALUES:
+            values = [run.value for run in valued(found, name) if run.value is not None]
+            if values:
+                row[name.partition(":")[2]] = mean_of(values)
+        yield row
+
+
+def mean_of(values: Sequence[float]) -> str:
+    """A mean with its interval and number."""
+    if len(values) < 2:
+        return f"{values[0]:.3g} (1)"
+    found = t_interval(torch.tensor(values, dtype=torch.float64))
+    return f"{found.estimate:.3g} ({found.low:.3g} to {found.high:.3g}; {len(values)})"
+
+
+def precision(folder: Path) -> list[dict[str, Any]]:
+    """Runs that were made in both precisions, and the mean of what lies between them."""
+    twins = {key(run): run for run in list_runs(folder / "runs") if run.result}
+    rows = []
+    for path in sorted((folder / "float32").glob("*/result.json")):
+        run = read_run(path.parent)
+        twin = twins.get(key(run))
+        if twin is None or run.result is None or twin.result is None:
+            continue
+        one, other = run.result["val_loss"], twin.result["val_loss"]
+        name = f"{run.result['prior']} {json.dumps(run.result['prior_config'], sort_keys=True)}"
+        rows.append({"prior": name[:60], "float32": one, "bfloat16": other, "apart": other - one})
+    apart = [row["apart"] for row in rows]
+    if len(apart) < 2:
+        return rows
+    total = {"prior": f"mean of {len(apart)}", "float32": None, "bfloat16": None}
+    return [*rows, {**total, "apart": f"{mean_of(apart)}, sd {statistics.stdev(apart):.3g}"}]
+
+
+def key(run: Run) -> str:
+    """A run's config but for its precision."""
+    device = {k: v for k, v in run.config["device"].items() if k != "dtype"}
+    return json.dumps({**run.config, "device": device}, sort_keys=True)
+
+
+def section(title: str, rows: Iterable[Mapping[str, Any]], level: int = 2) -> list[str]:
+    """A heading and a table; nothing where there are no rows."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    if not columns:
+        return []
+    lines = [
+        f"{'#' * level} {title}",
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    lines += [f"| {' | '.join(cell(row.get(column)) for column in columns)} |" for row in rows]
+    return [*lines, ""]
+
+
+def cell(value: Any) -> str:
+    """A value of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else ""
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    try:
+        main(*map(Path, sys.argv[1:3]))
+    except (InputError, TypeError) as error:
+        sys.exit(f"{error}\n{__doc__}")
