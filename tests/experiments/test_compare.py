@@ -12,7 +12,7 @@ import promptpriors as pp
 from promptpriors.errors import Note
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.compare import compare, write_tables
-from promptpriors.experiments.compare.position import Ends, position
+from promptpriors.experiments.compare.position import Cloud, Ends, position
 from promptpriors.experiments.watch import silent
 from promptpriors.rng import generator
 
@@ -110,7 +110,7 @@ def test_a_prompt_planted_on_rows_is_found_and_a_random_move_is_not():
 
     def p(end):
         ends = Ends(f"run {next(numbers)}", "embed", start, end, [0.1] * 10)
-        return position(ends, cloud, prior, None).record["p, moved"]
+        return position(ends, Cloud(cloud), prior, None).record["p, moved"]
 
     assert p(cloud[:5] + 0.01) == 0.01
     assert min(p(start + torch.randn(5, 16, generator=generator(3, i))) for i in range(5)) > 0.01

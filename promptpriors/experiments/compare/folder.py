@@ -144,7 +144,8 @@ def _positions_of(
         positions[site, "raw"] = position(here, cloud, prior, None)
         view = places.view(config, site)
         if view is not None:
-            positions[site, "visible"] = position(here, cloud, prior, view)
+            seen = places.cloud(config, revision, site, seen=True)
+            positions[site, "visible"] = position(here, seen, prior, view)
     return positions
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from promptpriors.activations import Store, load_space
 from promptpriors.errors import InputError, Note
-from promptpriors.experiments.compare.position import View
+from promptpriors.experiments.compare.position import Cloud, View
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.run import fit
 from promptpriors.experiments.session import Session
@@ -34,11 +34,24 @@ class Places:
         self._stores = [Store(path.parent) for path in sorted(runs.glob("stores/*/manifest.json"))]
         self._known: dict[Any, Any] = {}
 
-    def cloud(self, config: RunConfig, revision: str, site: Site) -> Tensor | None:
-        """The vocabulary at ``embed``; at a block the activations of the folder's stores."""
-        if site == "embed":
-            return self._once(("vocabulary", revision), lambda: self._vocabulary(config))
-        return self._once((revision, site), lambda: self._activations(revision, site))
+    def cloud(
+        self, config: RunConfig, revision: str, site: Site, *, seen: bool = False
+    ) -> Cloud | None:
+        """The vocabulary at ``embed``; at a block the activations of the folder's stores.
+
+        Args:
+            config: the run's.
+            revision: of its model.
+            site: of its prompt.
+            seen: in visible coordinates.
+        """
+
+        def make() -> Cloud | None:
+            points = self._points(config, revision, site)
+            view = self.view(config, site) if seen else None
+            return None if points is None else Cloud(points, view)
+
+        return self._once(("cloud", revision, site, seen), make)
 
     def names(self, revision: str, site: Site) -> str:
         """What the cloud of a site is made of: equal names are equal points."""
@@ -61,6 +74,11 @@ class Places:
             return None
         make = lambda: visible(self._session.backbone(config), site)  # noqa: E731
         return self._tried(("visible", config.model, site), make, "its visible coordinates")
+
+    def _points(self, config: RunConfig, revision: str, site: Site) -> Tensor | None:
+        if site == "embed":
+            return self._once(("vocabulary", revision), lambda: self._vocabulary(config))
+        return self._once((revision, site), lambda: self._activations(revision, site))
 
     def _vocabulary(self, config: RunConfig) -> Tensor | None:
         make = lambda: self._session.vocabulary(config).points  # noqa: E731

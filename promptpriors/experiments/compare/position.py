@@ -1,6 +1,7 @@
 """Prior against posterior: where one run's vectors at one site started and ended."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor
 from promptpriors.analysis.collapse import Against, collapse
 from promptpriors.analysis.location import between, displacement, kept
 from promptpriors.analysis.reach import mahalanobis, reach_ratio
-from promptpriors.analysis.spread import effective_rank, scale_of
-from promptpriors.geometry import moments, neighbour_distance
+from promptpriors.analysis.spread import Scale, effective_rank
+from promptpriors.geometry import Moments, moments, neighbour_distance
 from promptpriors.priors import fit_prior
 from promptpriors.rng import generator
 from promptpriors.runs import Run
@@ -22,6 +23,34 @@ CENTRED = 4096
 """Draws by which a prior's mean is measured."""
 
 View = Callable[[Tensor], Tensor]
+
+
+class Cloud:
+    """Real points of a site and how a run's vectors are held against them; measured once.
+
+    Args:
+        points: as they are stored.
+        view: into visible coordinates; None for raw ones.
+    """
+
+    def __init__(self, points: Tensor, view: View | None = None) -> None:
+        self.raw = points
+        self.points = points if view is None else view(points)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and covariance of the points as they are seen."""
+        return moments(self.points)
+
+    @cached_property
+    def scale(self) -> Scale:
+        """Mean and deviation of each coordinate."""
+        return Scale(self.moments.mean, self.moments.covariance.diagonal().sqrt())
+
+    @cached_property
+    def gaussian(self) -> Prior:
+        """The Gaussian of the raw points."""
+        return fit_prior("gaussian", Space("points", self.raw))
 
 
 class Ends(NamedTuple):
@@ -54,12 +83,13 @@ class Position(NamedTuple):
     effects: dict[str, float]
 
 
-def position(ends: Ends, cloud: Tensor | None, prior: Prior | None, view: View | None) -> Position:
+def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | None) -> Position:
     """Measure a run at a site, in raw coordinates or as a block sees them.
 
     Args:
         ends: the run's vectors.
-        cloud: real points of the site; None where there are none, which leaves much out.
+        cloud: real points of the site with the same view; None where there are none, which leaves
+            much out.
         prior: what the vectors were drawn from, for fresh draws; None leaves that null out.
         view: into visible coordinates; None for raw ones.
     """
@@ -76,20 +106,19 @@ def position(ends: Ends, cloud: Tensor | None, prior: Prior | None, view: View |
         record |= _about_prior(ends, prior)
     if cloud is None:
         return Position(record, {})
-    points = see(cloud)
-    scale, found = scale_of(points), moments(points)
+    found = cloud.moments
     for when, vectors in (("start", start), ("end", end)):
         radius = mahalanobis(vectors, found.mean, found.covariance).median()
         record |= {
-            f"effective rank, {when}": effective_rank(vectors, scale=scale),
+            f"effective rank, {when}": effective_rank(vectors, scale=cloud.scale),
             f"radius in the data over √rank, {when}": float(radius),
             f"distance to the nearest point, {when}": float(
-                neighbour_distance(vectors, points).mean()
+                neighbour_distance(vectors, cloud.points).mean()
             ),
         }
     if view is None:
-        record["reach ratio"] = reach_ratio(ends.rates, ends.start, cloud)
-    nulls = _nulls(ends, cloud, prior, points, see)
+        record["reach ratio"] = reach_ratio(ends.rates, ends.start, cloud.points)
+    nulls = _nulls(ends, cloud, prior, see)
     for name, against in nulls.items():
         record |= {f"nearest, {name} null": against.null, f"p, {name}": against.p}
     return Position(record, {name: against.effect for name, against in nulls.items()})
@@ -113,9 +142,7 @@ def _centre(prior: Prior, ends: Ends) -> Tensor:
     return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
 
 
-def _nulls(
-    ends: Ends, cloud: Tensor, prior: Prior | None, points: Tensor, see: View
-) -> dict[str, Against]:
+def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str, Against]:
     """The three nulls; in visible coordinates lengths are all one, so displacements are raw."""
     stream = generator(0, "compare", ends.run, ends.site)
     size = (DRAWS, *ends.start.shape)
@@ -124,11 +151,11 @@ def _nulls(
         flat = see(source.sample(size[0] * size[1], generator=stream))
         return flat.unflatten(0, size[:2])
 
-    gaussian = draws(fit_prior("gaussian", Space(ends.site, cloud)))
+    gaussian = draws(cloud.gaussian)
     found = collapse(
         see(ends.start),
         see(ends.end),
-        points,
+        cloud.points,
         redrawn=gaussian if prior is None else draws(prior),
         gaussian=gaussian,
         generator=stream,

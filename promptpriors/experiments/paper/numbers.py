@@ -10,7 +10,7 @@ from promptpriors.analysis.reach import LEAST
 from promptpriors.analysis.separation import separations
 from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.trajectories import Against, Localisation
-from promptpriors.experiments.compare.position import ends_of, position
+from promptpriors.experiments.compare.position import Cloud, ends_of, position
 from promptpriors.experiments.paper.material import Material
 from promptpriors.models.visible import visible
 from promptpriors.runs import Run
@@ -41,7 +41,7 @@ def location(m: Material, run: Run, site: Site, cloud: Tensor, prior: Prior) -> 
     In raw coordinates, and as its block sees them where it alone reads them.
     """
     ends, result = ends_of(run, site), run.result or {}
-    raw = position(ends, cloud, prior, None).record
+    raw = position(ends, Cloud(cloud), prior, None).record
     found = {
         "run": run.id,
         "validation loss": [result["val_loss_initial"], result["val_loss"]],
@@ -50,7 +50,8 @@ def location(m: Material, run: Run, site: Site, cloud: Tensor, prior: Prior) -> 
         "raw": raw,
     }
     if run.config["prompt"]["mode"] == "deep-cut":
-        found["visible"] = position(ends, cloud, prior, visible(m.backbone, site)).record
+        view = visible(m.backbone, site)
+        found["visible"] = position(ends, Cloud(cloud, view), prior, view).record
     return found
 
 
