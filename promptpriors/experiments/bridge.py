@@ -108,5 +108,5 @@ def _read(
     examples = examples_of(session, task, section.split)
     folder, name, prompt = behind or (None, None, None)
     plan = plan_of(backbone, task, section, examples, (site,), prompt=name)
-    store = place(plan) if folder is None else folder / place(plan).parent.name
+    store = place(plan) if folder is None else folder / plan.key
     return load_space(capture(backbone, examples, plan, store, prompt=prompt).folder, site)
