@@ -159,13 +159,13 @@ def mean_of(values: Sequence[float]) -> str:
 
 
 def precision(folder: Path) -> list[dict[str, Any]]:
-    """Runs that were made in both precisions, and the mean of what lies between them."""
+    """Trained runs that were made in both precisions, and the mean of what lies between them."""
     twins = {key(run): run for run in list_runs(folder / "runs") if run.result}
     rows = []
     for path in sorted((folder / "float32").glob("*/result.json")):
         run = read_run(path.parent)
         twin = twins.get(key(run))
-        if twin is None or run.result is None or twin.result is None:
+        if twin is None or run.result is None or twin.result is None or not run.result["steps"]:
             continue
         one, other = run.result["val_loss"], twin.result["val_loss"]
         name = f"{run.result['prior']} {json.dumps(run.result['prior_config'], sort_keys=True)}"

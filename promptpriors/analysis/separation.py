@@ -3,9 +3,8 @@
 The unit is the document: each gives one point, a random one or the mean of its points.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations, combinations_with_replacement
-from operator import sub, truediv
 from typing import NamedTuple
 
 import torch
@@ -91,6 +90,7 @@ def excess(
     generator: Generator,
     means: bool = False,
     blocks: int = 20,
+    quotient: bool = False,
 ) -> dict[Pair, Interval]:
     """Separation here minus separation there; each over its own reference.
 
@@ -105,47 +105,11 @@ def excess(
         generator: of points.
         means: as for ``separations``.
         blocks: as for ``separations``.
+        quotient: here over there instead: 1 where nothing changed, 0 where domains have met.
 
     Raises:
         InputError: for spaces of other rows, and as ``separations``.
     """
-    return _held_against(sub, here, there, reference, generator, means, blocks)
-
-
-def remaining(
-    here: Mapping[str, Space],
-    there: Mapping[str, Space],
-    *,
-    reference: Pair,
-    generator: Generator,
-    means: bool = False,
-    blocks: int = 20,
-) -> dict[Pair, Interval]:
-    """Separation here over separation there: 1 where nothing changed, 0 where domains have met.
-
-    Args:
-        here: domains.
-        there: the same rows elsewhere.
-        reference: as for ``separations``, taken on each side.
-        generator: of points.
-        means: as for ``separations``.
-        blocks: as for ``separations``.
-
-    Raises:
-        InputError: as ``excess``.
-    """
-    return _held_against(truediv, here, there, reference, generator, means, blocks)
-
-
-def _held_against(
-    how: Callable[[float, float], float],
-    here: Mapping[str, Space],
-    there: Mapping[str, Space],
-    reference: Pair,
-    generator: Generator,
-    means: bool,
-    blocks: int,
-) -> dict[Pair, Interval]:
     for name, space in here.items():
         if name not in there or not _same_rows(space, there[name]):
             raise InputError(
@@ -160,15 +124,15 @@ def _held_against(
         for domains, stream in ((here, generator), (other, again))
     ]
 
-    def held(pair: Pair) -> Interval:
+    def beyond(pair: Pair) -> Interval:
         def statistic(kept: Int[Tensor, " kept"]) -> float:
             one, other = (table.ratio(pair, reference, kept) for table in tables)
-            return how(one, other)
+            return one / other if quotient else one - other
 
         rows = torch.arange(tables[0].blocks)
         return jackknife_interval(statistic, rows, generator=generator, blocks=len(rows))
 
-    return {pair: held(pair) for pair in combinations(here, 2)}
+    return {pair: beyond(pair) for pair in combinations(here, 2)}
 
 
 def document_points(

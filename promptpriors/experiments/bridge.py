@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from promptpriors.activations import capture, load_space
-from promptpriors.analysis.separation import remaining
+from promptpriors.analysis.separation import excess
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
 from promptpriors.experiments.config import parse_config
@@ -80,8 +80,12 @@ def measure_bridge(
             }
             for store in (None, (Path(folder), run.id, prompt))
         )
-    found = remaining(
-        behind, without, reference=("other", "other"), generator=generator(0, "bridge")
+    found = excess(
+        behind,
+        without,
+        reference=("other", "other"),
+        generator=generator(0, "bridge"),
+        quotient=True,
     )["own", "other"]
     write_json(
         path,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from promptpriors.analysis.separation import document_points, excess, remaining, separations
+from promptpriors.analysis.separation import document_points, excess, separations
 from promptpriors.analysis.significance import jackknife_interval
 from promptpriors.analysis.two_sample import energy_distance
 from promptpriors.errors import InputError
@@ -131,10 +131,14 @@ def test_words_alone_explain_a_separation_that_the_site_only_repeats():
 
 def test_what_remains_of_a_separation_is_the_ratio_of_both():
     before = {name: domain(60, i, shift=2.0 * i, dim=3) for i, name in enumerate("ab")}
-    found = remaining(before, before, reference=("a", "a"), generator=generator(0))["a", "b"]
+    found = excess(before, before, reference=("a", "a"), generator=generator(0), quotient=True)[
+        "a", "b"
+    ]
     assert list(found) == pytest.approx([1, 1, 1])
     nearer = before | {"b": before["b"]._replace(points=before["b"].points - 1.5)}
-    found = remaining(nearer, before, reference=("a", "a"), generator=generator(0))["a", "b"]
+    found = excess(nearer, before, reference=("a", "a"), generator=generator(0), quotient=True)[
+        "a", "b"
+    ]
     one, other = (
         separations(sides, reference=("a", "a"), generator=generator(0))["a", "b"].ratio.estimate
         for sides in (nearer, before)

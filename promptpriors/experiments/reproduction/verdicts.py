@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.errors import InputError
-from promptpriors.experiments.compare.recorded import Setting, read_settings
+from promptpriors.experiments.compare.recorded import Setting, lacks, mostly_missing, read_settings
 from promptpriors.experiments.compare.tables import Table, tabulate
 from promptpriors.experiments.doctor import REACHES
 from promptpriors.experiments.reproduction.analysis import Analysis, ClaimPlan
@@ -68,6 +68,13 @@ def _find(planned: ClaimPlan, settings: Sequence[Setting]) -> Finding:
             f"claim {planned.claim}: study {planned.study!r} has the settings {names}; name one"
         )
     arms = planned.arms or list(mine[0].by_arm("arm"))
+    lacking = [
+        f"of {arm} {lacks(found)}"
+        for arm, found in mine[0].by_arm("arm").items()
+        if arm in arms and mostly_missing(found)
+    ]
+    if lacking:
+        return Finding(None, None, None, "undecided", lacking[0])
     try:
         if planned.reach:
             _check_reach(mine[0], arms)
