@@ -15,7 +15,7 @@ from promptpriors.experiments.reproduction import (
     write_claims,
 )
 from promptpriors.files import read_json, write_json
-from tests.experiments.studies import Study
+from tests.experiments.studies import RATES, Study
 
 ARMS = {"vocabulary": 0.0, "match": 0.0, "gaussian": 0.0}
 
@@ -64,6 +64,18 @@ def test_rates_and_arms_of_a_seed_are_one_unit(tmp_path):
     mean, half = 1.5, 3.182446 * (5 / 3) ** 0.5 / 2  # t(3) of 0, 1, 2, 3
     assert found["value"] == pytest.approx(mean)
     assert found["interval"] == pytest.approx([mean - half, mean + half])
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [([], "confirmed"), ([2, 3], "undecided")])
+def test_nothing_is_said_while_a_fifth_of_an_arm_is_missing(tmp_path, seeds, verdict):
+    lost = {("match", rate, seed) for rate in RATES[:1] for seed in seeds}
+    rows, noise = Study(ARMS, lost=lost).write(tmp_path), random.Random(3)
+    place(tmp_path, rows, "x", lambda _: noise.gauss(1.0, 0.05))
+    rule = {"name": "level", "value": "position:x", "at_least": 0.5}
+    found = judged(tmp_path, rule, arms=["vocabulary", "match"])
+    assert found["verdict"] == verdict
+    assert ("of match 2 of 8 runs are missing" in found["evidence"]) == bool(seeds)
+    assert judged(tmp_path, rule, arms=["vocabulary", "gaussian"])["verdict"] == "confirmed"
 
 
 @pytest.mark.parametrize(
