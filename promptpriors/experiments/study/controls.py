@@ -13,13 +13,16 @@ from promptpriors.geometry import rms
 POSITIVE = "positive control"
 AGAIN = 1_000_000
 """Added to the seeds of the negative control: other draws in the same order of the data."""
+SLOW = 0.05
+"""The positive control's largest relative rate: faster ones bring it to a good loss in few steps."""
 
 
 def controls(study: StudyFile, session: Session, arms: Sequence[Planned]) -> Iterator[Planned]:
     """The positive and the negative control, made of the reference's runs.
 
-    Positive: σ = 1 at the reference's lowest rate, in absolute size as the vocabulary's spread has
-    it, so that its start is far for the steps it can take; it counts as a run at that rate.
+    Positive: σ = 1 at the reference's lowest rate and at most at ``SLOW``, in absolute size as the
+    vocabulary's spread has it, so that its start is far for the steps it can take; it counts as a
+    run at the reference's lowest rate.
     Negative: the reference under a second name: other draws, the same order of the data.
     """
     name = study.compare.reference
@@ -46,7 +49,7 @@ def controls(study: StudyFile, session: Session, arms: Sequence[Planned]) -> Ite
 def _positive(study: StudyFile, session: Session, run: Planned) -> Planned:
     lr: Any = run.config.lr
     if isinstance(lr, dict):
-        rate = lr["relative"] * rms(session.vocabulary(run.config).points)
+        rate = min(lr["relative"], SLOW) * rms(session.vocabulary(run.config).points)
         lr = {"relative": float(f"{rate:.2g}")}  # no last digit of a sum may decide on the id
     plain = put(run.plain, "prior", {"name": "isotropic", "sigma": 1.0})
     control = planned(replace(study, base=put(plain, "train.lr", lr)), POSITIVE, {}, {})

@@ -97,6 +97,18 @@ def test_controls_stand_beside_the_reference(tmp_path, session):
     assert len({entry.id for entry in entries}) == len(entries)
 
 
+def test_a_fast_reference_does_not_hasten_the_positive_control(tmp_path, session):
+    compare = {"reference": "vocabulary", "controls": True}
+    rates = [[{"relative": rate}] for rate in (0.05, 0.45, 0.02)]
+    slow, fast, slower = (
+        runs_of(planned(tmp_path, session, grid={"train.lr": lr}, compare=compare), "positive")[0]
+        for lr in rates
+    )
+    assert fast.config == slow.config
+    assert fast.rate == "0.45 relative"
+    assert slower.config.lr["relative"] < slow.config.lr["relative"]
+
+
 def test_baselines_once_a_setting(tmp_path, session):
     names = ["none", "text:Add the two numbers.", "lora:4", "peft:RANDOM", "peft:SAMPLE_VOCAB"]
     grid = {"prompt.length": [2, 4], "seed": [0, 1]}
