@@ -14,7 +14,7 @@ POSITIVE = "positive control"
 AGAIN = 1_000_000
 """Added to the seeds of the negative control: other draws in the same order of the data."""
 SLOW = 0.05
-"""The positive control's largest relative rate: by faster ones it learns in few steps."""
+"""The positive control's largest relative rate, so that a fast reference does not bring it near."""
 
 
 def controls(study: StudyFile, session: Session, arms: Sequence[Planned]) -> Iterator[Planned]:
