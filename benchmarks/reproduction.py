@@ -48,6 +48,9 @@ VALUES = (
 )  # fmt: skip
 """What is told of where prompts lie and what they do."""
 
+NAMES = {"val_loss": "validation loss, nats per target token"}
+"""What a metric is called in a figure."""
+
 
 def main(folder: Path, analysis: Path) -> None:
     runs = {run.id: run for run in list_runs(folder / "runs")}
@@ -108,7 +111,8 @@ def pictures(
         for m in reversed(members)
         if m.id in runs and m.kind not in {"baseline", "ceiling"}
     }
-    styles = arm_styles(dict(reversed(priors.items())), look(list(runs.values())), controls)
+    shown_here = look([runs[m.id] for m in members if m.id in runs])
+    styles = arm_styles(dict(reversed(priors.items())), shown_here, controls)
     number = "" if not setting.name else f"-{names_of(setting)}"
     where = folder / f"{setting.study}{number}"
     rows = tables["differences"]
@@ -116,8 +120,8 @@ def pictures(
     if shown:
         margin = next((row["margin"] for row in rows if row.get("margin") is not None), None)
         figure = forest(
-            shown, reference=rows[0]["reference"], margin=margin, axis=setting.compare.metric,
-            styles=styles,
+            shown, reference=rows[0]["reference"], margin=margin, styles=styles,
+            axis=NAMES.get(setting.compare.metric, setting.compare.metric),
         )  # fmt: skip
         numbers = {"margin": margin, "differences": [effect._asdict() for effect in shown]}
         yield save(figure, numbers, where.with_name(where.name + "-forest"))[0]

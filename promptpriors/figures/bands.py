@@ -21,6 +21,12 @@ FAINT, FAINTEST = 0.18, 0.06
 MARKED = 8
 """Marks on a curve."""
 
+NARROW = 3
+"""Runs from which on a band counts for the frame: that of two may be 13 times their range."""
+
+PAD = 0.04
+"""Of the frame's height, left free above and below."""
+
 
 class Curve(NamedTuple):
     """The validation loss of an arm at a rate, over its seeds.
@@ -82,6 +88,26 @@ def curve(arm: str, rate: str, evaluations: Sequence[Mapping[int, float]]) -> Cu
     )
 
 
+def reach(curves: Sequence[Curve], levels: Sequence[Level] = ()) -> tuple[float, float]:
+    """The lowest and highest loss that a frame need show; 0 to 1 where there is nothing.
+
+    It holds every mean and level, and the bands of ``NARROW`` or more runs.
+    """
+    drawn = [found for found in curves if found.runs >= NARROW]
+    values = [value for found in curves for value in found.mean]
+    values += [value for found in drawn for value in (*found.low, *found.high)]
+    values += [level.value for level in levels]
+    if not values:
+        return 0.0, 1.0
+    pad = PAD * (max(values) - min(values))
+    return min(values) - pad, max(values) + pad
+
+
+def opacity(curves: Sequence[Curve]) -> float:
+    """Of a band: the more arms there are, the less of it."""
+    return max(FAINTEST, min(FAINT, 1 / max(1, len({found.arm for found in curves}))))
+
+
 def bands(
     curves: Sequence[Curve],
     levels: Sequence[Level] = (),
@@ -101,7 +127,7 @@ def bands(
     """
     figure = canvas(height=480)
     figure.update_layout(margin={"t": 28})
-    faint = max(FAINTEST, min(FAINT, 1 / max(1, len({found.arm for found in curves}))))
+    faint = opacity(curves)
     last = max((step for found in curves for step in found.steps), default=1)
     for i, found in enumerate(curves):
         style = (styles or {}).get(found.arm, PLAIN)
@@ -114,7 +140,11 @@ def bands(
     for level in levels:
         figure.add_trace(_across(level, last))
     figure.update_xaxes(title_text="training step", rangemode="tozero", showgrid=False)
-    figure.update_yaxes(title_text="validation loss, nats per target token")
+    low, high = reach(curves, levels)
+    figure.update_yaxes(
+        title_text="validation loss, nats per target token",
+        autorangeoptions={"clipmin": low, "clipmax": high},
+    )
     return figure
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.figures.arms import PLAIN, ArmStyle
-from promptpriors.figures.bands import Curve, Level
+from promptpriors.figures.bands import Curve, Level, opacity, reach
 from promptpriors.figures.forest import (
     Effect,
     above_controls,
@@ -96,7 +96,8 @@ def bands(
         colour, symbol, dash = (styles or {}).get(found.arm, PLAIN)
         label = ", ".join(filter(None, (clipped(found.arm), found.rate)))
         if found.low:
-            axes.fill_between(found.steps, found.low, found.high, color=colour, alpha=0.14, lw=0)
+            axes.fill_between(found.steps, found.low, found.high, color=colour,
+                              alpha=opacity(curves), lw=0)  # fmt: skip
         axes.plot(
             found.steps, found.mean, color=colour, linestyle=DASHES[dash], label=label,
             linewidth=1.6, markersize=4, markevery=max(1, len(found.steps) // 8),
@@ -114,6 +115,9 @@ def bands(
     axes.set_xlabel("training step", fontsize=9)
     axes.set_ylabel("validation loss, nats per target token", fontsize=9)
     axes.set_xlim(left=0)
+    low, high = reach(curves, levels)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(low, bottom), min(high, top))
     if curves:
         axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

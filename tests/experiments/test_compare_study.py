@@ -58,7 +58,9 @@ def test_a_planted_difference_is_found_and_none_where_none_is(tmp_path):
     rows = {row["arm"]: row for row in found["differences"]}
     assert rows["xavier"]["verdict"] == "higher"
     assert rows["xavier"]["low"] < 0.5 < rows["xavier"]["high"]
-    assert rows["gaussian"]["verdict"] == "undecided"
+    assert rows["gaussian"]["verdict"] == "equal"
+    assert -rows["gaussian"]["margin"] < rows["gaussian"]["low"]
+    assert rows["gaussian"]["high"] < rows["gaussian"]["margin"]
     assert [rows[arm]["kind"] for arm in rows] == ["arm", "arm", "positive", "negative"]
     assert rows["positive control"]["difference"] == pytest.approx(1, abs=0.1)
     said = answers(found)
@@ -91,6 +93,17 @@ def test_noise_as_large_as_the_margin_leaves_equality_undecided_and_the_control_
     said = answers(found)
     assert said["negative control"]["verdict"] == "failed"
     assert "the negative control failed" in said["are all priors equal?"]["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "verdicts"), [(0.01, ["higher", "equal"]), (0.04, ["undecided", "undecided"])]
+)
+def test_an_arm_that_is_not_told_apart_is_equal_only_where_its_interval_lies_within_the_margin(
+    tmp_path, draw, verdicts
+):
+    found = tables_of(Study(EQUAL | {"gaussian": 0.04}, draw=draw), tmp_path)
+    rows = [row for row in found["differences"] if row["kind"] == "arm"]
+    assert [row["verdict"] for row in rows] == verdicts
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,20 @@ def test_one_run_has_no_band():
     assert "no interval" in line.text[0]
 
 
+def test_a_band_of_two_runs_does_not_stretch_the_frame():
+    wide = curve("a", "", [{0: 3.0, 10: 2.0}, {0: 1.0, 10: 2.0}])
+    three = curve("b", "", [{0: 3.0, 10: 2.0}, {0: 2.0, 10: 2.1}, {0: 2.5, 10: 1.9}])
+    floor = bands.Level("floor", 3.5, "floor")
+    assert wide.low[0] < -5
+    low, high = bands.reach([wide, three], [floor])
+    assert low == pytest.approx(min(2.0, *three.low), abs=0.1)
+    assert high == pytest.approx(max(3.5, *three.high), abs=0.1)
+    clip = bands.bands([wide, three], [floor]).layout.yaxis.autorangeoptions
+    assert (clip.clipmin, clip.clipmax) == (low, high)
+    axes = study.bands([wide, three], [floor]).axes[0]
+    assert low <= axes.get_ylim()[0] < axes.get_ylim()[1] <= high
+
+
 def test_long_curves_keep_their_ends():
     found = curve("a", "", [{step: float(step) for step in range(5000)}])
     assert len(found.steps) == MOST

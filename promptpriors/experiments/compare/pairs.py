@@ -35,11 +35,16 @@ def _difference(judged: Judged, arm: str, control: Control | None) -> dict[str, 
     if row is None:
         why = control.why if control else judged.aside.get(arm)
         return _without(judged, why, "differences")
-    return {**row._asdict(), "margin": judged.margin, "verdict": judged.gate or _verdict(row)}
+    verdict = judged.gate or _verdict(row, judged.margin)
+    return {**row._asdict(), "margin": judged.margin, "verdict": verdict}
 
 
-def _verdict(row: Row) -> str:
-    return "undecided" if row.p > ALPHA else "higher" if row.difference > 0 else "lower"
+def _verdict(row: Row, margin: float | None) -> str:
+    """Whether the arm is told from the reference; if not, whether it is found equal to it."""
+    if row.p <= ALPHA:
+        return "higher" if row.difference > 0 else "lower"
+    within = margin is not None and -margin < row.low and row.high < margin
+    return "equal" if within else "undecided"
 
 
 def equality_of(judged: Judged) -> list[Record]:

@@ -32,8 +32,9 @@ NOTES = {
         "Arms against the reference",
         "Arm less reference, means over the rate grid: p and 95 % intervals by Dunnett's test, "
         "adjusted for all arms of the setting. A unit is a seed, that is a draw with its order of "
-        "the data: rates of one seed are no replicates. higher, lower: p ≤ 0.05. A control's row "
-        "is of the same test at its rates, with it as one more arm. "
+        "the data: rates of one seed are no replicates. higher, lower: p ≤ 0.05; equal: else, and "
+        "the interval lies within ± margin. A control's row is of the same test at its rates, with "
+        "it as one more arm. "
         "Primary for: do priors differ?",
     ),
     "equality": (
