@@ -80,16 +80,22 @@ def identity(config: RunConfig, session: "Session", space: str) -> str:
 
 
 def sites_read(config: RunConfig, task: str) -> list[Site]:
-    """Every site of a task that the config's priors are fitted to, so that one pass captures all.
+    """Every site of a task that priors and regularisers refer to, so that one pass captures all.
 
     A prior that is drawn once for all sites, as ``kv`` has it, is drawn at ``embed``.
     """
-    places = (config.prompt.sites or ["embed"]) if config.by_site else ["embed"]
+    sites = config.prompt.sites or ["embed"]
+    asked = [
+        (site, part.params["space"])
+        for site in (sites if config.by_site else ["embed"])
+        for part in inside(config.prior_at(site))
+    ]
+    held = [choice.params["space"] for choice in config.regularisers if "space" in choice.params]
+    asked += [(site, space) for site in sites for space in held]
     found = {
         source.at(site)
-        for site in places
-        for part in inside(config.prior_at(site))
-        for source in sources(part.params["space"])
+        for site, space in asked
+        for source in sources(space)
         if source.kind == "task" and source.name == task
     }
     return sorted(found, key=lambda site: (site != "embed", len(site), site))

@@ -17,7 +17,7 @@ from promptpriors.experiments.sections import (
     TrainSection,
     fitted_to,
 )
-from promptpriors.experiments.sources import check_spaces, differs_by_site
+from promptpriors.experiments.sources import check_spaces, differs_by_site, sources
 from promptpriors.files import read_toml
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
@@ -262,7 +262,10 @@ def _prior(config: Any, length: int) -> Choice:
 
 
 def _regulariser(config: Any) -> Choice:
-    return choose("regulariser", REGULARISERS, config, supplied=())
+    choice = choose("regulariser", REGULARISERS, config, supplied=())
+    if "space" in choice.params:
+        sources(choice.params["space"], of=f"regulariser {choice.name!r}: space")
+    return choice
 
 
 def _value(text: str) -> Any:

@@ -21,6 +21,7 @@ from promptpriors.packing import packs_exactly
 from promptpriors.priors import build_prior
 from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
 from promptpriors.prompts.objectives import check_objective
+from promptpriors.registry import Choice
 from promptpriors.runs import Run, read_run, run_id
 from promptpriors.runs.folder import held
 from promptpriors.training import Diverged, Progress, Regulariser, regularise
@@ -149,10 +150,19 @@ def hold(
     """What holds the prompt in training."""
     found = []
     for choice in config.regularisers if not config.train.frozen else []:
-        vocabulary = session.vocabulary(config) if choice.name == "repulsion" else None
-        known = {"prompt": prompt, "priors": priors, "vocabulary": vocabulary}
+        points = _points(config, session, choice, prompt) if "space" in choice.params else None
+        known = {"prompt": prompt, "priors": priors, "points": points}
         found.append(regularise(choice.name, **known, **choice.params))
     return found
+
+
+def _points(
+    config: RunConfig, session: Session, choice: Choice, prompt: Prompt
+) -> dict[Site, Space]:
+    """The real points that a regulariser refers to, at the prompt's sites that have some."""
+    params = {"pool": "token", "length_matched": False, **choice.params}
+    sites = [s for s in prompt.sites if s == "embed" or params["space"] != "vocabulary"]
+    return {site: session.space(config, params, site) for site in sites}
 
 
 def identify(config: RunConfig, session: Session) -> str:
@@ -163,8 +173,15 @@ def identify(config: RunConfig, session: Session) -> str:
     """
     config = config.placed(session.blocks(config))
     plain = {key: value for key, value in config.plain().items() if key != "capture"}
+
+    def known(choice: Mapping[str, Any]) -> dict[str, Any]:
+        return identified(choice, lambda space: identity(config, session, space))
+
     if config.prompt.mode != "none":
-        plain["prior"] = identified(plain["prior"], lambda space: identity(config, session, space))
+        plain["prior"] = known(plain["prior"])
+    held = plain["train"]["regulariser"]
+    if held:
+        plain["train"] |= {"regulariser": [known(choice) for choice in held]}
     task = session.task(config).fingerprint
     return run_id(plain, model=session.revision(config), task=task)
 

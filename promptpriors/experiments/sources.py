@@ -1,4 +1,4 @@
-"""What a prior's ``space`` may say, and which sites of which tasks it needs."""
+"""What the ``space`` of a prior or regulariser may say, and which sites of which tasks it needs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,16 +34,20 @@ class Source(NamedTuple):
         return site if self.site is None else self.site
 
 
-def sources(space: str | list[str]) -> list[Source]:
-    """The clouds whose union a prior's ``space`` is.
+def sources(space: str | list[str], of: str = "prior.space") -> list[Source]:
+    """The clouds whose union a ``space`` is.
+
+    Args:
+        space: as a config says it.
+        of: whose it is, for messages.
 
     Raises:
         InputError: for anything that is not in the grammar, and for an unknown task.
     """
     if not isinstance(space, str):
         if not space or len(set(space)) < len(space):
-            raise InputError(f"prior.space = {space!r}: expected spaces, each once")
-        return [source for part in space for source in sources(part)]
+            raise InputError(f"{of} = {space!r}: expected spaces, each once")
+        return [source for part in space for source in sources(part, of)]
     if space == "vocabulary":
         return [Source("vocabulary", "embed", "")]
     where, colon, name = space.partition(":")
@@ -51,7 +55,7 @@ def sources(space: str | list[str]) -> list[Source]:
         return [Source("store" if where == "store" else "runs", None, name)]
     site = {"tokens": "embed", "site": None}.get(where, where)
     if not colon or not (site is None or SITE.fullmatch(site)):
-        raise InputError(f"prior.space = {space!r}: expected {GRAMMAR}")
+        raise InputError(f"{of} = {space!r}: expected {GRAMMAR}")
     if name not in TASKS:
         raise unknown("task", name, TASKS)
     return [Source("task", site, name)]

@@ -1,4 +1,4 @@
-"""Penalties that hold a prompt in training to its prior, its start, or away from the vocabulary.
+"""Penalties that hold a prompt in training to its prior, its start, or away from real points.
 
 Training minimises the mean nats per target token; a regulariser adds to it. Those that are a
 negative log-density are divided by N, the target tokens of the train split, so that strength 1 is
@@ -68,11 +68,11 @@ class Regulariser:
 
 
 class Given(NamedTuple):
-    """What a regulariser may refer to: the prompt as it starts, its priors, the vocabulary."""
+    """What a regulariser may refer to: the prompt as it starts, its priors, real points."""
 
     prompt: Prompt
     priors: Mapping[Site, Prior]
-    vocabulary: Space | None
+    points: Mapping[Site, Space]
 
 
 def posterior_mode(given: Given, *, strength: Strength = 1.0) -> Regulariser:
@@ -147,31 +147,46 @@ def start(given: Given, *, strength: Strength = 1.0) -> Regulariser:
 
 
 def repulsion(
-    given: Given, *, neighbours: Annotated[int, Field(ge=1)] = 10, strength: Strength = 1.0
+    given: Given,
+    *,
+    space: str | list[str] = "vocabulary",
+    neighbours: Annotated[int, Field(ge=1)] = 10,
+    strength: Strength = 1.0,
 ) -> Regulariser:
-    """Mean cosine of vectors at ``embed`` to their nearest vocabulary rows, found at each step.
+    """Mean cosine of a site's vectors to their nearest real points, found at each step.
+
+    It is averaged over the sites that have points: of the vocabulary that is ``embed`` alone.
+
+    Args:
+        given: its points are those of ``space``, by site.
+        space: what vectors are kept away from, in the words of a prior's ``space``.
+        neighbours: how many nearest points count.
+        strength: its factor.
 
     Raises:
-        InputError: without vectors at ``embed``, or without enough rows.
+        InputError: for a prompt of keys and values, without points at its sites, or without enough.
     """
-    if given.prompt.mode == "kv" or "embed" not in given.prompt.sites:
+    prompt = given.prompt
+    if prompt.mode == "kv":
         raise InputError(
-            "regulariser 'repulsion' keeps vectors at 'embed' away from the vocabulary, and the"
-            f" prompt has none there (mode {given.prompt.mode!r}: {', '.join(given.prompt.sites)})"
+            "regulariser 'repulsion' does not go with mode 'kv': points are no keys and values"
         )
-    if given.vocabulary is None:
-        raise InputError("regulariser 'repulsion' needs the vocabulary: give vocabulary=…")
-    points = given.vocabulary.points.to("cpu")
-    if neighbours > len(points):
+    sites = [site for site in prompt.sites if site in given.points]
+    if not sites:
         raise InputError(
-            f"regulariser 'repulsion': neighbours = {neighbours}, and there are {len(points)} rows"
+            f"regulariser 'repulsion': space = {space!r} has no points where the prompt has vectors"
+            f" ({', '.join(prompt.sites)})\nTake activations of each site, such as 'site:c4'"
         )
-    norms = points.norm(dim=1).clamp_min(torch.finfo(points.dtype).tiny)
+    clouds = {site: given.points[site].points.to("cpu") for site in sites}
+    least = min(map(len, clouds.values()))
+    if neighbours > least:
+        raise InputError(
+            f"regulariser 'repulsion': neighbours = {neighbours}, and there are {least} points"
+        )
+    units = {site: normalize(points, dim=1) for site, points in clouds.items()}
 
     def energy(values: Mapping[Site, Tensor]) -> Tensor:
-        unit = normalize(values["embed"], dim=1).to(points.dtype)
-        cosines = unit @ points.T / norms
-        return cosines.topk(neighbours, dim=1).values.mean().to(torch.float64)
+        return _total([_near(values[site], units[site], neighbours) for site in sites]) / len(sites)
 
     return Regulariser("repulsion", energy, strength, shared=False)
 
@@ -208,7 +223,7 @@ def regularise(
     *,
     prompt: Prompt,
     priors: Prior | Mapping[Site, Prior] | None = None,
-    vocabulary: Space | None = None,
+    points: Mapping[Site, Space] | None = None,
     **params: Any,
 ) -> Regulariser:
     """Build the regulariser ``name`` for a prompt that stands at its start.
@@ -217,7 +232,7 @@ def regularise(
         name: a row of ``REGULARISERS``.
         prompt: as it was drawn; a checkpoint is restored afterwards.
         priors: one for all sites, or one for each; for ``map`` and ``shell``.
-        vocabulary: for ``repulsion``.
+        points: real points by site, for ``repulsion``; ``{"embed": vocabulary(backbone)}``.
         params: the regulariser's own parameters.
 
     Raises:
@@ -229,7 +244,7 @@ def regularise(
         raise InputError(f"regulariser {name!r}: a prompt of mode {prompt.mode!r} has no vectors")
     if not isinstance(priors, Mapping):
         priors = {} if priors is None else dict.fromkeys(prompt.sites, priors)
-    return REGULARISERS[name](Given(prompt, priors, vocabulary), **choice.params)
+    return REGULARISERS[name](Given(prompt, priors, points or {}), **choice.params)
 
 
 def everywhere(prior: Prior) -> TypeGuard[Density]:
@@ -272,6 +287,12 @@ def _chi(prior: Elliptical, x: Tensor) -> Tensor:
     power, radius = prior.rank - 1, prior.radius(x)
     least = (power - power * math.log(power)) / 2 if power else 0.0
     return (radius.square() / 2 - torch.xlogy(power, radius) - least).sum()
+
+
+def _near(x: Tensor, units: Tensor, neighbours: int) -> Tensor:
+    """Mean cosine of rows to those of ``units`` that are nearest."""
+    cosines = normalize(x, dim=1).to(units.dtype) @ units.T
+    return cosines.topk(neighbours, dim=1).values.mean().to(torch.float64)
 
 
 def _alike(x: Tensor) -> Tensor:

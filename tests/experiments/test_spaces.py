@@ -1,5 +1,7 @@
 """Priors fitted to activations and earlier prompts, from a config to a finished run."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from promptpriors.activations import Store, load_space
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.clouds import cloud, sites_read
 from promptpriors.experiments.config import CaptureConfig
-from promptpriors.experiments.run import draw, fit
+from promptpriors.experiments.run import draw, fit, hold, identify
 from promptpriors.experiments.stores import execute_capture
 from promptpriors.experiments.watch import silent
 from tests.experiments.test_run import TINY
@@ -128,6 +130,31 @@ def test_a_run_with_captured_priors_and_regularisers_ends_and_is_found_again(ses
     assert plain.id == execute(config(train=train, capture=more), tmp_path, session).id
 
 
+def test_a_prompt_is_kept_away_from_the_activations_of_its_own_sites(session, tmp_path):
+    held = {"name": "repulsion", "space": "site:mathematics"}
+    train = {**TINY["train"], "regulariser": held}
+    sites = ["block.0", "block.1"]
+    made = config(prior="xavier", prompt={**DEEP, "sites": sites}, train=train).placed(2)
+    prompt = draw(made, session)
+    (regulariser,) = hold(made, session, prompt, None)
+    params = config(prior=gaussian("site:mathematics")).prior.params
+    cosines = [
+        torch.cosine_similarity(prompt.values[site][:, None], points[None], dim=2).topk(10, dim=1)
+        for site in sites
+        for points in [session.space(made, params, site).points]
+    ]
+    expected = sum(found.values.mean() for found in cosines) / 2
+    penalty = regulariser.penalty(prompt.values, targets=7)
+    assert float(penalty.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
+    stages = []
+    run = execute(made, tmp_path, session, watch=lambda stage, *_: stages.append(stage))
+    assert "capturing mathematics" not in stages  # one pass has both sites
+    fewer = replace(made, capture=made.capture.model_copy(update={"documents": 5}))
+    assert identify(fewer, session) != run.id  # other points, another run
+    free = replace(made, train=made.train.model_copy(update={"regulariser": None}))
+    assert identify(free, session) != run.id
+
+
 def test_a_posterior_is_fitted_to_the_prompts_of_earlier_runs(session, tmp_path):
     for seed in (0, 1):
         execute(config(seed=seed), tmp_path / "runs", session)
@@ -184,6 +211,10 @@ def test_a_capture_under_a_trained_prompt_knows_its_run(session, tmp_path):
         ),
         ({"train": {"regulariser": "mapp"}}, "unknown regulariser 'mapp'. Did you mean 'map'?"),
         ({"train": {"regulariser": {"name": "map", "strenth": 1}}}, "Did you mean 'strength'?"),
+        (
+            {"train": {"regulariser": {"name": "repulsion", "space": "sight:c4"}}},
+            "regulariser 'repulsion': space = 'sight:c4': expected 'vocabulary', ",
+        ),
         ({"capture": {"tokens": 1}}, "capture.tokens = 1"),
         ({"capture": {"dtype": "float8"}}, "'float16' or 'float32'"),
     ],

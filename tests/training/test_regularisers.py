@@ -58,7 +58,8 @@ def vocabulary():
 
 
 def built(name, prompt=None, **more):
-    given = {"prompt": prompt or prompt_of(), "priors": Ball(DIM), "vocabulary": vocabulary()}
+    points = {"embed": vocabulary()}
+    given = {"prompt": prompt or prompt_of(), "priors": Ball(DIM), "points": points}
     return regularise(name, **given | more)
 
 
@@ -137,16 +138,22 @@ def test_repulsion_is_the_mean_cosine_to_the_nearest_rows():
     (values,) = moved(prompt_of())
     cosines = torch.cosine_similarity(values[:, None], space.points[None], dim=2)
     expected = cosines.sort(dim=1, descending=True).values[:, :3].mean()
-    found = energy(built("repulsion", vocabulary=space, neighbours=3, strength=1.0), values)
+    found = energy(built("repulsion", points={"embed": space}, neighbours=3, strength=1.0), values)
     torch.testing.assert_close(found, expected)
 
 
-def test_repulsion_looks_at_the_vectors_at_embed_alone():
+def test_repulsion_looks_at_the_sites_that_have_points_and_averages_over_them():
     prompt = prompt_of("embed", "block.1")
     values = moved(prompt)
-    energy(built("repulsion", prompt), *values).backward()
+    alone = energy(built("repulsion", prompt), *values)
+    alone.backward()
     assert values[0].grad.abs().max() > 0
     assert values[1].grad is None
+    other = Space("block.1", torch.randn(40, DIM, generator=generator(1, "rows")).double())
+    there = energy(built("repulsion", prompt, points={"block.1": other}), *values)
+    both = {"embed": vocabulary(), "block.1": other}
+    found = energy(built("repulsion", prompt, points=both), *values)
+    torch.testing.assert_close(found, (alone + there) / 2)
 
 
 def descend(regulariser, values, steps=300, rate=0.02):
@@ -220,7 +227,7 @@ def test_loss_and_map_together_have_the_gradient_of_the_log_posterior_a_token(ti
 
 def test_penalties_add_up_and_the_train_loss_stays_the_datas(tiny, task):
     prompt, prior = drawn(tiny, "soft"), Ball(tiny.dim, 0.05)
-    given = {"prompt": prompt, "priors": prior, "vocabulary": pp.vocabulary(tiny)}
+    given = {"prompt": prompt, "priors": prior, "points": {"embed": pp.vocabulary(tiny)}}
     several = [regularise(name, **given) for name in REGULARISERS]
     targets = len(token_losses(tiny, prompt, encode(tiny, EXAMPLES)).nats)
     expected = sum(float(r.penalty(prompt.values, targets=targets).detach()) for r in several)
@@ -239,7 +246,8 @@ def test_without_regularisers_there_is_no_penalty(tiny, task):
 def test_a_resumed_training_with_regularisers_ends_where_the_whole_one_does(tiny, task):
     def start():
         prompt = drawn(tiny, "soft")
-        given = {"prompt": prompt, "vocabulary": pp.vocabulary(tiny), "priors": gaussian(tiny)}
+        points = {"embed": pp.vocabulary(tiny)}
+        given = {"prompt": prompt, "points": points, "priors": gaussian(tiny)}
         return prompt, [regularise(name, **given) for name in ("map", "start", "repulsion")]
 
     settings = {"steps": 6, "batch": 2, "lr": 0.05}
@@ -331,10 +339,14 @@ def kv():
         ("shell", {"priors": fit_prior("xavier", cloud())}, "that at 'embed' (Uniform) has none"),
         ("map", {"prompt": kv()}, "does not go with mode 'kv': the prior is over embeddings, the"),
         ("shell", {"prompt": kv()}, "trained values are keys and values\nTake 'start' or"),
-        ("repulsion", {"prompt": kv()}, "the prompt has none there (mode 'kv': block.0)"),
-        ("repulsion", {"prompt": prompt_of("block.1")}, "(mode 'soft': block.1)"),
-        ("repulsion", {"vocabulary": None}, "needs the vocabulary: give vocabulary="),
-        ("repulsion", {"neighbours": 41}, "neighbours = 41, and there are 40 rows"),
+        ("repulsion", {"prompt": kv()}, "does not go with mode 'kv': points are no keys and"),
+        (
+            "repulsion",
+            {"prompt": prompt_of("block.1")},
+            "space = 'vocabulary' has no points where the prompt has vectors (block.1)\nTake acti",
+        ),
+        ("repulsion", {"points": None}, "no points where the prompt has vectors (embed)"),
+        ("repulsion", {"neighbours": 41}, "neighbours = 41, and there are 40 points"),
         ("diversity", {"prompt": prompt_of(length=1)}, "at least two vectors a site, found 1"),
         (
             "start",
