@@ -58,7 +58,8 @@ def main(folder: Path, analysis: Path) -> None:
     claims = judge_claims(read_analysis(analysis), folder / "runs")
     lines = ["# The reproduction: tables", "", f"    {' '.join(['python', *sys.argv])}", ""]
     lines += [
-        "Losses are in nats per target token on the validation split; intervals are 95 %.",
+        "Losses are in nats per target token on the validation split. Intervals are 95 %, those of",
+        "equality 90 %, as two one-sided tests have them.",
         "",
     ]
     lines += section("The claims", claims_of(claims))
