@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from promptpriors.errors import InputError
-from promptpriors.geometry import rms
+from promptpriors.geometry import nearest_by_cosine, rms
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Field, choose
 from promptpriors.rng import generator
@@ -156,12 +156,7 @@ def repulsion(
     """Mean cosine of a site's vectors to their nearest real points, found at each step.
 
     It is averaged over the sites that have points: of the vocabulary that is ``embed`` alone.
-
-    Args:
-        given: its points are those of ``space``, by site.
-        space: what vectors are kept away from, in the words of a prior's ``space``.
-        neighbours: how many nearest points count.
-        strength: its factor.
+    ``space`` says what they are the points of, as a prior's does.
 
     Raises:
         InputError: for a prompt of keys and values, without points at its sites, or without enough.
@@ -183,10 +178,13 @@ def repulsion(
         raise InputError(
             f"regulariser 'repulsion': neighbours = {neighbours}, and there are {least} points"
         )
-    units = {site: normalize(points, dim=1) for site, points in clouds.items()}
 
     def energy(values: Mapping[Site, Tensor]) -> Tensor:
-        return _total([_near(values[site], units[site], neighbours) for site in sites]) / len(sites)
+        found = (
+            nearest_by_cosine(values[site].to(points.dtype), points, k=neighbours).cosine.mean()
+            for site, points in clouds.items()
+        )
+        return _total([mean.to(torch.float64) for mean in found]) / len(sites)
 
     return Regulariser("repulsion", energy, strength, shared=False)
 
@@ -287,12 +285,6 @@ def _chi(prior: Elliptical, x: Tensor) -> Tensor:
     power, radius = prior.rank - 1, prior.radius(x)
     least = (power - power * math.log(power)) / 2 if power else 0.0
     return (radius.square() / 2 - torch.xlogy(power, radius) - least).sum()
-
-
-def _near(x: Tensor, units: Tensor, neighbours: int) -> Tensor:
-    """Mean cosine of rows to those of ``units`` that are nearest."""
-    cosines = normalize(x, dim=1).to(units.dtype) @ units.T
-    return cosines.topk(neighbours, dim=1).values.mean().to(torch.float64)
 
 
 def _alike(x: Tensor) -> Tensor:
