@@ -19,7 +19,7 @@ import torch
 
 from promptpriors.analysis.significance import t_interval
 from promptpriors.errors import InputError
-from promptpriors.experiments.compare.recorded import Setting, read_settings
+from promptpriors.experiments.compare.recorded import Recorded, Setting, read_settings
 from promptpriors.experiments.compare.study import study_tables
 from promptpriors.experiments.reproduction import judge_claims, read_analysis
 from promptpriors.experiments.reproduction.values import valued
@@ -98,7 +98,14 @@ def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
     numbers = [{k: v for k, v in row.items() if k not in {"study", "setting", "note"}}
                for row in tables["power"]]  # fmt: skip
     lines += [*section("Power", numbers, level=3), note, ""]
-    return lines + section("Where prompts lie and what they do", list(lain(setting)), level=3)
+    arms = setting.by_arm("arm")
+    lines += section("Where prompts lie and what they do", lain(arms, "arm", VALUES), level=3)
+    by_rate: dict[str, list[Recorded]] = {}
+    for run in (run for found in arms.values() for run in found if run.plan.rate):
+        by_rate.setdefault(run.plan.rate, []).append(run)
+    if len(by_rate) > 1:
+        lines += section("By rate", lain(by_rate, "rate", ("result:val_loss", *VALUES)), level=3)
+    return lines
 
 
 def pictures(
@@ -144,11 +151,13 @@ def names_of(setting: Setting) -> str:
     return "-".join(filter(None, kept.split("-")))
 
 
-def lain(setting: Setting) -> Iterator[dict[str, Any]]:
-    """A row an arm: means over its runs of what was measured of them."""
-    for arm, found in setting.by_arm("arm").items():
-        row: dict[str, Any] = {"arm": arm}
-        for name in VALUES:
+def lain(
+    groups: Mapping[str, Sequence[Recorded]], by: str, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """A row a group of runs: means over them of what was measured of them."""
+    for group, found in groups.items():
+        row: dict[str, Any] = {by: group}
+        for name in names:
             values = [run.value for run in valued(found, name) if run.value is not None]
             if values:
                 row[name.partition(":")[2]] = mean_of(values)
