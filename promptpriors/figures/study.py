@@ -87,14 +87,15 @@ def bands(
     """Each curve on its band, and the levels as dashed lines across, as in ``bands.bands``.
 
     Args:
-        curves: those to draw, each arm at one rate.
+        curves: those to draw, each arm at one rate, which is named where rates differ.
         levels: losses of what is not trained, or trained otherwise.
         styles: how each arm is drawn; grey where it is not said.
     """
     figure, axes = _empty(4.5)
+    told = len({found.rate for found in curves}) > 1
     for found in curves:
         colour, symbol, dash = (styles or {}).get(found.arm, PLAIN)
-        label = ", ".join(filter(None, (clipped(found.arm), found.rate)))
+        label = ", ".join(filter(None, (clipped(found.arm), found.rate * told)))
         if found.low:
             axes.fill_between(found.steps, found.low, found.high, color=colour,
                               alpha=opacity(curves), lw=0)  # fmt: skip
