@@ -156,7 +156,7 @@ def repulsion(
     """Mean cosine of a site's vectors to their nearest real points, found at each step.
 
     It is averaged over the sites that have points: of the vocabulary that is ``embed`` alone.
-    ``space`` says what they are the points of, as a prior's does.
+    ``space`` says what they are the points of, as a prior's does; the ``neighbours`` nearest count.
 
     Raises:
         InputError: for a prompt of keys and values, without points at its sites, or without enough.
