@@ -161,6 +161,7 @@ def test_a_lost_runs_link_opens_its_settings(opened):
     with opened() as page:
         page.get_by_text("2 runs in no curve and no line").click()
         page.locator(".lost a").click()
+        page.locator("details.run[open]").wait_for(state="attached")
         assert page.locator("details.run[open]").count() == 1
 
 
