@@ -47,6 +47,11 @@ VALUES = (
     "use:halves.embed.far.change", "use:halves.embed.near.change", "bridge:ratio",
 )  # fmt: skip
 """What is told of where prompts lie and what they do."""
+OBJECTIVE = (
+    "result:val_objective_initial", "result:val_objective", "result:val_loss_initial",
+    "result:val_loss",
+)  # fmt: skip
+"""What is told of prompts that were trained on another objective than the answers' loss."""
 
 NAMES = {"val_loss": "validation loss, nats per target token"}
 """What a metric is called in a figure."""
@@ -100,12 +105,20 @@ def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
     lines += [*section("Power", numbers, level=3), note, ""]
     arms = setting.by_arm("arm")
     lines += section("Where prompts lie and what they do", lain(arms, "arm", VALUES), level=3)
+    if any(run.result and run.result.get("objective") != "answer" for run in trained(arms, runs)):
+        lines += section("What the objective shows, and the answers' loss",
+                         lain(arms, "arm", OBJECTIVE), level=3)  # fmt: skip
     by_rate: dict[str, list[Recorded]] = {}
     for run in (run for found in arms.values() for run in found if run.plan.rate):
         by_rate.setdefault(run.plan.rate, []).append(run)
     if len(by_rate) > 1:
         lines += section("By rate", lain(by_rate, "rate", ("result:val_loss", *VALUES)), level=3)
     return lines
+
+
+def trained(arms: Mapping[str, Sequence[Recorded]], runs: Mapping[str, Run]) -> Iterator[Run]:
+    """The runs of all arms that are there."""
+    return (runs[run.plan.id] for found in arms.values() for run in found if run.plan.id in runs)
 
 
 def pictures(

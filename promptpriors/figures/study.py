@@ -83,6 +83,7 @@ def bands(
     levels: Sequence[Level] = (),
     *,
     styles: Mapping[str, ArmStyle] | None = None,
+    axis: str = "validation loss, nats per target token",
 ) -> Any:
     """Each curve on its band, and the levels as dashed lines across, as in ``bands.bands``.
 
@@ -90,6 +91,7 @@ def bands(
         curves: those to draw, each arm at one rate, which is named where rates differ.
         levels: losses of what is not trained, or trained otherwise.
         styles: how each arm is drawn; grey where it is not said.
+        axis: what is measured, in which unit.
     """
     figure, axes = _empty(4.5)
     told = len({found.rate for found in curves}) > 1
@@ -114,7 +116,7 @@ def bands(
             fontsize=7, color=DIM,
         )  # fmt: skip
     axes.set_xlabel("training step", fontsize=9)
-    axes.set_ylabel("validation loss, nats per target token", fontsize=9)
+    axes.set_ylabel(axis, fontsize=9)
     axes.set_xlim(left=0)
     low, high = reach(curves, levels)
     bottom, top = axes.get_ylim()

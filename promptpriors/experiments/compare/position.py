@@ -126,19 +126,20 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
 
 def _about_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
     """What is left of the start, and for a prior between two others where on the line it lies."""
-    centre = _centre(prior, ends)
-    record: dict[str, float | None] = {"kept of the start": kept(ends.start, ends.end, centre)}
+    about = centre(prior, ends.site)
+    record: dict[str, float | None] = {"kept of the start": kept(ends.start, ends.end, about)}
     inner = [getattr(prior, name, None) for name in ("first", "second")]
     first, second = (part if isinstance(part, Prior) else None for part in inner)
     if first is not None and second is not None:
-        centres = _centre(first, ends), _centre(second, ends)
+        centres = centre(first, ends.site), centre(second, ends.site)
         record["between the priors, start"] = between(ends.start, *centres)
         record["between the priors, end"] = between(ends.end, *centres)
     return record
 
 
-def _centre(prior: Prior, ends: Ends) -> Tensor:
-    stream = generator(0, "compare", "centre", ends.site)
+def centre(prior: Prior, site: Site) -> Tensor:
+    """A prior's mean at a site, measured by draws that are always the same."""
+    stream = generator(0, "compare", "centre", site)
     return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
 
 
