@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import mean
 
 from promptpriors.analysis.location import kept
-from promptpriors.experiments.config import RunConfig, parse_config
 from promptpriors.errors import InputError
 from promptpriors.experiments import Session
 from promptpriors.experiments.compare.places import Places
 from promptpriors.experiments.compare.position import centre
 from promptpriors.experiments.compare.recorded import read_settings
+from promptpriors.experiments.config import parse_config
 from promptpriors.figures.arms import arm_styles
 from promptpriors.figures.bands import curve
 from promptpriors.figures.look import look, prior_of
