@@ -64,7 +64,8 @@ def main(folder: Path, analysis: Path) -> None:
     lines = ["# The reproduction: tables", "", f"    {' '.join(['python', *sys.argv])}", ""]
     lines += [
         "Losses are in nats per target token on the validation split. Intervals are 95 %, those of",
-        "equality 90 %, as two one-sided tests have them.",
+        "equality 90 %, as two one-sided tests have them. Where prompts lie is told of their first",
+        "site, in raw coordinates; displacement is that of all sites.",
         "",
     ]
     lines += section("The claims", claims_of(claims))
