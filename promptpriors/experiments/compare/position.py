@@ -138,7 +138,7 @@ def _about_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
 
 
 def centre(prior: Prior, site: Site) -> Tensor:
-    """A prior's mean at a site, measured by draws that are always the same."""
+    """A prior's mean at a site, of shape (dim,), measured by draws that are always the same."""
     stream = generator(0, "compare", "centre", site)
     return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
 
