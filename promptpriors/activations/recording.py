@@ -61,6 +61,7 @@ def capture(
     folder: Path,
     *,
     prompt: Prompt | None = None,
+    wait: bool = False,
     told: Told = lambda share: None,  # noqa: ARG005
 ) -> Captured:
     """Read documents and keep what passes the plan's sites; what is there is not read again.
@@ -71,6 +72,7 @@ def capture(
         plan: what is captured.
         folder: the store; made when missing.
         prompt: stands before every text.
+        wait: for another process that writes the same store, instead of refusing.
         told: how far the work is.
 
     Raises:
@@ -81,7 +83,7 @@ def capture(
     began = time.perf_counter()
     reader = Reader(backbone, plan.sites, prompt=prompt, longest=plan.tokens)
     documents_read = texts_read = rows = computed = 0
-    with _held(folder, plan):
+    with _held(folder, plan, wait=wait):
         write_manifest(folder, plan, None)
         chosen = islice(documents(examples), plan.documents)
         texts = (read_texts(backbone, document, plan.tokens) for document in chosen)
@@ -166,7 +168,7 @@ def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> Non
 class _held:  # noqa: N801 used like a function
     """Hold a store for this process alone, if the folder is empty or holds the same plan."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, *, wait: bool) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -174,11 +176,11 @@ class _held:  # noqa: N801 used like a function
                 f"the store {folder} can't be made ({error.strerror}); set capture.out to another"
             ) from None
         self._folder, self._plan = folder, plan
-        self._lock = FileLock(folder / ".lock")
+        self._lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
 
     def __enter__(self) -> None:
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire()
         except Timeout:
             raise InputError(
                 f"store {self._folder} is being written by another process; wait for it to end"

@@ -1,5 +1,6 @@
 """The command for many runs: study."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -43,14 +44,15 @@ def study(
     if workers and ray:
         raise InputError("--workers starts a Ray here and --ray joins one: give one of them")
     read = studies.read_study(file)
-    use_threads(read.resources.cpus)
+    threads = read.resources.cpus or (1 if workers or ray else os.cpu_count() or 1)
+    use_threads(threads)
     folder = data_folder(data)
     session = studies.session_of(folder)
     entries = studies.plan(read, session)
     if dry_run:
         found = studies.survey(entries, runs)
         sys.stderr.write(f"{studies.sentence(found)}\n")
-        _show(entries, found, as_json, _forecast(read, entries, found, session, workers))
+        _show(entries, found, as_json, _forecast(entries, found, session, workers, threads))
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
     found, remark = studies.begin(read, entries, runs)
@@ -60,13 +62,13 @@ def study(
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
-    where = studies.Where(runs, folder, workers, ray, read.resources.cpus or _cores())
+    where = studies.Where(runs, folder, workers, ray, threads)
     failed = _carry_out(read, missing, where, session)
     _show(entries, studies.survey(entries, runs), as_json)
     if failed:
         raise WorkError(
-            f"{failed} runs failed; `promptpriors study {file}` tries them again, "
-            f"{runs}/<id>/error.txt says why"
+            f"{failed} runs failed, for the reasons above; `promptpriors study {file}` tries them "
+            f"again. {runs}/<id>/error.txt says why one failed that had begun to train"
         )
 
 
@@ -99,9 +101,9 @@ def _carry_out(read: Any, missing: Sequence[Any], where: Any, session: Any) -> i
 
 
 def _forecast(
-    read: Any, entries: Sequence[Any], found: dict[str, Any], session: Any, workers: int
+    entries: Sequence[Any], found: dict[str, Any], session: Any, workers: int, threads: int
 ) -> dict[str, Any]:
-    """What is left to do, in hours on workers like this machine's cores."""
+    """What is left to do, in hours on workers with so many of this machine's cores each."""
     from promptpriors.experiments.study import forecast, to_do
 
     missing = to_do(entries, found)
@@ -112,7 +114,7 @@ def _forecast(
         "runs": len(missing),
         "hours": total / 3600 / max(1, workers),
         "workers": max(1, workers),
-        "threads": read.resources.cpus or _cores(),
+        "threads": threads,
         "memory_mib_per_worker": cost.memory_mib,
     }
 
@@ -146,9 +148,3 @@ def _limit(number: int, limit: int, yes: bool) -> None:
             f"the study has {number} runs, more than its limit of {limit}: --dry-run shows them; "
             "start them by --yes, or raise [resources] limit"
         )
-
-
-def _cores() -> int:
-    import os
-
-    return os.cpu_count() or 1

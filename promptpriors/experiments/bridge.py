@@ -69,7 +69,10 @@ def measure_bridge(
         known = read_json(path)
         if known.get("settings") == settings and known.get("model") == backbone.revision:
             return known
-    site = [site for site in backbone.sites if site.startswith("block.")][-1]
+    blocks = [site for site in backbone.sites if site.startswith("block.")]
+    if not blocks:
+        raise InputError(f"run {run.id}: {backbone.name} has no blocks whose input can be read")
+    site = blocks[-1]
     section = CaptureSection(split=SPLIT, documents=documents, tokens=tokens)
     prompt = load_prompt(run.folder).to(backbone.device)
     with TemporaryDirectory() as folder:
@@ -113,4 +116,5 @@ def _read(
     folder, name, prompt = behind or (None, None, None)
     plan = plan_of(backbone, task, section, examples, (site,), prompt=name)
     store = place(plan) if folder is None else folder / plan.key
-    return load_space(capture(backbone, examples, plan, store, prompt=prompt).folder, site)
+    captured = capture(backbone, examples, plan, store, prompt=prompt, wait=True)
+    return load_space(captured.folder, site)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from promptpriors.experiments.config import RunConfig
 from promptpriors.experiments.session import Session
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, encode
+from promptpriors.packing import Encoded, encode, epochs
 from promptpriors.prompts import Prompt, Trunk, token_losses, trunk_of
 from promptpriors.training import evaluate, quality
 from promptpriors.types import Task
@@ -62,16 +62,24 @@ def cost(config: RunConfig, session: Session, prompt: Prompt) -> Cost:
     """
     backbone, task = session.backbone(config), session.task(config).task
     section = config.train
-    learn = encode(backbone, task.splits["train"][: section.batch], before=prompt.before)
+    learn = encode(backbone, task.splits["train"], before=prompt.before)
+    order = epochs(
+        learn,
+        section.batch,
+        seed=config.seed,
+        grouping=section.grouping,
+        tokens=section.batch_tokens,
+    )
     check = encode(backbone, task.splits["validation"], before=prompt.before)
     part = check[:CHECKED]
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) if session.trunk(config) else None
         step, tokens = 0.0, 0
         if section.steps:
-            step, tokens = time_step(
-                backbone, prompt, learn, trunk_of(backbone, prompt, learn, kept)
-            )
+            batch = [learn[i] for i in next(order)]
+            trunk = trunk_of(backbone, prompt, batch, kept)
+            checkpointing = config.device.checkpointing
+            step, tokens = time_step(backbone, prompt, batch, trunk, checkpointing=checkpointing)
         trunk = trunk_of(backbone, prompt, part, kept)
         look = 0.0
         for _ in range(2 if trunk else 1):  # the first fills the trunk
@@ -91,13 +99,18 @@ def cost(config: RunConfig, session: Session, prompt: Prompt) -> Cost:
 
 
 def time_step(
-    backbone: Backbone, prompt: Prompt, batch: Sequence[Encoded], trunk: Trunk | None = None
+    backbone: Backbone,
+    prompt: Prompt,
+    batch: Sequence[Encoded],
+    trunk: Trunk | None = None,
+    *,
+    checkpointing: bool = False,
 ) -> tuple[float, int]:
     """Seconds of a forward and backward pass over a batch, warmed up, and its tokens."""
     seconds, computed = 0.0, 0
     for _ in range(2):
         began = time.perf_counter()
-        losses = token_losses(backbone, prompt, batch, trunk=trunk)
+        losses = token_losses(backbone, prompt, batch, trunk=trunk, checkpointing=checkpointing)
         losses.nats.mean().backward()
         seconds, computed = time.perf_counter() - began, losses.computed
     prompt.zero_grad(set_to_none=True)

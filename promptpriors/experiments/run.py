@@ -30,7 +30,13 @@ from promptpriors.types import Prior, Site, Space
 
 
 def execute(
-    config: RunConfig, runs: Path, session: Session, *, watch: Watch = silent, team: Team = ALONE
+    config: RunConfig,
+    runs: Path,
+    session: Session,
+    *,
+    known: str | None = None,
+    watch: Watch = silent,
+    team: Team = ALONE,
 ) -> Run:
     """Do a run, go on with one that was interrupted, or find it done.
 
@@ -38,6 +44,7 @@ def execute(
         config: resolved and checked.
         runs: the folder of run folders.
         session: what is shared with other runs of this process.
+        known: the id that the run was given before, if any; it must still be its id.
         watch: told how far the work is.
         team: the processes that share the work, of which this is the main one.
 
@@ -45,13 +52,19 @@ def execute(
         The finished run.
 
     Raises:
-        InputError: for whatever the config, the model or the data have wrong; no folder is left.
+        InputError: for whatever the config, the model or the data have wrong, or if the run has
+            another id by now; no folder is left.
         WorkError: when training diverges or memory or disk fail; ``error.txt`` says why.
     """
     config = config.placed(session.blocks(config))
     check_device(team, config.device.name, config.device.device_map)
     loaded = session.task(config)
     folder = runs / identify(config, session)
+    if known and folder.name != known:
+        raise InputError(
+            f"this was run {known} and would be {folder.name} now: its data or its space (such as "
+            "runs:FOLDER) have changed since; give the same command again"
+        )
     if (folder / "result.json").exists():
         watch("done before", 1.0, {"folder": folder})
         return read_run(folder)

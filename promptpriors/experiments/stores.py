@@ -63,7 +63,7 @@ def execute_capture(
 def ensure_store(
     config: RunConfig, session: "Session", task: Choice, sites: Sequence[Site], watch: Watch
 ) -> Path:
-    """The cached store of a task with these sites; captured when missing."""
+    """The cached store of a task with these sites; captured when missing, by one process."""
     backbone = session.backbone(config)
     examples = examples_of(session, task, config.capture.split)
     plan = plan_of(backbone, task, config.capture, examples, tuple(sites))
@@ -74,7 +74,7 @@ def ensure_store(
                 return folder
     stage = f"capturing {task.name}"
     folder = place(plan)
-    capture(backbone, examples, plan, folder, told=lambda share: watch(stage, share, {}))
+    capture(backbone, examples, plan, folder, wait=True, told=lambda share: watch(stage, share, {}))
     return folder
 
 

@@ -145,7 +145,7 @@ def forest(
     figure.update_yaxes(range=[places[-1] - 0.6, 0.85], showticklabels=False, showgrid=False)
     figure.update_yaxes(fixedrange=True)
     name = escape(clipped(reference))
-    figure.update_xaxes(range=[low, high], title_text=f"{axis},<br>less that of {name}")
+    figure.update_xaxes(range=[low, high], title_text=f"{escape(axis)},<br>less that of {name}")
     if margin is not None:
         figure.add_vrect(-margin, margin, fillcolor=BAND, line_width=0, layer="below")
     figure.add_vline(0, line={"width": 1.5, "color": NEUTRAL})

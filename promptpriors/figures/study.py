@@ -54,13 +54,13 @@ def forest(
     low, high = frame(rows, margin)
     figure, axes = _empty(ROW * (1.5 - places[-1]) + 1.0)
     axes.set(xlim=(low, high), ylim=(places[-1] - 0.7, 0.7), yticks=places)
-    axes.set_yticklabels([clipped(effect.name) for effect in rows])
+    axes.set_yticklabels([_name(effect.name) for effect in rows])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     if margin is not None:
         axes.axvspan(-margin, margin, color=SOFT, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=1)
-    axes.annotate(clipped(reference), (0, 1), (0, 3), xycoords=("data", "axes fraction"),
+    axes.annotate(_name(reference), (0, 1), (0, 3), xycoords=("data", "axes fraction"),
                   textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
     digits = decimals(rows)
     for effect, height in zip(rows, places, strict=True):
@@ -74,7 +74,7 @@ def forest(
         axes.annotate("controls", (0, first), (-7, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", ha="right", fontsize=8,
                       style="italic", color=DIM)  # fmt: skip
-    axes.set_xlabel(f"{axis}, less that of {clipped(reference)}", fontsize=9)
+    axes.set_xlabel(f"{axis}, less that of {_name(reference)}", fontsize=9)
     return figure
 
 
@@ -97,7 +97,7 @@ def bands(
     told = len({found.rate for found in curves}) > 1
     for found in curves:
         colour, symbol, dash = (styles or {}).get(found.arm, PLAIN)
-        label = ", ".join(filter(None, (clipped(found.arm), found.rate * told)))
+        label = ", ".join(filter(None, (_name(found.arm), found.rate * told)))
         if found.low:
             axes.fill_between(found.steps, found.low, found.high, color=colour,
                               alpha=opacity(curves), lw=0)  # fmt: skip
@@ -110,7 +110,7 @@ def bands(
         axes.axhline(level.value, color=GREY, linewidth=1, linestyle="--")
         above = level.role == "floor"
         axes.annotate(
-            f"{clipped(level.name, 36)} {level.value:.3f}",
+            f"{_name(level.name, 36)} {level.value:.3f}",
             (1, level.value), (-2, 3 if above else -3), xycoords=("axes fraction", "data"),
             textcoords="offset points", ha="right", va="bottom" if above else "top",
             fontsize=7, color=DIM,
@@ -141,6 +141,11 @@ def save(figure: Any, numbers: Mapping[str, Any], path: Path) -> list[Path]:
     write_bytes(found[0], buffer.getvalue())
     write_json(found[1], numbers)
     return found
+
+
+def _name(text: str, most: int = 30) -> str:
+    """A name that is not taken for mathematics."""
+    return clipped(text, most).replace("$", r"\$")
 
 
 def _empty(height: float) -> tuple[Any, Any]:

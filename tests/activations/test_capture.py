@@ -1,7 +1,10 @@
 """What is captured is what the model computes, each token once, whole after every interruption."""
 
+import threading
+
 import pytest
 import torch
+from filelock import FileLock
 
 import promptpriors as pp
 from promptpriors.activations import Plan, Store, capture, content_of, load_space, moments_of
@@ -233,6 +236,28 @@ def test_activations_that_are_not_finite_are_refused_with_their_site_and_example
             captured(tiny, tmp_path / "nan", sites=("block.1",))
     finally:
         weight.data.copy_(kept)
+
+
+def test_a_store_that_another_process_writes_is_refused_or_waited_for(tiny, tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    holds, enough = threading.Event(), threading.Event()
+
+    def other():
+        with FileLock(folder / ".lock"):
+            holds.set()
+            enough.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert holds.wait(60)
+    with pytest.raises(pp.InputError, match="being written by another process"):
+        captured(tiny, folder)
+    threading.Timer(0.3, enough.set).start()
+    found = capture(tiny, EXAMPLES, plan(tiny), folder, wait=True)
+    assert enough.is_set()
+    thread.join()
+    assert found.examples == len(EXAMPLES)
 
 
 def test_a_folder_of_something_else_is_left_alone(tiny, tmp_path):

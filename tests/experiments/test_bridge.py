@@ -6,6 +6,7 @@ import promptpriors as pp
 from promptpriors.data import choose_task
 from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.bridge import measure_bridge
+from promptpriors.models import Backbone
 from promptpriors.runs import read_run
 from tests.experiments.test_run import TINY
 
@@ -52,6 +53,13 @@ def test_it_is_measured_once_with_the_same_settings(ran, session):
     assert measured(run, session) == first
     assert (run.folder / "bridge.json").stat().st_mtime_ns == stamp
     assert measured(run, session, documents=10)["settings"]["documents"] == 10
+
+
+def test_a_model_whose_blocks_are_not_known_has_no_bridge(ran, session, monkeypatch):
+    run = ran(mode="soft", length=4)
+    monkeypatch.setattr(Backbone, "sites", {"embed": None})
+    with pytest.raises(pp.InputError, match="has no blocks whose input can be read"):
+        measured(run, session, documents=9)
 
 
 def test_what_has_no_bridge_is_refused(ran, session):

@@ -14,7 +14,9 @@ from promptpriors.experiments import Session, execute, parse_config
 from promptpriors.experiments.compare import compare, write_tables
 from promptpriors.experiments.compare.position import Cloud, Ends, position
 from promptpriors.experiments.watch import silent
+from promptpriors.files import write_json
 from promptpriors.rng import generator
+from promptpriors.runs import list_runs
 
 TASK = {"name": "mathematics", "train": 16, "validation": 4, "test": 0}
 TRAIN = {"steps": 2, "batch": 4, "evaluate_every": 1}
@@ -69,6 +71,21 @@ def test_too_few_seeds_say_how_many_are_needed(tables):
     assert "expected 6 at least" in one["p, nearest beyond moved"]
     pair = next(row for row in records(tables["pairs"]) if row["runs"] == "6 and 1")
     assert "expected 4 at least" in pair["p"]
+
+
+def test_a_loss_that_is_not_finite_is_left_out_of_its_mean(runs, tmp_path):
+    folder = shutil.copytree(runs, tmp_path / "runs")
+    (alone,) = (run for run in list_runs(folder) if run.config["prior"]["name"] == "vocabulary")
+    (first, *_) = (run for run in list_runs(folder) if run.config["seed"] == 1)
+    for run in (alone, first):
+        write_json(run.folder / "result.json", {**run.result, "val_loss": None})
+    found = {table.name: records(table) for table in compare(folder, Session(), silent)}
+    by_runs = {row["runs"]: row for row in found["priors"] if row["prior"] == "gaussian"}
+    assert by_runs[6]["val_loss"] > 0
+    one = next(row for row in found["priors"] if row["prior"] == "vocabulary")
+    assert (one["val_loss"], one["val_loss, 95 %"]) == (None, "not finite")
+    assert one["val_loss_best"] > 0
+    assert not found["pairs"]
 
 
 def test_tables_are_stored_as_json_and_csv(tables, runs):

@@ -291,6 +291,27 @@ def test_scores_may_be_compared_where_more_is_better(tmp_path):
     assert all(row["runs at rest"] is None for row in found["plateaus"])
 
 
+def test_an_objective_is_better_the_lower_it_is():
+    rules = Comparison(reference=None, margin=0.05, metric="val_objective", controls=True)
+    assert Setting("study", "", rules, []).lower_is_better
+
+
+def test_an_arm_that_is_the_positive_control_as_well_is_not_counted_beside_it():
+    setting = setting_of(Study(APART | {"large": 1.0}))
+    ids = {(r.plan.rate, r.plan.seed): r.plan.id for r in setting.runs if r.plan.arm == "large"}
+    runs = [
+        run._replace(plan=run.plan.model_copy(update={"id": ids[run.plan.rate, run.plan.seed]}))
+        if run.plan.kind == "positive"
+        else run
+        for run in setting.runs
+    ]
+    shared = judge(Setting(setting.study, "", setting.compare, runs)).positive
+    without = [run for run in setting.runs if run.plan.arm != "large"]
+    alone = judge(Setting(setting.study, "", setting.compare, without)).positive
+    assert shared.state == "passed"
+    assert shared.row == alone.row
+
+
 def test_one_seed_is_too_few_and_the_tables_say_so(tmp_path):
     found = tables_of(Study(APART, seeds=1), tmp_path)
     assert "expected 2 arms with 2 seeds" in found["power"][0]["note"]

@@ -99,6 +99,17 @@ def test_verdicts_and_names_are_written_as_text():
     assert SCRIPT.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in names
 
 
+def test_money_is_no_mathematics(tmp_path):
+    names = ["text: It costs $5_ or $6^", "$\\frac$"]
+    shown = [Effect(names[0], 0.1, 0.0, 0.2), Effect("b", 0.0, -0.1, 0.1)]
+    figure = study.forest(shown, reference=names[1], margin=None, axis="loss")
+    study.save(figure, {}, tmp_path / "forest")
+    losses = [curve(name, "0.1", [{0: 3.0, 10: 2.0}]) for name in names]
+    curves = study.bands(losses, [Level(names[1], 1.0, "floor")])
+    study.save(curves, {}, tmp_path / "curves")
+    assert (tmp_path / "forest.png").stat().st_size > 0
+
+
 @pytest.mark.parametrize(
     ("verdict", "sign", "tone"),
     [

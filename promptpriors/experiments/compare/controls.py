@@ -98,7 +98,10 @@ def _among(
     arms: Sequence[Outcome],
     aside: Mapping[str, str],
 ) -> tuple[Pooled, str, str]:
-    """The arms and the control at its rates, its name and the reference's."""
+    """The arms and the control at its rates, its name and the reference's.
+
+    An arm whose runs are the control's as well says nothing more, and is left out.
+    """
     reference = checked(setting.compare.reference, aside, [outcome.arm for outcome in arms])
     if len(controls) != 1:
         raise InputError(f"there are several: {', '.join(controls)}" if controls else "no runs")
@@ -107,7 +110,11 @@ def _among(
         raise InputError(lacks(runs))
     mine = setting.outcomes(runs)
     cells = {outcome.rate for outcome in mine}
-    beside = [outcome for outcome in arms if outcome.rate in cells]
+    ids = {run.plan.id for run in runs}
+    same = {
+        arm for arm, theirs in setting.by_arm("arm").items() if ids & {r.plan.id for r in theirs}
+    }
+    beside = [outcome for outcome in arms if outcome.rate in cells and outcome.arm not in same]
     if all(outcome.arm != reference for outcome in beside):
         raise InputError(f"the reference has no run at its rate, {', '.join(sorted(cells))}")
     return pool([*beside, *mine]), name, reference

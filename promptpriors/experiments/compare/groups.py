@@ -81,15 +81,22 @@ def priors_table(groups: Groups) -> Table:
         for prior, mine in priors.items():
             record: dict[str, Cell] = {"setting": _shown(group), "prior": prior, "runs": len(mine)}
             for name in MOMENTS:
-                values = torch.tensor([float(found.run.result[name]) for found in mine])  # pyright: ignore[reportOptionalSubscript]
-                record |= _interval(name, values)
+                record |= _interval(name, _results(mine, name))
             record |= _collapse(mine) | _memory(mine)
             records.append(record)
     return tabulate("priors", "Priors over their seeds", PRIORS_NOTE, records)
 
 
+def _results(mine: Sequence[Measured], name: str) -> Tensor:
+    """A number of each run's result, where it is one: what diverged has none."""
+    values = [found.run.result[name] for found in mine if found.run.result]
+    return torch.tensor([float(value) for value in values if value is not None])
+
+
 def _interval(name: str, values: Tensor) -> dict[str, Cell]:
     """Mean and t interval; with one value, the value and what an interval needs."""
+    if not len(values):
+        return {name: None, f"{name}, 95 %": "not finite"}
     if len(values) < 2:
         return {name: float(values[0]), f"{name}, 95 %": "needs 2 seeds"}
     found = t_interval(values)
@@ -134,10 +141,9 @@ def pairs_table(groups: Groups) -> Table:
     records = []
     for group, priors in groups.items():
         for one, other in combinations(priors, 2):
-            x, y = (
-                torch.tensor([float(found.run.result["val_loss"]) for found in priors[name]])  # pyright: ignore[reportOptionalSubscript]
-                for name in (one, other)
-            )
+            x, y = (_results(priors[name], "val_loss") for name in (one, other))
+            if not (len(x) and len(y)):
+                continue
             stream = generator(0, "compare", "pairs", one, other)
             records.append(
                 {

@@ -57,8 +57,8 @@ class Setting:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether the metric is a loss."""
-        return "loss" in self.compare.metric
+        """Whether the metric is a loss or another objective."""
+        return any(word in self.compare.metric for word in ("loss", "objective"))
 
     @property
     def crossed(self) -> bool:

@@ -12,8 +12,9 @@ from promptpriors.runs.studies import Kind
 
 SECTIONS = ("prompt", "train", "capture", "device")
 """Sections whose values are replaced one by one; a prior or a task is replaced as a whole."""
+RATE = "train.lr"
 OWN = "its own"
-"""The rate of an arm that brings one: rates are no factor then."""
+"""The rate of every arm where one brings its own: rates are no factor then."""
 PEFT = {
     "RANDOM": {"name": "isotropic", "sigma": 1.0},
     "SAMPLE_VOCAB": {"name": "vocabulary"},
@@ -49,17 +50,25 @@ def compared(study: StudyFile) -> list[Planned]:
     """The runs of all arms: seeds vary slowest and arms fastest, so a part is worth having.
 
     Raises:
-        InputError: for a run whose config is not one, named by what it varies.
+        InputError: for a run whose config is not one, named by what it varies; for rates that arms
+            and an axis give.
     """
     axes = [_single(axis) for axis in study.grid] + [_together(group) for group in study.zips]
     seeds = [axis for axis in axes if all(set(point) <= {"seed"} for point in axis)]
     others = [axis for axis in axes if axis not in seeds]
+    arms = arms_of(study)
+    own = [name for name, overrides in arms.items() if RATE in dict(flat(overrides))]
+    if own and any(RATE in point for axis in axes for point in axis):
+        raise InputError(
+            f"arm {own[0]!r} brings {RATE}, which is an axis as well: leave one of them out"
+        )
     found = []
     if axes or study.arms or not study.runs:
         for point in product(*seeds, *others):
             varied = {key: value for part in point for key, value in part.items()}
-            for name, overrides in arms_of(study).items():
-                found.append(planned(study, name, overrides, varied))
+            for name, overrides in arms.items():
+                run = planned(study, name, overrides, varied)
+                found.append(run._replace(rate=OWN) if own and run.rate else run)
     for given in study.runs:
         overrides = {key: value for key, value in given.items() if key != "arm"}
         found.append(planned(study, given.get("arm"), {}, overrides))
@@ -112,7 +121,7 @@ def planned(
         kind=kind,
         arm=arm or _arm_of(factors, config),
         setting=_setting_of(factors, _constant(study) | (set() if arm else {"prior"})),
-        rate=OWN if "train.lr" in dict(flat(overrides)) else rate_of(config),
+        rate=rate_of(config),
         seed=config.seed if config.train.order is None else config.train.order,
         factors=factors,
         plain=plain,
@@ -172,7 +181,7 @@ def _constant(study: StudyFile) -> set[str]:
 
 
 def _setting_of(factors: Mapping[str, Any], besides: Iterable[str]) -> str:
-    aside = {"seed", "train.lr", "train.order", *besides}
+    aside = {"seed", RATE, "train.order", *besides}
     parts = []
     for key, value in factors.items():
         head, _, last = key.partition(".")

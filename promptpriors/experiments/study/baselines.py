@@ -1,9 +1,10 @@
 """What stands beside the arms: the plain model, a text in words, and LoRA as the ceiling."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from promptpriors.experiments.config import put
 from promptpriors.experiments.session import Session
 from promptpriors.experiments.study.arms import Planned, planned
 from promptpriors.experiments.study.file import StudyFile
@@ -42,7 +43,7 @@ def baselines(study: StudyFile, session: Session, arms: Sequence[Planned]) -> It
 
 def _lora(study: StudyFile, first: Planned, rank: int, rate: float) -> Planned:
     train = dict(first.plain.get("train", {}))
-    for key in ("objective", "regulariser"):
+    for key in ("frozen", "objective", "regulariser"):
         train.pop(key, None)
     change = {"prompt": {"mode": "none"}, "train": train | {"lora": rank, "lr": rate}}
     return _beside(study, first, f"lora {rank}", change, kind="ceiling")
@@ -51,8 +52,10 @@ def _lora(study: StudyFile, first: Planned, rank: int, rate: float) -> Planned:
 def _beside(
     study: StudyFile, first: Planned, label: str, change: dict[str, Any], kind: Kind = "baseline"
 ) -> Planned:
-    """A run on the data of another: model, task, seed and device are kept."""
-    base = {**first.plain, "prior": "isotropic", **change}
+    """A run on the data of another: model, task, seed, device and the token before texts stay."""
+    base: Mapping[str, Any] = {**first.plain, "prior": "isotropic", **change}
+    if "bos" in first.plain.get("prompt", {}):
+        base = put(base, "prompt.bos", first.plain["prompt"]["bos"])
     found = planned(replace(study, base=base), label, {}, {}, kind=kind)
     factors = {key: value for key, value in first.factors.items() if key == "seed"}
     return found._replace(setting=first.setting, factors=factors)

@@ -20,9 +20,9 @@ SLOW = 0.05
 def controls(study: StudyFile, session: Session, arms: Sequence[Planned]) -> Iterator[Planned]:
     """The positive and the negative control, made of the reference's runs.
 
-    Positive: σ = 1 at the reference's lowest rate and at most at ``SLOW``, in absolute size as the
-    vocabulary's spread has it, so that its start is far for the steps it can take; it counts as a
-    run at the reference's lowest rate.
+    Positive: σ = 1 at the reference's lowest rate, so that its start is far for the steps it can
+    take; a relative rate is at most ``SLOW``, and in absolute size what it is for the vocabulary's
+    spread. It counts as a run at the reference's lowest rate.
     Negative: the reference under a second name: other draws, the same order of the data.
     """
     name = study.compare.reference

@@ -97,6 +97,11 @@ def read_study(path: Path) -> StudyFile:
         lengths = {key: len(values) for key, values in group}
         if len(set(lengths.values())) > 1:
             raise InputError(f"[[zip]] {i}: expected lists of one length, found {lengths}")
+    for i, given in enumerate(found.runs, 1):
+        if not isinstance(given.get("arm", ""), str):
+            raise InputError(
+                f"[[runs]] {i}: expected a name in quotes as arm, found {given['arm']!r}"
+            )
     return StudyFile(
         name=path.stem,
         base=base,

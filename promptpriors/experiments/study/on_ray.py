@@ -1,16 +1,18 @@
 """The runs of a study on Ray: a task each, on this machine or on a cluster."""
 
+import math
 import os
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, Note
 from promptpriors.experiments.study.file import Resources
 from promptpriors.experiments.study.plan import Entry
 from promptpriors.experiments.study.worker import Outcome, attempt, session_of
@@ -42,7 +44,7 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     about: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        cpus, gpus = workers * (resources.cpus or 1), workers * resources.gpus
+        cpus, gpus = workers * (resources.cpus or 1), math.ceil(workers * resources.gpus)
         about |= {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
         about["address"] = "local"
     else:
@@ -55,9 +57,25 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"Ray can't be used {where}: {reason}") from None
     try:
+        tell_of_nodes(ray.nodes(), resources)
         yield
     finally:
         ray.shutdown()
+
+
+def tell_of_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> None:
+    """Warn if no node has what a run asks for: runs wait then, since one that has it may join."""
+    asked = {"CPU": resources.cpus or 1, "GPU": resources.gpus}
+    for node in nodes:
+        has = node["Resources"] if node["Alive"] else {}
+        if all(has.get(name, 0) >= number for name, number in asked.items()):
+            return
+    warnings.warn(
+        f"no node of the cluster has {asked['CPU']} CPUs and {asked['GPU']:g} GPUs, as each run "
+        "asks for by [resources]; runs wait until one joins",
+        Note,
+        stacklevel=2,
+    )
 
 
 def run_on_ray(

@@ -27,7 +27,7 @@ class Where:
         data: the data folder, if one is named.
         workers: of a Ray on this machine; 0 does all in this process.
         ray: the address of a cluster; None joins none.
-        threads: of torch in this process.
+        threads: of torch, for runs of this process.
     """
 
     runs: Path
@@ -94,8 +94,7 @@ def carry_out(
         with cluster(where.ray, where.workers, study.resources):
             yield from _until_full(run_on_ray(entries, where.runs, where.data, study.resources))
     else:
-        threads = study.resources.cpus or where.threads
-        yield from _until_full(run_here(entries, where.runs, session, threads, watch))
+        yield from _until_full(run_here(entries, where.runs, session, where.threads, watch))
 
 
 def _until_full(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:

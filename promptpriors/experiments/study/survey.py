@@ -113,7 +113,8 @@ def _half_done(path: Path) -> Surveyed:
 def _damage(folder: Path) -> str:
     """What is wrong with a finished or half-finished run; "" where nothing is."""
     if not (folder / "result.json").exists():
-        return _half_done(folder / "state.safetensors").note
+        found = _half_done(folder / "state.safetensors")
+        return found.note if found.state == "damaged" else ""
     try:
         run = read_run(folder)
         _check_metrics(run)
@@ -130,10 +131,11 @@ def _check_metrics(run: Run) -> None:
         rows = read_json_lines(run.folder / "metrics.jsonl")
         steps = [row["step"] for row in rows]
         last = rows[-1]["val_loss"]
-    except (KeyError, IndexError):
-        raise InputError("metrics.jsonl lacks records") from None
-    if steps != list(range(result["steps"] + 1)):
-        raise InputError(f"metrics.jsonl has {len(steps)} records, expected {result['steps'] + 1}")
+        expected = int(result["steps"]) + 1
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise InputError("metrics.jsonl lacks records, or result.json its steps") from None
+    if steps != list(range(expected)):
+        raise InputError(f"metrics.jsonl has {len(steps)} records, expected {expected}")
     if last != result["val_loss"]:
         raise InputError("metrics.jsonl does not end as result.json says")
 

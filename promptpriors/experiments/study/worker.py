@@ -66,7 +66,7 @@ def attempt(
         try:
             config = parse_config(plain)
             torch.set_num_threads(config.device.threads or threads)
-            execute(config, runs, session, watch=watch)
+            execute(config, runs, session, known=run, watch=watch)
         except Busy as error:
             status, message = "busy", str(error)
         except (InputError, WorkError) as error:

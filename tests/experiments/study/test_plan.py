@@ -129,10 +129,20 @@ def test_baselines_once_a_setting(tmp_path, session):
         assert arms == {"vocabulary", "match", "PEFT RANDOM"}  # SAMPLE_VOCAB is there already
 
 
+def test_baselines_keep_the_token_before_texts_and_a_frozen_arm_has_a_ceiling(tmp_path, session):
+    names = ["none", "text:Add.", "lora:4"]
+    arms = {"held": {"prior": "vocabulary", "train.frozen": True}}
+    base = {**BASE, "prompt": {"length": 4, "bos": True}}
+    changes = {"base": base, "arms": arms, "baselines": names, "compare": {}}
+    configs = [entry.run.config for entry in planned(tmp_path, session, **changes)]
+    assert len(configs) == 7
+    assert all(config.prompt.bos for config in configs)
+
+
 def test_an_arm_with_its_own_rate(tmp_path, session):
     arms = {**ARMS, "slow": {"prior": "xavier", "train.lr": {"relative": 0.01}}}
     found = runs_of(planned(tmp_path, session, arms=arms), "arm")
-    assert {run.arm: run.rate for run in found}["slow"] == "its own"
+    assert {run.rate for run in found} == {"its own"}  # no factor for any of them
     assert {run.config.lr["relative"] for run in found if run.arm == "slow"} == {0.01}
 
 
@@ -152,6 +162,11 @@ def test_an_arm_with_its_own_rate(tmp_path, session):
             {"arms": {"a": {"prior": "xavier"}, "b": {"prior": "xavier"}}, "compare": {}},
             ["one and the same"],
         ),
+        (
+            {"arms": {"slow": {"train.lr": 0.1}}, "grid": {"train.lr": [0.2]}, "compare": {}},
+            ["'slow' brings train.lr", "an axis as well"],
+        ),
+        ({"runs": [{"arm": 1}]}, ["[[runs]] 1", "name in quotes", "found 1"]),
         ({"compare": {"reference": "gaussian"}}, ["'gaussian' is no arm", "vocabulary, match"]),
         ({"compare": {"reference": "vocabulary", "margin": 0}}, ["margin", "greater than 0"]),
         ({"baselines": ["lora"]}, ["'lora'", "lora:RANK"]),

@@ -21,6 +21,7 @@ from promptpriors.experiments.study import (
 )
 from promptpriors.experiments.study import worker as workers
 from promptpriors.experiments.study.study import Stopped
+from promptpriors.experiments.study.survey import mend
 from promptpriors.experiments.watch import silent
 from promptpriors.runs.folder import held
 from tests.experiments.study.samples import write_study
@@ -210,3 +211,41 @@ def test_a_comparison_that_changed_is_told(study, entries, runs, tmp_path):
     about = json.loads((runs / "studies" / "study.json").read_text())
     assert [compare["margin"] for compare in about["earlier"]] == [0.05]
     assert begin(changed, entries, runs)[1] == remark
+
+
+def test_runs_that_a_study_no_longer_has_are_told(study, entries, runs):
+    _, remark = begin(study, entries[:3], runs)
+    assert "2 runs that the study 'study' had before are none of its own now" in remark
+    assert begin(study, entries, runs)[1] == ""
+
+
+def test_a_result_without_its_steps_is_damaged(study, entries, runs, session, whole):
+    path = runs / entries[1].id / "result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in result.items() if key != "steps"}))
+    assert survey(entries, runs)[entries[1].id].state == "damaged"
+    assert [outcome.status for outcome in run(study, entries, runs, session)] == ["done"]
+    assert bytes_of(runs, entries) == bytes_of(whole, entries)
+
+
+def test_a_checkpoint_that_another_process_mended_meanwhile_is_kept(entries, runs, session):
+    folder = runs / entries[1].id
+
+    def stop(stage, share, known):
+        if known.get("step") == 3:
+            raise KeyboardInterrupt
+
+    shutil.rmtree(folder)
+    with pytest.raises(KeyboardInterrupt):
+        workers.execute(entries[1].run.config, runs, session, watch=stop)
+    found = survey(entries, runs)
+    found[entries[1].id] = found[entries[1].id]._replace(state="damaged")  # as it was a while ago
+    mend(entries, found, runs)
+    assert survey(entries, runs)[entries[1].id] == ("half done", "step 2")
+
+
+def test_a_run_that_has_another_id_by_now_is_not_done(entries, tmp_path, session):
+    found = workers.attempt("0" * 16, entries[1].run.plain, tmp_path / "runs", session, 1)
+    assert found.status == "failed"
+    assert f"this was run {'0' * 16} and would be {entries[1].id} now" in found.message
+    assert not (tmp_path / "runs").exists()
