@@ -145,7 +145,7 @@ def compare(
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="priors|tasks|models|modes|runs")],
+    kind: Annotated[str, typer.Argument(metavar="priors|tasks|models|modes|regularisers|runs")],
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:

@@ -10,21 +10,26 @@ from promptpriors.models import MODELS
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import MODES
 from promptpriors.runs import list_runs
+from promptpriors.training import REGULARISERS
 
 Rows = list[dict[str, Any]]
 
 
-def _methods(table: Mapping[str, Callable[..., Any]]) -> Rows:
+def _methods(table: Mapping[str, Callable[..., Any]], *, of_files: bool = True) -> Rows:
+    """A row a method, told by the first line of its file, or by its own."""
     return [
-        {"name": name, "about": _about(function), "parameters": _parameters(function)}
+        {
+            "name": name,
+            "about": _about(inspect.getmodule(function) if of_files else function),
+            "parameters": _parameters(function),
+        }
         for name, function in sorted(table.items())
     ]
 
 
-def _about(function: Callable[..., Any]) -> str:
-    """First line of the docstring of the file that holds the method."""
-    module = inspect.getmodule(function)
-    return (inspect.getdoc(module) or "").partition("\n")[0].strip()
+def _about(told: Any) -> str:
+    """First line of a docstring."""
+    return (inspect.getdoc(told) or "").partition("\n")[0].strip()
 
 
 def _parameters(function: Callable[..., Any]) -> str:
@@ -60,8 +65,9 @@ INVENTORY: dict[str, Callable[[Path], Rows]] = {
     "priors": lambda _: _methods(PRIORS),
     "tasks": lambda _: _methods(TASKS),
     "models": lambda _: [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}],
+    "regularisers": lambda _: _methods(REGULARISERS, of_files=False),
     "modes": lambda _: [{"name": name, "about": mode.about} for name, mode in MODES.items()],
     "runs": _runs,
 }
 
-HUB = "any decoder-only Hugging Face model, from the hub or from a folder"
+HUB = "a decoder-only model or a T5 of Hugging Face's, from the hub or from a folder"
