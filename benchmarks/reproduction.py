@@ -37,7 +37,8 @@ SHOWN: dict[str, Sequence[str]] = {
              "mean at the best rate"),
     "differences": ("arm", "difference", "low", "high", "p", "margin", "verdict"),
     "equality": ("first", "second", "difference", "low", "high", "p", "verdict"),
-    "plateaus": ("arm", "runs at rest", "loss", "steps to loss", "low", "high", "censored"),
+    "plateaus": ("arm", "runs at rest", "loss", "steps to loss", "low", "high", "censored",
+                 "less reference", "less reference, low", "less reference, high"),
     "components": ("source", "variance", "share", "df", "note"),
 }  # fmt: skip
 """Columns of a study's tables; all of them are in runs/compare/*.csv."""

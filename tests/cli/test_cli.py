@@ -24,7 +24,12 @@ def test_run_prints_the_folder_and_nothing_else_on_stdout(place, cli):
 def test_json_is_one_document_on_stdout(ran, place, cli):
     assert ran["folder"] == f"runs/{ran['id']}"
     assert ran["val_loss"] < ran["val_loss_initial"]
-    for words in (["list", "runs"], ["list", "priors"], ["list", "tasks"], ["list", "regularisers"]):
+    for words in (
+        ["list", "runs"],
+        ["list", "priors"],
+        ["list", "tasks"],
+        ["list", "regularisers"],
+    ):
         status, out, _ = cli(*words, "--json")
         assert status == 0
         assert json.loads(out)

@@ -261,6 +261,12 @@ def test_curves_at_rest_and_steps_to_the_worst_arms_loss(tmp_path):
     assert rows["xavier"]["steps to loss"] > 30  # at the higher rate it never gets there
     for row in rows.values():
         assert row["low"] <= row["steps to loss"] <= row["high"] <= row["of steps"] == 60
+    assert rows["vocabulary"]["less reference"] is None
+    for arm in ("gaussian", "xavier"):
+        row = rows[arm]
+        more = row["steps to loss"] - rows["vocabulary"]["steps to loss"]
+        assert row["less reference"] == pytest.approx(more)
+        assert 0 < row["less reference, low"] < row["less reference"] < row["less reference, high"]
 
 
 def test_settings_and_studies_are_judged_each_by_itself(tmp_path):

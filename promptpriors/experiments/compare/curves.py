@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from promptpriors.analysis.plateau import Curve, mean_loss, rest, restricted_mean, steps_to
-from promptpriors.analysis.pooled import Outcome, means_over
+from promptpriors.analysis.pooled import Outcome, means_over, pool
 from promptpriors.errors import InputError
+from promptpriors.experiments.compare.controls import Row, against, checked
 from promptpriors.experiments.compare.judged import Judged
 from promptpriors.experiments.compare.places import note
 from promptpriors.experiments.compare.recorded import Recorded, curve_of
@@ -12,6 +13,8 @@ from promptpriors.experiments.compare.tables import Cell
 
 METRIC = "val_loss"
 """The margin is in nats, as the curves are, where it is one of this."""
+LESS = ("less reference", "less reference, low", "less reference, high")
+"""Columns of an arm's steps less the reference's."""
 
 
 def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
@@ -26,13 +29,16 @@ def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
     ends = {arm: [curve[-1][1] for _, curve in mine] for arm, mine in seen.items()}
     loss = max(sum(last) / len(last) for last in ends.values())
     horizon = min(curve[-1][0] for mine in seen.values() for _, curve in mine)
+    times = {arm: _times(judged, mine, loss, horizon) for arm, mine in seen.items()}
+    less = _less(judged, times)
     return [
         {
             "arm": arm,
             "runs": len(mine),
             **_rest(judged, [curve for _, curve in mine]),
             "loss": loss,
-            **_steps(judged, mine, loss, horizon),
+            **_steps(times[arm], mine, loss, horizon),
+            **dict(zip(LESS, less[arm][:3] if arm in less else (None,) * 3, strict=True)),
             "of steps": horizon,
             "mean loss": _mean([curve for _, curve in mine]),
         }
@@ -63,21 +69,36 @@ def _rest(judged: Judged, curves: Sequence[Curve]) -> dict[str, Cell]:
     return {"runs at rest": at_rest, "too few evaluations": untold}
 
 
-def _steps(
+def _times(
     judged: Judged, mine: Sequence[tuple[Recorded, Curve]], loss: float, horizon: int
+) -> list[Outcome]:
+    """Steps to the loss of each run, and all steps where it is not reached by then."""
+    found = [(run, steps_to(curve, loss)) for run, curve in mine]
+    return judged.setting.outcomes(
+        [
+            run._replace(value=float(horizon if time is None else min(time, horizon)))
+            for run, time in found
+        ]
+    )
+
+
+def _less(judged: Judged, times: Mapping[str, Sequence[Outcome]]) -> Mapping[str, Row]:
+    """Each arm's steps less the reference's, as the arms' losses are compared."""
+    arms = [arm for arm in times if arm not in judged.aside]
+    try:
+        reference = checked(judged.setting.compare.reference, judged.aside, arms)
+        return against(pool([outcome for arm in arms for outcome in times[arm]]), reference)
+    except InputError:
+        return {}
+
+
+def _steps(
+    times: Sequence[Outcome], mine: Sequence[tuple[Recorded, Curve]], loss: float, horizon: int
 ) -> dict[str, Cell]:
     """The mean over the seeds that have all of the arm's rates, each averaged over those."""
-    times = {run.plan.id: steps_to(curve, loss) for run, curve in mine}
-    late = [run for run, time in times.items() if time is None or time > horizon]
-    watched = [
-        run._replace(value=float(horizon if (time := times[run.plan.id]) is None else time))
-        for run, _ in mine
-    ]
-    outcomes = [
-        Outcome(arm, rate, block, min(time, float(horizon)))
-        for arm, rate, block, time in judged.setting.outcomes(watched)
-    ]
-    units, _ = means_over(outcomes, list(dict.fromkeys(outcome.rate for outcome in outcomes)))
+    reached = [steps_to(curve, loss) for _, curve in mine]
+    late = [time for time in reached if time is None or time > horizon]
+    units, _ = means_over(times, list(dict.fromkeys(outcome.rate for outcome in times)))
     values = [unit.value for unit in units]
     record: dict[str, Cell] = dict.fromkeys(("steps to loss", "low", "high"))
     if len(values) > 1:
