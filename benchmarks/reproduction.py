@@ -72,6 +72,7 @@ def main(folder: Path, analysis: Path) -> None:
     lines += section("The claims", claims_of(claims))
     for setting in settings:
         lines += study(folder, setting, runs)
+    lines += section("What it took", taken(settings))
     if (folder / "float32").is_dir():
         lines += section("The precision of the model", precision(folder))
     write_bytes(folder / "tables.md", ("\n".join(lines).rstrip() + "\n").encode())
@@ -86,6 +87,24 @@ def claims_of(claims: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             "value": found["value"], "low": low, "high": high, "p": found["p"],
             "verdict": f"**{found['verdict']}**", "evidence": found["evidence"],
         }  # fmt: skip
+
+
+def taken(settings: Sequence[Setting]) -> Iterator[dict[str, Any]]:
+    """Hours of one core that the runs of each study took; one that two studies have counts once."""
+    seen: set[str] = set()
+    total = 0.0
+    for name in dict.fromkeys(setting.study for setting in settings):
+        mine = {
+            run.plan.id: run.run.result
+            for setting in settings
+            for run in setting.runs
+            if setting.study == name and run.run and run.run.result and run.plan.id not in seen
+        }
+        seen |= set(mine)
+        hours = sum(result["seconds"] for result in mine.values()) / 3600
+        total += hours
+        yield {"study": name, "runs": len(mine), "hours of one core": hours}
+    yield {"study": "all", "runs": len(seen), "hours of one core": total}
 
 
 def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
