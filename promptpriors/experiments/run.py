@@ -90,8 +90,8 @@ def execute(
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)
         task = loaded.task
-        known = (config, folder, session, backbone, task, prompt, regularisers, progress, watch)
-        work = Work(*known, team=team)
+        parts = (config, folder, session, backbone, task, prompt, regularisers, progress, watch)
+        work = Work(*parts, team=team)
         try:
             work.do()
         except Exception as error:
