@@ -252,7 +252,7 @@ def test_curves_at_rest_and_steps_to_the_worst_arms_loss(tmp_path):
     study = Study(APART, order=0.0, noise=1e-3, draw=1e-3, falling=("gaussian",))
     rows = {row["arm"]: row for row in tables_of(study, tmp_path)["plateaus"]}
     assert {arm: row["runs at rest"] for arm, row in rows.items()} == {
-        "vocabulary": 8, "gaussian": 0, "xavier": 8,
+        "vocabulary": 8, "gaussian": 0, "xavier": 8, "vocabulary, second name": 8,
     }  # fmt: skip
     loss = rows["xavier"]["loss"]
     assert loss == pytest.approx(1.5 + 0.5 + 0.05, abs=0.01)
@@ -262,6 +262,8 @@ def test_curves_at_rest_and_steps_to_the_worst_arms_loss(tmp_path):
     for row in rows.values():
         assert row["low"] <= row["steps to loss"] <= row["high"] <= row["of steps"] == 60
     assert rows["vocabulary"]["less reference"] is None
+    again = rows["vocabulary, second name"]
+    assert again["less reference, low"] < 0 < again["less reference, high"]
     for arm in ("gaussian", "xavier"):
         row = rows[arm]
         more = row["steps to loss"] - rows["vocabulary"]["steps to loss"]

@@ -18,15 +18,19 @@ LESS = ("less reference", "less reference, low", "less reference, high")
 
 
 def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
-    """A row an arm whose runs have curves."""
+    """A row an arm whose runs have curves, and one for the reference's second name."""
     arms = {
         arm: {run.plan.id: (run, curve) for run in runs if (curve := _curve(run))}
-        for arm, runs in judged.setting.by_arm("arm").items()
+        for arm, runs in judged.setting.by_arm("arm", "negative").items()
     }
     seen = {arm: list(mine.values()) for arm, mine in arms.items() if mine}
-    if not seen:
+    ends = {
+        arm: [curve[-1][1] for _, curve in seen[arm]]
+        for arm in judged.setting.by_arm("arm")
+        if arm in seen
+    }
+    if not ends:
         return []
-    ends = {arm: [curve[-1][1] for _, curve in mine] for arm, mine in seen.items()}
     loss = max(sum(last) / len(last) for last in ends.values())
     horizon = min(curve[-1][0] for mine in seen.values() for _, curve in mine)
     times = {arm: _times(judged, mine, loss, horizon) for arm, mine in seen.items()}

@@ -61,8 +61,8 @@ NOTES = {
         "at rest: a line through the last third of the steps' validation losses moves by less than "
         "the margin. steps to loss: mean of the steps to the loss, or of all steps where it is not "
         "reached (censored), with 95 % t interval over seeds; the loss is the worst arm's mean at "
-        "the end. less reference: less the steps of the reference, by Dunnett's test, "
-        "with 95 % interval. mean loss: over the steps. Exploratory.",
+        "the end. less reference: less the steps of the reference, by Dunnett's test, with 95 % "
+        "interval; the negative control is one more arm. mean loss: over the steps. Exploratory.",
     ),
     "verdicts": (
         "Verdicts",
