@@ -17,8 +17,11 @@ from typing import Any
 
 import torch
 
+from promptpriors.analysis.equality import equality
+from promptpriors.analysis.pooled import pool
 from promptpriors.analysis.significance import t_interval
 from promptpriors.errors import InputError
+from promptpriors.experiments.compare.judged import judge
 from promptpriors.experiments.compare.recorded import Recorded, Setting, read_settings
 from promptpriors.experiments.compare.study import study_tables
 from promptpriors.experiments.reproduction import judge_claims, read_analysis
@@ -45,6 +48,7 @@ SHOWN: dict[str, Sequence[str]] = {
 VALUES = (
     "result:displacement", "position:kept of the start", "position:reach ratio",
     "position:effect moved", "position:effective rank, start", "position:effective rank, end",
+    "position:between the priors, start", "position:between the priors, end",
     "use:halves.embed.far.change", "use:halves.embed.near.change", "bridge:ratio",
 )  # fmt: skip
 """What is told of where prompts lie and what they do."""
@@ -53,6 +57,9 @@ OBJECTIVE = (
     "result:val_loss",
 )  # fmt: skip
 """What is told of prompts that were trained on another objective than the answers' loss."""
+
+WITHOUT = {"confirm-tuned": "sigma 0.02"}
+"""An arm whose own spread is most of its study's; equality is told without it as well."""
 
 NAMES = {"val_loss": "validation loss, nats per target token"}
 """What a metric is called in a figure."""
@@ -125,6 +132,9 @@ def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
                for row in tables["power"]]  # fmt: skip
     lines += [*section("Power", numbers, level=3), note, ""]
     arms = setting.by_arm("arm")
+    if setting.study in WITHOUT:
+        arm = WITHOUT[setting.study]
+        lines += section(f"Equality without {arm}, exploratory", equal(setting, arm), level=3)
     lines += section("Where prompts lie and what they do", lain(arms, "arm", VALUES), level=3)
     if any(run.result and run.result.get("objective") != "answer" for run in trained(arms, runs)):
         lines += section("What the objective shows, and the answers' loss",
@@ -135,6 +145,19 @@ def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
     if len(by_rate) > 1:
         lines += section("By rate", lain(by_rate, "rate", ("result:val_loss", *VALUES)), level=3)
     return lines
+
+
+def equal(setting: Setting, arm: str) -> Iterator[dict[str, Any]]:
+    """The pairs of the other arms, with the spread that these have by themselves."""
+    runs = [run for name, mine in setting.by_arm("arm").items() if name != arm for run in mine]
+    pooled = pool(setting.outcomes(runs))
+    margin = judge(setting).margin
+    for pair in equality(pooled, margin).pairs if margin is not None else ():
+        yield {
+            "first": pair.first, "second": pair.second, "difference": pair.difference,
+            "low": pair.low, "high": pair.high, "p": pair.p, "verdict": pair.verdict,
+            "residual sd": pooled.sd,
+        }  # fmt: skip
 
 
 def trained(arms: Mapping[str, Sequence[Recorded]], runs: Mapping[str, Run]) -> Iterator[Run]:

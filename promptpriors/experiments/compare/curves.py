@@ -33,7 +33,16 @@ def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
         return []
     loss = max(sum(last) / len(last) for last in ends.values())
     horizon = min(curve[-1][0] for mine in seen.values() for _, curve in mine)
-    times = {arm: _times(judged, mine, loss, horizon) for arm, mine in seen.items()}
+    reached = {arm: [steps_to(curve, loss) for _, curve in mine] for arm, mine in seen.items()}
+    times = {
+        arm: judged.setting.outcomes(
+            [
+                run._replace(value=float(horizon if step is None else min(step, horizon)))
+                for (run, _), step in zip(mine, reached[arm], strict=True)
+            ]
+        )
+        for arm, mine in seen.items()
+    }
     less = _less(judged, times)
     return [
         {
@@ -41,7 +50,8 @@ def curves_of(judged: Judged) -> list[Mapping[str, Cell]]:
             "runs": len(mine),
             **_rest(judged, [curve for _, curve in mine]),
             "loss": loss,
-            **_steps(times[arm], mine, loss, horizon),
+            **_steps(times[arm], horizon),
+            "censored": sum(step is None or step > horizon for step in reached[arm]),
             **dict(zip(LESS, less[arm][:3] if arm in less else (None,) * 3, strict=True)),
             "of steps": horizon,
             "mean loss": _mean([curve for _, curve in mine]),
@@ -73,19 +83,6 @@ def _rest(judged: Judged, curves: Sequence[Curve]) -> dict[str, Cell]:
     return {"runs at rest": at_rest, "too few evaluations": untold}
 
 
-def _times(
-    judged: Judged, mine: Sequence[tuple[Recorded, Curve]], loss: float, horizon: int
-) -> list[Outcome]:
-    """Steps to the loss of each run, and all steps where it is not reached by then."""
-    found = [(run, steps_to(curve, loss)) for run, curve in mine]
-    return judged.setting.outcomes(
-        [
-            run._replace(value=float(horizon if time is None else min(time, horizon)))
-            for run, time in found
-        ]
-    )
-
-
 def _less(judged: Judged, times: Mapping[str, Sequence[Outcome]]) -> Mapping[str, Row]:
     """Each arm's steps less the reference's, as the arms' losses are compared."""
     arms = [arm for arm in times if arm not in judged.aside]
@@ -96,12 +93,8 @@ def _less(judged: Judged, times: Mapping[str, Sequence[Outcome]]) -> Mapping[str
         return {}
 
 
-def _steps(
-    times: Sequence[Outcome], mine: Sequence[tuple[Recorded, Curve]], loss: float, horizon: int
-) -> dict[str, Cell]:
+def _steps(times: Sequence[Outcome], horizon: int) -> dict[str, Cell]:
     """The mean over the seeds that have all of the arm's rates, each averaged over those."""
-    reached = [steps_to(curve, loss) for _, curve in mine]
-    late = [time for time in reached if time is None or time > horizon]
     units, _ = means_over(times, list(dict.fromkeys(outcome.rate for outcome in times)))
     values = [unit.value for unit in units]
     record: dict[str, Cell] = dict.fromkeys(("steps to loss", "low", "high"))
@@ -109,7 +102,7 @@ def _steps(
         record = dict(zip(record, restricted_mean(values, float(horizon)), strict=True))
     elif values:
         record["steps to loss"] = values[0]
-    return record | {"censored": len(late)}
+    return record
 
 
 def _mean(curves: Sequence[Curve]) -> float | None:
