@@ -14,7 +14,7 @@ test: $(VENV)/.dev              ## all tests, those on the embedded model includ
 	$(BIN)/python -m pytest
 
 test-kill: $(VENV)/.dev         ## a study killed 50 times, in one process and under Ray, against an undisturbed one
-	PROMPTPRIORS_KILLS=50 $(BIN)/python -m pytest tests/experiments/study/test_kill.py
+	PROMPTPRIORS_KILLS=50 $(BIN)/python -m pytest tests/study/test_kill.py
 
 check: lint                     ## everything that must hold before a commit
 	$(BIN)/python -m pytest -m "not slow"

@@ -13,23 +13,23 @@ from pathlib import Path
 from statistics import mean
 
 from promptpriors.analysis.location import kept
+from promptpriors.config.run import parse_config
 from promptpriors.errors import InputError
-from promptpriors.experiments import Session
-from promptpriors.experiments.compare.places import Places
-from promptpriors.experiments.compare.position import centre
-from promptpriors.experiments.compare.recorded import read_settings
-from promptpriors.experiments.config import parse_config
-from promptpriors.figures.arms import arm_styles
 from promptpriors.figures.bands import curve
-from promptpriors.figures.look import look, prior_of
 from promptpriors.figures.study import bands, save
+from promptpriors.figures.styles import arm_styles, run_styles
+from promptpriors.measure.position import centre
+from promptpriors.measure.reference_points import Places
+from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, read_run
+from promptpriors.runs.labels import prior_of
+from promptpriors.verdicts.outcomes import read_settings
 
 AXIS = "cosine of vectors and their start"
 
 
 def main(folder: Path, study: str, data: Path, out: Path) -> None:
-    places = Places(folder, Session(data))
+    places = Places(folder, Workspace(data))
     members = dict(members_of(folder, study))
     if not members:
         raise InputError(f"no arm of a study `{study}` with vectors in {folder}; train them first")
@@ -39,7 +39,7 @@ def main(folder: Path, study: str, data: Path, out: Path) -> None:
         arms.setdefault((arm, rate), []).append(dict(way(run, places)))
         priors[arm] = prior_of(run)
     curves = [c for (arm, rate), found in arms.items() if (c := curve(arm, rate, found))]
-    styles = arm_styles(priors, look(list(members.values())), set())
+    styles = arm_styles(priors, run_styles(list(members.values())), set())
     figure = bands(curves, styles=styles, axis=AXIS)
     for path in save(figure, {"axis": AXIS, "curves": [c._asdict() for c in curves]}, out):
         print(path)

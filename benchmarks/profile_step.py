@@ -15,8 +15,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import promptpriors as pp
+from promptpriors.bench.benchmark import TASKS
 from promptpriors.data import build_task, choose_task
-from promptpriors.experiments.bench import TASKS
 from promptpriors.packing import encode, epochs
 from promptpriors.prompts import token_losses
 

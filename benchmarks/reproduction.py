@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from promptpriors.experiments.reproduction import judge_claims, read_analysis
 
 from promptpriors.analysis.equality import equality
 from promptpriors.analysis.pooled import pool
 from promptpriors.analysis.significance import t_interval
 from promptpriors.errors import InputError
-from promptpriors.experiments.compare.judged import judge
-from promptpriors.experiments.compare.recorded import Recorded, Setting, read_settings
-from promptpriors.experiments.compare.study import study_tables
-from promptpriors.experiments.reproduction import judge_claims, read_analysis
-from promptpriors.experiments.reproduction.values import valued
-from promptpriors.figures.arms import arm_styles
 from promptpriors.figures.forest import effects
-from promptpriors.figures.look import look, prior_of
 from promptpriors.figures.study import bands, forest, save
+from promptpriors.figures.styles import arm_styles, run_styles
 from promptpriors.files import write_bytes
-from promptpriors.report.study.curves import BEST, curves_of
+from promptpriors.paper.values import valued
+from promptpriors.report.study_curves import BEST, curves_of
 from promptpriors.runs import Run, list_runs, read_run
+from promptpriors.runs.labels import prior_of
+from promptpriors.verdicts.judge import judge
+from promptpriors.verdicts.outcomes import RunOutcome, Setting, read_settings
+from promptpriors.verdicts.study_tables import study_tables
 
 SHOWN: dict[str, Sequence[str]] = {
     "verdicts": ("question", "statistic", "value", "verdict"),
@@ -139,7 +139,7 @@ def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
     if any(run.result and run.result.get("objective") != "answer" for run in trained(arms, runs)):
         lines += section("What the objective shows, and the answers' loss",
                          lain(arms, "arm", OBJECTIVE), level=3)  # fmt: skip
-    by_rate: dict[str, list[Recorded]] = {}
+    by_rate: dict[str, list[RunOutcome]] = {}
     for run in (run for found in arms.values() for run in found if run.plan.rate):
         by_rate.setdefault(run.plan.rate, []).append(run)
     if len(by_rate) > 1:
@@ -160,7 +160,7 @@ def equal(setting: Setting, arm: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def trained(arms: Mapping[str, Sequence[Recorded]], runs: Mapping[str, Run]) -> Iterator[Run]:
+def trained(arms: Mapping[str, Sequence[RunOutcome]], runs: Mapping[str, Run]) -> Iterator[Run]:
     """The runs of all arms that are there."""
     return (runs[run.plan.id] for found in arms.values() for run in found if run.plan.id in runs)
 
@@ -176,7 +176,7 @@ def pictures(
         for m in reversed(members)
         if m.id in runs and m.kind not in {"baseline", "ceiling"}
     }
-    shown_here = look([runs[m.id] for m in members if m.id in runs])
+    shown_here = run_styles([runs[m.id] for m in members if m.id in runs])
     styles = arm_styles(dict(reversed(priors.items())), shown_here, controls)
     number = "" if not setting.name else f"-{names_of(setting)}"
     where = folder / f"{setting.study}{number}"
@@ -209,7 +209,7 @@ def names_of(setting: Setting) -> str:
 
 
 def lain(
-    groups: Mapping[str, Sequence[Recorded]], by: str, names: Sequence[str]
+    groups: Mapping[str, Sequence[RunOutcome]], by: str, names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """A row a group of runs: means over them of what was measured of them."""
     for group, found in groups.items():

@@ -16,12 +16,12 @@ from statistics import mean, median
 
 import tomli_w
 
-from promptpriors.experiments import Session
-from promptpriors.experiments.study import plan, read_study
-from promptpriors.experiments.study.here import run_here
-from promptpriors.experiments.study.on_ray import cluster, run_on_ray
-from promptpriors.experiments.watch import silent
+from promptpriors.running.workspace import Workspace
 from promptpriors.runs import read_run
+from promptpriors.study import plan, read_study
+from promptpriors.study.here import run_here
+from promptpriors.study.ray_cluster import cluster, run_on_ray
+from promptpriors.types import silent
 
 BASE = {
     "model": "smollm2",
@@ -60,14 +60,14 @@ def main() -> None:
     """Run both ways once and print what each took."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     with tempfile.TemporaryDirectory() as name:
-        folder, session = Path(name), Session()
+        folder, workspace = Path(name), Workspace()
         read = read_study(study(folder, number))
-        entries = plan(read, session)
+        entries = plan(read, workspace)
         timed = [entry for entry in entries if not entry.run.arm.startswith("warm")]
         warm = [entry for entry in entries if entry.run.arm.startswith("warm")]
         here = {
             outcome.id: outcome.seconds
-            for outcome in run_here(warm + timed, folder / "one", session, 1, lambda _: silent)
+            for outcome in run_here(warm + timed, folder / "one", workspace, 1, lambda _: silent)
         }
         alone = [here[entry.id] for entry in timed]
         with cluster(None, 2, read.resources):

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 import promptpriors as pp
+from promptpriors.bench.engines import Ours, Peft
 from promptpriors.data import build_task, choose_task
-from promptpriors.experiments.contenders import Ours, Peft
 from promptpriors.packing import encode, epochs
 from promptpriors.training import quality
 

@@ -1,5 +1,6 @@
 """The two ways in which a command can end badly, notes, and how names are suggested."""
 
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -14,6 +15,11 @@ class WorkError(RuntimeError):
 
 class Note(UserWarning):
     """Something that the user should know and that stops nothing."""
+
+
+def note(text: str) -> None:
+    """Warn the user of something that is left out, as a ``Note``."""
+    warnings.warn(text, Note, stacklevel=2)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:

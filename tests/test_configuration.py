@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from promptpriors.experiments.config import _Sections
-from promptpriors.experiments.sections import (
+from promptpriors.config.run import _Sections
+from promptpriors.config.sections import (
     CaptureSection,
     DeviceSection,
     PromptSection,
     TrainSection,
     fitted_to,
 )
-from promptpriors.experiments.study.file import Compare, Resources, _File
+from promptpriors.config.study import Compare, Resources, _File
 from promptpriors.prompts import MODES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from promptpriors.geometry import axes_of, neighbour_distance
 
-LEAST = 3.0
+MIN_REACH_RATIO = 3.0
 """Reach ratio below which where a prompt ended says nothing: it could hardly get elsewhere."""
 
 

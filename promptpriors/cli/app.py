@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import bench, draw, hand, look, read, study, tune
+from promptpriors.cli import (
+    ask,
+    bench,
+    capture,
+    compare,
+    demo,
+    doctor,
+    export,
+    figures,
+    report,
+    run,
+    study,
+)
+from promptpriors.cli import (
+    list as listing,
+)
 
 app = typer.Typer(
     name="promptpriors",
@@ -34,15 +49,15 @@ def _root(
     """Options before the command."""
 
 
-app.command("demo")(tune.demo)
-app.command("run")(tune.run)
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
 app.command("study")(study.study)
-app.command("capture")(read.capture)
-app.command("ask")(look.ask)
-app.command("figures")(draw.figures)
-app.command("report")(look.report)
-app.command("compare")(look.compare)
-app.command("export")(hand.export)
-app.command("list")(look.list_)
-app.command("doctor")(tune.doctor)
+app.command("capture")(capture.capture)
+app.command("ask")(ask.ask)
+app.command("figures")(figures.figures)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("export")(export.export)
+app.command("list")(listing.list_)
+app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)

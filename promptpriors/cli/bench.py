@@ -30,19 +30,19 @@ def bench(
 
     Example: promptpriors bench squad --data ../data
     """
-    from promptpriors.cli.tune import use_threads
-    from promptpriors.experiments import Session
-    from promptpriors.experiments import bench as benches
+    from promptpriors.bench import benchmark as benches
+    from promptpriors.cli.options import use_threads
+    from promptpriors.running.workspace import Workspace
 
     use_threads(threads)
     config = benches.bench_config(task, mode, model, batch)
-    with progress_bar() as watch:
+    with progress_bar() as on_progress:
         found = benches.bench(
             config,
-            Session(data_folder(data)),
+            Workspace(data_folder(data)),
             alternations=alternations,
             memory=memory,
-            watch=watch,
+            on_progress=on_progress,
         )
     found = {"task": task, "mode": mode, "model": model, "batch": batch, **found}
     if as_json:

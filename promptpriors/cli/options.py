@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,11 @@ import typer
 from promptpriors.errors import InputError
 from promptpriors.files import finite
 
+Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run's config.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Values to override, such as train.lr=1e-3."),
+]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of run folders.", metavar="DIR")]
 Data = Annotated[
     Path | None,
@@ -63,3 +69,34 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def resumable(how: str = "the same command goes on from the last evaluation") -> Iterator[None]:
+    """End an interrupted program with a word on how to go on, and the status of an interrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted; {how}\n")
+        raise typer.Exit(130) from None
+
+
+def use_threads(threads: int | None, processes: int = 1) -> None:
+    """Set torch's threads for this process: as asked, else its part of all cores."""
+    import os
+
+    import torch
+
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes))
+
+
+def summary(result: dict) -> str:
+    """A line about a finished run."""
+    names = ("val_loss_initial", "val_loss", "val_loss_none")
+    start, end, none = ("–" if result[n] is None else f"{result[n]:.3f}" for n in names)
+    parts = [f"validation loss {start} → {end} nats per token (without a prompt {none})"]
+    for key in ("f1", "exact_match"):
+        if key in result["scores"]:
+            before, after = result["scores_initial"][key], result["scores"][key]
+            parts.append(f"{key.replace('_', ' ')} {before:.1%} → {after:.1%}")
+    return ", ".join(parts)

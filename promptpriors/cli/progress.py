@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from promptpriors.experiments.watch import Watch
+from promptpriors.types import OnProgress
 
 
 @contextmanager
-def progress_bar(label: str = "") -> Iterator[Watch]:
+def progress_bar(label: str = "") -> Iterator[OnProgress]:
     """A bar for one stage after another; without a terminal, a line for each stage."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,7 +28,7 @@ def progress_bar(label: str = "") -> Iterator[Watch]:
         tasks: dict[str, Any] = {}
         best = ""
 
-        def watch(stage: str, share: float, known: Mapping[str, Any]) -> None:
+        def on_progress(stage: str, share: float, known: Mapping[str, Any]) -> None:
             nonlocal best
             best = _note(known) or best
             if stage not in tasks:
@@ -37,13 +37,13 @@ def progress_bar(label: str = "") -> Iterator[Watch]:
                 tasks[stage] = bars.add_task(f"{label}{stage}", total=1.0, note=best)
             bars.update(tasks[stage], completed=share, note=best)
 
-        yield watch
+        yield on_progress
 
 
-def _lines(console: Any, label: str) -> Watch:
+def _lines(console: Any, label: str) -> OnProgress:
     seen: set[str] = set()
 
-    def watch(stage: str, share: float, known: Mapping[str, Any]) -> None:  # noqa: ARG001
+    def on_progress(stage: str, share: float, known: Mapping[str, Any]) -> None:  # noqa: ARG001
         if stage not in seen:
             seen.add(stage)
             console.print(f"{label}{stage}", highlight=False, markup=False)
@@ -52,7 +52,7 @@ def _lines(console: Any, label: str) -> Watch:
             at = "" if step is None else f"step {step}: "
             console.print(f"{label}{at}{note}", highlight=False, markup=False)
 
-    return watch
+    return on_progress
 
 
 def _note(known: Mapping[str, Any]) -> str:

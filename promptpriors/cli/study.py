@@ -9,9 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from promptpriors.cli.options import Data, Json, Runs, data_folder, print_json, print_table
+from promptpriors.cli.options import (
+    Data,
+    Json,
+    Runs,
+    data_folder,
+    print_json,
+    print_table,
+    resumable,
+    use_threads,
+)
 from promptpriors.cli.progress import progress_bar
-from promptpriors.cli.tune import resumable, use_threads
 from promptpriors.errors import InputError, WorkError
 
 COLUMNS = ("id", "kind", "arm", "setting", "rate", "seed", "state", "note")
@@ -39,7 +47,7 @@ def study(
 
     Example: promptpriors study configs/paper/screening.toml --workers 2 --dry-run
     """
-    from promptpriors.experiments import study as studies
+    from promptpriors import study as studies
 
     if workers and ray:
         raise InputError("--workers starts a Ray here and --ray joins one: give one of them")
@@ -47,12 +55,12 @@ def study(
     threads = read.resources.cpus or (1 if workers or ray else os.cpu_count() or 1)
     use_threads(threads)
     folder = data_folder(data)
-    session = studies.session_of(folder)
-    entries = studies.plan(read, session)
+    workspace = studies.workspace_of(folder)
+    entries = studies.plan(read, workspace)
     if dry_run:
         found = studies.survey(entries, runs)
         sys.stderr.write(f"{studies.sentence(found)}\n")
-        _show(entries, found, as_json, _forecast(entries, found, session, workers, threads))
+        _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
     found, remark = studies.begin(read, entries, runs)
@@ -63,7 +71,7 @@ def study(
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
     where = studies.Where(runs, folder, workers, ray, threads)
-    failed = _carry_out(read, missing, where, session)
+    failed = _carry_out(read, missing, where, workspace)
     _show(entries, studies.survey(entries, runs), as_json)
     if failed:
         raise WorkError(
@@ -72,19 +80,19 @@ def study(
         )
 
 
-def _carry_out(read: Any, missing: Sequence[Any], where: Any, session: Any) -> int:
+def _carry_out(read: Any, missing: Sequence[Any], where: Any, workspace: Any) -> int:
     """Do the runs, a line for each; returns how many failed."""
-    from promptpriors.experiments.study import carry_out
-    from promptpriors.experiments.watch import silent
+    from promptpriors.study import carry_out
+    from promptpriors.types import silent
 
     entries = {entry.id: entry.run for entry in missing}
     began, ended, failed = time.perf_counter(), 0, 0
-    with resumable("the same command goes on where it was"), progress_bar() as watch:
+    with resumable("the same command goes on where it was"), progress_bar() as on_progress:
 
         def watch_of(_: object) -> Any:
-            return watch if sys.stderr.isatty() else silent
+            return on_progress if sys.stderr.isatty() else silent
 
-        for outcome in carry_out(read, missing, where, session, watch_of):
+        for outcome in carry_out(read, missing, where, workspace, watch_of):
             ended += 1
             failed += outcome.status == "failed"
             run = entries[outcome.id]
@@ -101,14 +109,14 @@ def _carry_out(read: Any, missing: Sequence[Any], where: Any, session: Any) -> i
 
 
 def _forecast(
-    entries: Sequence[Any], found: dict[str, Any], session: Any, workers: int, threads: int
+    entries: Sequence[Any], found: dict[str, Any], workspace: Any, workers: int, threads: int
 ) -> dict[str, Any]:
     """What is left to do, in hours on workers with so many of this machine's cores each."""
-    from promptpriors.experiments.study import forecast, to_do
+    from promptpriors.study import forecast, to_do
 
     missing = to_do(entries, found)
-    with progress_bar() as watch:
-        cost = forecast(missing, session, watch)
+    with progress_bar() as on_progress:
+        cost = forecast(missing, workspace, on_progress)
     total = sum(cost.seconds.values())
     return {
         "runs": len(missing),

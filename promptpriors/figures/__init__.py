@@ -1,19 +1,20 @@
 """One function per figure: stored results in, plotly Figure out; nothing is computed here."""
 
 from promptpriors.figures.displacement import displacement
-from promptpriors.figures.look import Look, look, prior_of, setting_of
 from promptpriors.figures.loss import validation_loss
 from promptpriors.figures.map import vocabulary_map
 from promptpriors.figures.nearest import nearest
-from promptpriors.figures.text import escape, visible
+from promptpriors.figures.strings import escape, visible
+from promptpriors.figures.styles import RunStyles, run_styles
+from promptpriors.runs.labels import prior_of, setting_of
 
 __all__ = [
-    "Look",
+    "RunStyles",
     "displacement",
     "escape",
-    "look",
     "nearest",
     "prior_of",
+    "run_styles",
     "setting_of",
     "validation_loss",
     "visible",

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 import torch
 
 from promptpriors.analysis.significance import t_interval
-from promptpriors.figures.arms import DOTTED, PLAIN, ArmStyle
 from promptpriors.figures.canvas import NEUTRAL, canvas
-from promptpriors.figures.text import clipped, escape
+from promptpriors.figures.strings import clipped, escape
+from promptpriors.figures.styles import DOTTED, PLAIN, ArmStyle
 
 MOST = 120
 """Steps of one curve; of more, evenly spread ones are drawn, the first and the last among them."""

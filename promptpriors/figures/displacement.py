@@ -8,22 +8,23 @@ from torch import Tensor
 
 from promptpriors.analysis.location import vector_displacements
 from promptpriors.figures.canvas import rows
-from promptpriors.figures.look import Look, look, prior_of
-from promptpriors.figures.text import escape
+from promptpriors.figures.strings import escape
+from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.runs import Run
+from promptpriors.runs.labels import prior_of
 
 WIDE = 30.0
 """Ratio of the largest to the smallest value from which the axis is logarithmic."""
 
 
-def displacement(runs: Sequence[Run], style: Look | None = None) -> go.Figure:
+def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
     """Draw ‖final − initial‖ / ‖initial‖ of every vector, a row for each run and site.
 
     Args:
         runs: runs of one model on one task; those that are not done are left out.
         style: the look of the page; by default that of ``runs``.
     """
-    style = style or look(runs)
+    style = style or run_styles(runs)
     strips = [(run, *strip) for run in runs if run.result is not None for strip in moved(run)]
     sites = {site for _, site, _ in strips}
     names = [
@@ -56,7 +57,9 @@ def _is_wide(values: list[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) > WIDE
 
 
-def _strip(values: Float[Tensor, " length"], row: int, name: str, run: Run, style: Look) -> go.Box:
+def _strip(
+    values: Float[Tensor, " length"], row: int, name: str, run: Run, style: RunStyles
+) -> go.Box:
     colour, symbol = style.style(run)
     return go.Box(
         x=values.numpy(),

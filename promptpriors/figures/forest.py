@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from promptpriors.figures.arms import PLAIN, ArmStyle
 from promptpriors.figures.canvas import NEUTRAL, canvas
-from promptpriors.figures.text import clipped, escape, signed
-from promptpriors.figures.verdicts import brief, mark
+from promptpriors.figures.strings import clipped, escape, signed
+from promptpriors.figures.styles import PLAIN, ArmStyle
+from promptpriors.figures.verdict_marks import brief, mark
 
 ROW = 46
 """Height of a row, in pixels."""

@@ -5,19 +5,20 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from promptpriors.figures.canvas import NEUTRAL, canvas
-from promptpriors.figures.look import BASELINE, Look, look, prior_of
-from promptpriors.figures.text import escape
+from promptpriors.figures.strings import escape
+from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.runs import Run
+from promptpriors.runs.labels import BASELINE, prior_of
 
 
-def validation_loss(runs: Sequence[Run], style: Look | None = None) -> go.Figure:
+def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
     """Draw the stored evaluations of every finished run, and the loss without a prompt.
 
     Args:
         runs: runs of one model on one task; those that are not done are left out.
         style: the look of the page; by default that of ``runs``.
     """
-    style = style or look(runs)
+    style = style or run_styles(runs)
     figure = canvas(height=420)
     done = [run for run in runs if run.result is not None]
     for run in done:
@@ -53,7 +54,7 @@ def evaluations(run: Run) -> dict[int, float]:
     return {record["step"]: record["val_loss"] for record in records}
 
 
-def _line(run: Run, style: Look) -> go.Scatter:
+def _line(run: Run, style: RunStyles) -> go.Scatter:
     colour, symbol = style.style(run)
     points = evaluations(run)
     return go.Scatter(

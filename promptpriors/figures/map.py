@@ -10,10 +10,11 @@ from torch import Tensor
 
 from promptpriors.analysis.projection import project
 from promptpriors.figures.canvas import CLOUD, canvas
-from promptpriors.figures.look import Look, look, prior_of
 from promptpriors.figures.nearest import tokens_of
-from promptpriors.figures.text import escape, visible
+from promptpriors.figures.strings import escape, visible
+from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.runs import Map, Run
+from promptpriors.runs.labels import prior_of
 
 RING = {"initial": {"width": 1.6}, "final": {"width": 1, "color": "white"}}
 """Outlines that set the marks off from the cloud."""
@@ -28,7 +29,7 @@ class Marks(NamedTuple):
     texts: dict[str, list[str]]
 
 
-def vocabulary_map(plane: Map, runs: Sequence[Run], style: Look | None = None) -> go.Figure:
+def vocabulary_map(plane: Map, runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
     """Draw the vocabulary in grey; of each prior's vectors the start hollow and the end filled.
 
     Args:
@@ -36,7 +37,7 @@ def vocabulary_map(plane: Map, runs: Sequence[Run], style: Look | None = None) -
         runs: runs on that model; those that are not done or have no vectors there are left out.
         style: the look of the page; by default that of ``runs``.
     """
-    style = style or look(runs)
+    style = style or run_styles(runs)
     figure = canvas(height=640)
     figure.add_trace(_cloud(plane))
     marks = {run.id: _marks(run, plane, style) for run in runs if run.result is not None}
@@ -62,7 +63,7 @@ def _cloud(plane: Map) -> go.Scattergl:
     )
 
 
-def _marks(run: Run, plane: Map, style: Look) -> Marks | None:
+def _marks(run: Run, plane: Map, style: RunStyles) -> Marks | None:
     """The run's vectors at the map's site, or None if it has none there."""
     tensors = run.tensors()
     keys = [f"{moment}/{plane.site}" for moment in ("initial", "trajectory", "final")]
@@ -76,7 +77,7 @@ def _marks(run: Run, plane: Map, style: Look) -> Marks | None:
     return Marks(flat.reshape(*path.shape[:2], 2), texts)
 
 
-def _texts(run: Run, site: str, moment: str, length: int, style: Look) -> list[str]:
+def _texts(run: Run, site: str, moment: str, length: int, style: RunStyles) -> list[str]:
     near = tokens_of(run, site).get(moment) or [[]] * length
     texts = []
     for i, best in enumerate(near):
@@ -88,7 +89,7 @@ def _texts(run: Run, site: str, moment: str, length: int, style: Look) -> list[s
     return texts
 
 
-def _prior(prior: str, marks: list[Marks], style: Look) -> list[go.Scattergl]:
+def _prior(prior: str, marks: list[Marks], style: RunStyles) -> list[go.Scattergl]:
     """Three traces for all runs of a prior: the ways, the starts, the ends."""
     if not marks:
         return []

@@ -6,9 +6,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from promptpriors.figures.canvas import NEUTRAL, rows
-from promptpriors.figures.look import Look, look, prior_of
-from promptpriors.figures.text import escape, visible
+from promptpriors.figures.strings import escape, visible
+from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.runs import Run
+from promptpriors.runs.labels import prior_of
 
 NULLS = {"real_rows": "real rows", "gaussian": "Gaussian draws"}
 MOMENTS = (("initial", 0.14, "-open"), ("final", -0.14, ""))
@@ -18,7 +19,7 @@ def nearest(
     runs: Sequence[Run],
     nulls: Mapping[str, float] | None = None,
     site: str = "embed",
-    style: Look | None = None,
+    style: RunStyles | None = None,
 ) -> go.Figure:
     """Draw the cosine of every vector to its nearest vocabulary row, beside the null values.
 
@@ -28,7 +29,7 @@ def nearest(
         site: whose vectors are drawn.
         style: the look of the page; by default that of ``runs``.
     """
-    style = style or look(runs)
+    style = style or run_styles(runs)
     shown = [run for run in runs if tokens_of(run, site)]
     figure = rows([escape(style.names[run.id]) for run in shown])
     for i, run in enumerate(shown):
@@ -51,7 +52,9 @@ def tokens_of(run: Run, site: str) -> dict[str, list[list[dict[str, Any]]]]:
     return stored.get(site) or {}
 
 
-def _marks(run: Run, site: str, moment: str, height: float, suffix: str, style: Look) -> go.Scatter:
+def _marks(
+    run: Run, site: str, moment: str, height: float, suffix: str, style: RunStyles
+) -> go.Scatter:
     colour, symbol = style.style(run)
     best = [(i, near[0]) for i, near in enumerate(tokens_of(run, site)[moment]) if near]
     return go.Scatter(

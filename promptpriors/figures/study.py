@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptpriors.figures.arms import PLAIN, ArmStyle
 from promptpriors.figures.bands import Curve, Level, opacity, reach
 from promptpriors.figures.forest import (
     Effect,
@@ -15,8 +14,9 @@ from promptpriors.figures.forest import (
     heights,
     ordered,
 )
-from promptpriors.figures.text import clipped
-from promptpriors.figures.verdicts import brief
+from promptpriors.figures.strings import clipped
+from promptpriors.figures.styles import PLAIN, ArmStyle
+from promptpriors.figures.verdict_marks import brief
 from promptpriors.files import write_bytes, write_json
 
 GREY, SOFT, DIM = "#80838a", "#e9eaed", "#555555"

@@ -1,6 +1,6 @@
 """Examples become one packed row with its tree, or, where that is not exact, a rectangle."""
 
-from promptpriors.packing.attention import Sight, entered
+from promptpriors.packing.attention import AttentionContext, entered
 from promptpriors.packing.batches import chunks, epochs, units
 from promptpriors.packing.exactness import packs_exactly
 from promptpriors.packing.forward import Entry, Prefixes, logits_of, prefixes_of, states_of
@@ -12,13 +12,13 @@ from promptpriors.packing.tree import Tree, tree_of
 
 __all__ = [
     "KERNELS",
+    "AttentionContext",
     "Encoded",
     "Entry",
     "Prefix",
     "Prefixes",
     "Rectangle",
     "Row",
-    "Sight",
     "Tree",
     "chain",
     "chunks",

@@ -21,12 +21,12 @@ IGNORED = {"s_aux", "position_bias", "sinks"}
 """What some models add to scores and the kernels don't know: such a model runs padded."""
 
 
-class Recorded(Exception):
+class RunOutcome(Exception):
     """No error: it ends a block of which keys and values were all that was wanted."""
 
 
 @dataclass
-class Sight:
+class AttentionContext:
     """What the tokens of one call see.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sight:
     stop: bool = False
     given: Prefix | None = None
 
-    def recording(self) -> tuple["Sight", dict[int, Prefix]]:
+    def recording(self) -> tuple["AttentionContext", dict[int, Prefix]]:
         """The same, made to end a block when its keys and values are known."""
         record: dict[int, Prefix] = {}
         return replace(self, record=record, stop=True), record
@@ -73,7 +73,7 @@ def attend(
     value: Float[Tensor, "batch kv k _"],
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    tree: Sight | None = None,
+    tree: AttentionContext | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **rest: Any,
@@ -82,7 +82,7 @@ def attend(
 
     Raises:
         ValueError: for scores that the kernels can't compute; the caller then runs padded.
-        Recorded: when keys and values were all that was wanted.
+        RunOutcome: when keys and values were all that was wanted.
     """
     if tree is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -98,7 +98,7 @@ def attend(
     if tree.record is not None:
         tree.record[module.layer_idx] = (k, v)
         if tree.stop:
-            raise Recorded
+            raise RunOutcome
     if tree.given is not None:
         k, v = (x.to(q.device) for x in tree.given)
     prefix = tree.prefix.get(module.layer_idx)

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from promptpriors.models import Backbone
 from promptpriors.models.blocks import Forward, Reroute, replace_input, rerouted, skip
 from promptpriors.models.sites import observed
-from promptpriors.packing.attention import Recorded, Sight, entered
+from promptpriors.packing.attention import AttentionContext, RunOutcome, entered
 from promptpriors.packing.kernels import Prefix
 from promptpriors.packing.row import Row
 from promptpriors.packing.tree import Tree, tree_of
@@ -86,7 +86,7 @@ def logits_of(
             position_ids=tree.queries[None].to(backbone.device),
             use_cache=False,
             logits_to_keep=read.to(backbone.device),
-            tree=Sight(tree, prefixes, backbone.kernel),
+            tree=AttentionContext(tree, prefixes, backbone.kernel),
         ).logits[0]
 
 
@@ -125,7 +125,7 @@ def states_of(
             position_ids=tree.queries[None].to(backbone.device),
             use_cache=False,
             logits_to_keep=1,
-            tree=Sight(tree, prefixes, backbone.kernel),
+            tree=AttentionContext(tree, prefixes, backbone.kernel),
         )
     return found | {site: value[0] for site, value in passed.items()}
 
@@ -158,7 +158,7 @@ def prefixes_of(
             position_ids=positions[None].to(backbone.device),
             use_cache=False,
             logits_to_keep=1,
-            tree=Sight(tree, kernel=backbone.kernel, record=record),
+            tree=AttentionContext(tree, kernel=backbone.kernel, record=record),
         )
     return record
 
@@ -196,13 +196,13 @@ def _only(read: Int[Tensor, " reads"], tree: Tree) -> Reroute:
     def route(forward: Forward) -> Forward:
         few = tree
 
-        def pruned(hidden: Tensor, *args: Any, tree: Sight, **kwargs: Any) -> Any:
+        def pruned(hidden: Tensor, *args: Any, tree: AttentionContext, **kwargs: Any) -> Any:
             quick, record = tree.recording()
-            with suppress(Recorded):
+            with suppress(RunOutcome):
                 forward(hidden, *args, tree=quick, **kwargs)
             (given,) = record.values()
             some, args, kwargs = _rows((hidden, args, kwargs), hidden.shape[1], read)
-            asking = Sight(few, tree.prefix, tree.kernel, given=given)
+            asking = AttentionContext(few, tree.prefix, tree.kernel, given=given)
             out = forward(some, *args, tree=asking, **kwargs)
             return out.new_zeros(hidden.shape).index_copy(1, read.to(out.device), out)
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.packing import (
+    AttentionContext,
     Encoded,
-    Sight,
     Tree,
     chunks,
     encode,
@@ -110,7 +110,7 @@ def _on_tree(
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=keep.to(backbone.device),
-                tree=Sight(tree, inserted.prefixes, backbone.kernel),
+                tree=AttentionContext(tree, inserted.prefixes, backbone.kernel),
             ).logits[0]
         return logits.argmax(dim=-1).tolist()
 

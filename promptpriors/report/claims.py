@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_json
-from promptpriors.report.numbers import significant
+from promptpriors.report.formatting import significant
 from promptpriors.report.pictures import Picture, pictures
 from promptpriors.report.sound import sound
 

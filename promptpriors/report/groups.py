@@ -1,55 +1,172 @@
-"""Runs that may be compared: one model on one task, its parameters included."""
+"""What the page says about one group of runs: figures as JSON, tables as rows."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from promptpriors.figures import setting_of
-from promptpriors.runs import Run
+import plotly.graph_objects as go
 
-NOTES = {
-    "smollm2": "SmolLM2-135M-Instruct, dequantised from 4-bit (Q4_1) weights, instruction-tuned",
-    "tiny": "a randomly initialised model for tests: numbers from it mean nothing",
-}
-"""What a reader must know about a model before believing a figure."""
+from promptpriors.errors import InputError
+from promptpriors.figures import (
+    RunStyles,
+    displacement,
+    nearest,
+    prior_of,
+    validation_loss,
+    visible,
+    vocabulary_map,
+)
+from promptpriors.figures.loss import baselines, evaluations
+from promptpriors.report.formatting import fixed
+from promptpriors.report.notes import Group
+from promptpriors.runs import Map, Run, read_map
+from promptpriors.runs.labels import BASELINE
+
+VECTORS = "prompt.safetensors"
+"""A run's vectors; results are sometimes kept without them."""
+
+
+class MapView(NamedTuple):
+    """A map of the vocabulary and what its caption needs; ``plane`` is None if it is unreadable."""
+
+    figure: dict[str, Any] | None
+    plane: Map | None
+    problem: str = ""
+
+
+class Tokens(NamedTuple):
+    """The nearest tokens of a run's vectors at a site: per vector at the start and at the end."""
+
+    name: str
+    site: str
+    vectors: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]]
 
 
 @dataclass(frozen=True)
-class Group:
-    """The finished runs of one model on one task.
+class Section:
+    """Everything the template needs about a group; ``unmoved`` says whose vectors are not there."""
 
-    Attributes:
-        model: as the config names it.
-        task: the task's name, with its parameters where two groups share the name.
-        runs: in the order of the folder.
-    """
-
-    model: str
-    task: str
-    runs: list[Run]
-
-    @property
-    def note(self) -> str:
-        """What must be known about the model, or nothing."""
-        return NOTES.get(self.model, "")
+    group: Group
+    chips: list[tuple[str, str]]
+    loss: dict[str, Any]
+    without: list[str]
+    dashed: bool
+    losses: list[tuple[int, list[str]]]
+    names: list[str]
+    unmoved: list[str]
+    maps: list[MapView]
+    displacement: dict[str, Any] | None
+    nearest: list[tuple[str, dict[str, Any], Map | None]]
+    tokens: list[Tokens]
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Finished runs by model and task, in the order in which the groups first occur."""
-    groups: dict[str, list[Run]] = {}
+@dataclass
+class Clouds:
+    """Maps read so far, and their point clouds, which figures share."""
+
+    folder: Path
+    maps: dict[str, Map] = field(default_factory=dict)
+    points: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def read(self, name: str) -> Map:
+        """Read a map once."""
+        if name not in self.maps:
+            self.maps[name] = read_map(self.folder / name)
+        return self.maps[name]
+
+    def share(self, name: str, figure: dict[str, Any]) -> dict[str, Any]:
+        """Take the cloud out of a map's figure; the page puts it back."""
+        cloud = figure["data"][0]
+        self.points[name] = {key: cloud.pop(key) for key in ("x", "y", "text")}
+        cloud["meta"] = {"cloud": list(self.points).index(name)}
+        return figure
+
+
+def section(group: Group, page_styles: RunStyles, clouds: Clouds) -> Section:
+    """Gather a group's figures and tables."""
+    prompted = [run for run in group.runs if prior_of(run) != BASELINE]
+    priors = dict.fromkeys(prior_of(run) for run in prompted)
+    steps = {run.id: evaluations(run) for run in prompted}
+    moved, unmoved = _with_vectors(prompted)
+    maps = [_map(name, moved, page_styles, clouds) for name in _map_names(moved)]
+    return Section(
+        group=group,
+        chips=[(prior, page_styles.styles[prior].colour) for prior in priors],
+        loss=plain(validation_loss(group.runs, page_styles)),
+        without=[fixed(value) for value in baselines(group.runs)],
+        dashed=len({page_styles.dashes[run.id] for run in prompted}) > 1,
+        losses=[
+            (step, [fixed(steps[run.id].get(step)) for run in prompted])
+            for step in sorted({step for found in steps.values() for step in found})
+        ],
+        names=[page_styles.names[run.id] for run in prompted],
+        unmoved=unmoved,
+        maps=maps,
+        displacement=plain(displacement(moved, page_styles)) if moved else None,
+        nearest=list(_nearest(prompted, page_styles, maps)),
+        tokens=[tokens for run in prompted for tokens in _tokens(run, page_styles)],
+    )
+
+
+def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Runs whose vectors are stored, and what is said of the others."""
+    there, missing, problems = [], 0, []
     for run in runs:
-        if run.result is not None:
-            groups.setdefault(setting_of(run), []).append(run)
-    heads = [(str(g[0].config["model"]), str(g[0].config["task"]["name"])) for g in groups.values()]
-    counts = Counter(heads)
-    return [
-        Group(model, name if counts[model, name] == 1 else _in_full(mine[0]), mine)
-        for (model, name), mine in zip(heads, groups.values(), strict=True)
-    ]
+        try:
+            if (run.folder / VECTORS).exists():
+                run.tensors()
+                there.append(run)
+            else:
+                missing += 1
+        except InputError as error:
+            problems.append(f"Left out of maps and displacements: {error}")
+    if missing:
+        problems.insert(
+            0,
+            f"{missing} of {len(runs)} runs are here without their vectors ({VECTORS}): they are "
+            "in the tables and the losses, and in no map and no displacement.",
+        )
+    return there, problems
 
 
-def _in_full(run: Run) -> str:
-    """The task's name with its parameters."""
-    task = run.config["task"]
-    rest = ", ".join(f"{key}={value}" for key, value in task.items() if key != "name")
-    return f"{task['name']} ({rest})"
+def plain(figure: go.Figure) -> dict[str, Any]:
+    """A figure as plain JSON values; arrays are base64."""
+    return json.loads(figure.to_json() or "{}")
+
+
+def _map_names(runs: Iterable[Run]) -> list[str]:
+    names = [(run.result or {}).get("map") for run in runs]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _map(name: str, runs: list[Run], page_styles: RunStyles, clouds: Clouds) -> MapView:
+    try:
+        plane = clouds.read(name)
+    except InputError as error:
+        return MapView(None, None, str(error))
+    mine = [run for run in runs if (run.result or {}).get("map") == name]
+    return MapView(clouds.share(name, plain(vocabulary_map(plane, mine, page_styles))), plane)
+
+
+def _nearest(
+    runs: list[Run], page_styles: RunStyles, maps: list[MapView]
+) -> Iterable[tuple[str, dict[str, Any], Map | None]]:
+    """For each site with stored tokens: the site, the figure, the map whose nulls it shows."""
+    sites = dict.fromkeys(s for run in runs for s in (run.result or {}).get("nearest_tokens") or {})
+    for site in sites:
+        plane = next((m.plane for m in maps if m.plane and m.plane.site == site), None)
+        yield site, plain(nearest(runs, plane and plane.nulls, site, page_styles)), plane
+
+
+def _tokens(run: Run, page_styles: RunStyles) -> Iterable[Tokens]:
+    for site, stored in ((run.result or {}).get("nearest_tokens") or {}).items():
+        start, end = (
+            [
+                [(visible(t["token"]), fixed(t["cosine"])) for t in vector]
+                for vector in stored[moment]
+            ]
+            for moment in ("initial", "final")
+        )
+        yield Tokens(page_styles.names[run.id], site, list(zip(start, end, strict=True)))

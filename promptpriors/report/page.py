@@ -11,17 +11,17 @@ import jinja2
 import plotly.offline
 
 from promptpriors.errors import InputError
-from promptpriors.figures import look, setting_of
-from promptpriors.figures.verdicts import mark, parted
+from promptpriors.figures import run_styles, setting_of
+from promptpriors.figures.verdict_marks import mark, parted
 from promptpriors.files import write_bytes
+from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims
-from promptpriors.report.compare import compared
-from promptpriors.report.explore import explore
-from promptpriors.report.groups import grouped
-from promptpriors.report.numbers import fixed, whole
-from promptpriors.report.sections import Clouds, section
+from promptpriors.report.formatting import fixed, whole
+from promptpriors.report.groups import Clouds, section
+from promptpriors.report.notes import grouped
+from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
-from promptpriors.report.table import columns, facts, rows
+from promptpriors.report.tables import compared
 from promptpriors.runs import Run, list_runs
 
 LIMIT = 15_000_000
@@ -30,8 +30,8 @@ LIMIT = 15_000_000
 SPARE = 200_000
 """Bytes kept for what stands around the charts."""
 
-SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "explore.js", "study.js")
-STYLES = ("page.css", "explore.css", "claims.css", "study.css")
+SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "charts.js", "study.js")
+STYLES = ("page.css", "charts.css", "claims.css", "study.css")
 
 
 def build(runs_dir: Path) -> str:
@@ -45,7 +45,7 @@ def build(runs_dir: Path) -> str:
         raise InputError(
             f"{runs_dir} holds no runs; `promptpriors run CONFIG.toml --runs {runs_dir}` makes one"
         )
-    style = look(runs)
+    style = run_styles(runs)
     clouds = Clouds(runs_dir)
     sections = [section(group, style, clouds) for group in grouped(runs)]
     table = columns(runs)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_json
-from promptpriors.report.numbers import MISSING
+from promptpriors.report.formatting import MISSING
 from promptpriors.report.sound import sound
 
 PNG, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import promptpriors as pp
-from promptpriors.experiments.export import FORMATS, QUESTION
 from promptpriors.files import read_tensors, write_tensors
 from promptpriors.prompts import generate
+from promptpriors.running.export import FORMATS, QUESTION
 
 MODES = {"kv": ["prompt.mode=kv"], "deep": ["prompt.mode=deep"], "none": ["prompt.mode=none"]}
 

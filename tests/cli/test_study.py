@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from promptpriors.runs import list_runs
-from tests.experiments.study.samples import write_study
+from tests.study.samples import write_study
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from promptpriors.figures.look import PALETTE, look, prior_of
+from promptpriors.figures.styles import PALETTE, run_styles
 from promptpriors.runs import Run
+from promptpriors.runs.labels import prior_of
 from tests.report.sample import config
 
 BLINDNESS = {
@@ -54,7 +55,7 @@ def test_colours_are_seen_on_both_of_the_pages_backgrounds(background):
 
 def test_seeds_of_a_prior_share_its_colour_and_line():
     runs = [run("gaussian", "a"), run("gaussian", "b", seed=1), run("xavier", "c")]
-    style = look(runs)
+    style = run_styles(runs)
     assert style.style(runs[0]) == style.style(runs[1]) != style.style(runs[2])
     assert style.dashes["a"] == style.dashes["b"]
     assert list(style.names.values()) == [
@@ -66,30 +67,30 @@ def test_seeds_of_a_prior_share_its_colour_and_line():
 
 def test_colours_do_not_depend_on_the_order_of_the_runs():
     runs = [run("gaussian", "a"), run("xavier", "c")]
-    assert look(runs).styles == look(runs[::-1]).styles
+    assert run_styles(runs).styles == run_styles(runs[::-1]).styles
 
 
 def test_settings_of_one_prior_are_told_apart_by_what_differs():
     wide = {"name": "gaussian", "space": "vocabulary", "covariance": "diag"}
     runs = [run("gaussian", "a"), run("gaussian", "b"), run("gaussian", "c", prior=wide)]
-    style = look(runs)
+    style = run_styles(runs)
     assert style.names["c"] == "gaussian · covariance=diag · seed 0"
     assert style.dashes["a"] == style.dashes["b"] != style.dashes["c"]
 
 
 def test_runs_that_share_every_setting_are_told_apart_by_their_ids():
-    names = look([run("gaussian", "abcdef99"), run("gaussian", "123456ff")]).names
+    names = run_styles([run("gaussian", "abcdef99"), run("gaussian", "123456ff")]).names
     assert list(names.values()) == ["gaussian · seed 0 · abcdef", "gaussian · seed 0 · 123456"]
 
 
 def test_runs_on_another_task_lend_no_settings_to_a_name():
     longer = {"train": {"steps": 999}, "task": {"name": "squad"}}
-    names = look([run("gaussian", "a"), run("gaussian", "b", **longer)]).names
+    names = run_styles([run("gaussian", "a"), run("gaussian", "b", **longer)]).names
     assert set(names.values()) == {"gaussian · seed 0"}
 
 
 def test_the_first_56_priors_differ_in_colour_or_marker():
-    styles = look([run(f"prior{i}", str(i)) for i in range(56)]).styles
+    styles = run_styles([run(f"prior{i}", str(i)) for i in range(56)]).styles
     assert len(set(styles.values())) == 57
 
 

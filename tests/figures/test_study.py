@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from promptpriors.analysis.significance import t_interval
 from promptpriors.figures import bands, forest, study
-from promptpriors.figures.arms import ArmStyle, arm_styles
 from promptpriors.figures.bands import MOST, Level, curve
 from promptpriors.figures.forest import Effect, effects, frame, heights, ordered
-from promptpriors.figures.look import PALETTE, Look, Style
-from promptpriors.figures.verdicts import mark
+from promptpriors.figures.styles import PALETTE, ArmStyle, RunStyles, Style, arm_styles
+from promptpriors.figures.verdict_marks import mark
 from tests.report.sample import SCRIPT
 
 ROWS = [
@@ -191,7 +190,7 @@ def test_levels_lie_across_the_whole_training():
     assert line.text[1] == "floor: no prompt 2.500"
 
 
-LOOK = Look(
+LOOK = RunStyles(
     {f"prior{i}": Style(PALETTE[i], "circle") for i in range(3)}
     | {"no prompt": Style("#80838a", "circle")},
     {},

@@ -10,15 +10,17 @@ from safetensors.torch import load_file, save_file
 from transformers import MarianConfig, MarianMTModel, T5Config, T5ForConditionalGeneration
 
 import promptpriors as pp
-from promptpriors.experiments import Session, execute, parse_config
-from promptpriors.experiments.doctor import examine
-from promptpriors.experiments.export import FORMATS, QUESTION, export
-from promptpriors.experiments.watch import silent
+from promptpriors.config.run import parse_config
 from promptpriors.models import count_blocks
 from promptpriors.models.backbone import freeze
 from promptpriors.packing import encode, packs_exactly
 from promptpriors.prompts import Prompt, generate, token_losses
 from promptpriors.prompts.seq2seq import answers
+from promptpriors.running.doctor import examine
+from promptpriors.running.export import FORMATS, QUESTION, export
+from promptpriors.running.run import execute
+from promptpriors.running.workspace import Workspace
+from promptpriors.types import silent
 from tests.test_contracts import EXAMPLES, drawn
 
 ASKED = EXAMPLES[:5]
@@ -305,20 +307,20 @@ def config_of(folder, tmp_path, **more):
 
 
 def test_a_run_ends_with_a_result(folder, tmp_path):
-    session = Session()
-    run = execute(config_of(folder, tmp_path), tmp_path, session)
+    workspace = Workspace()
+    run = execute(config_of(folder, tmp_path), tmp_path, workspace)
     result = run.result
     assert result["val_loss"] < result["val_loss_initial"]
     assert set(result["scores"]) >= {"loss", "token_accuracy", "exact_match", "f1"}
     assert result["tokens"] > result["tokens_useful"] > 0
     assert len(result["nearest_tokens"]["embed"]["final"]) == 4
-    empty = execute(config_of(folder, tmp_path, prompt={"mode": "none"}), tmp_path, session)
+    empty = execute(config_of(folder, tmp_path, prompt={"mode": "none"}), tmp_path, workspace)
     assert empty.result["val_loss"] == pytest.approx(result["val_loss_none"])
 
 
 def test_the_doctor_compares_the_plain_loss_with_labels(folder, tmp_path):
     findings = {}
-    for finding in examine(config_of(folder, tmp_path), Session(), silent):
+    for finding in examine(config_of(folder, tmp_path), Workspace(), silent):
         findings[finding.check] = finding
     assert findings["shared prefixes"].found == (
         "none: an encoder looks both ways, so batches are padded"
@@ -333,16 +335,16 @@ def test_a_run_with_a_mode_that_enters_blocks_or_without_sources_leaves_no_folde
     for mode in ("deep", "deep-cut", "kv"):
         deep = config_of(folder, tmp_path, prompt={"mode": mode})
         with pytest.raises(pp.InputError, match=f"mode '{mode}' is for decoder-only models"):
-            execute(deep, runs, Session())
+            execute(deep, runs, Workspace())
     chosen = config_of(folder, tmp_path, prompt={"mode": "kv", "sites": ["block.0"]})
     with pytest.raises(pp.InputError, match=r"site 'block\.0' does not exist in this model"):
-        execute(chosen, runs, Session())
+        execute(chosen, runs, Workspace())
     (tmp_path / "text").mkdir()
     for n in range(20):
         (tmp_path / "text" / f"{n}.txt").write_text(f"Document {n}: " + "words " * 20)
     task = {"name": "text", "path": str(tmp_path / "text"), "train": 4, "validation": 2, "test": 2}
     with pytest.raises(pp.InputError, match="can't model plain text"):
-        execute(config_of(folder, tmp_path, task=task), runs, Session())
+        execute(config_of(folder, tmp_path, task=task), runs, Workspace())
     assert not runs.exists()
 
 
@@ -409,7 +411,7 @@ def test_the_encoders_text_is_what_t5s_own_tokenizer_makes_of_it():
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_what_is_exported_answers_as_we_do(to, folder, tmp_path, capsys):
-    run = execute(config_of(folder, tmp_path), tmp_path / "runs", Session())
+    run = execute(config_of(folder, tmp_path), tmp_path / "runs", Workspace())
     prompt, backbone = pp.load_prompt(run.folder), pp.load_model(str(folder))
     asked = [pp.Example("1", (QUESTION,), ("",))]
     expected = generate(backbone, prompt, asked, max_new_tokens=16)

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from promptpriors.errors import InputError
-from promptpriors.figures import look
+from promptpriors.figures import run_styles
 from promptpriors.report import build, write_report
 from promptpriors.report.page import _headline
 from promptpriors.runs import list_runs
@@ -83,7 +83,7 @@ def test_data_are_json_without_a_bare_angle_bracket_or_line_separator(page, read
 
 def test_every_run_is_in_the_table_with_its_status(read, folder):
     runs = list_runs(folder)
-    names = look(runs).names
+    names = run_styles(runs).names
     first = read.rows[1 : 1 + len(runs)]
     for run, row in zip(runs, first, strict=True):
         assert names[run.id] in row

@@ -7,14 +7,14 @@ from statistics import mean
 import pytest
 
 from promptpriors.errors import InputError
-from promptpriors.experiments.compare.study import read_study_tables
-from promptpriors.experiments.compare.tables import write_tables
-from promptpriors.figures import look
+from promptpriors.figures import run_styles
 from promptpriors.files import read_json, write_json
 from promptpriors.report import build
-from promptpriors.report.compare import compared
 from promptpriors.report.study import studies
+from promptpriors.report.tables import compared
 from promptpriors.runs import list_runs
+from promptpriors.runs.tables import write_tables
+from promptpriors.verdicts.study_tables import read_study_tables
 from tests.report.sample import NO_PROMPT, SCRIPT, build_runs
 from tests.report.studying import EFFECTS, LORA, MARGIN, RATES, TEXT, build_study, table
 from tests.report.test_page import Reader
@@ -45,7 +45,7 @@ def panel_of(folder):
 
 def found(folder):
     runs = list_runs(folder)
-    return studies(folder, runs, look(runs), compared(folder))
+    return studies(folder, runs, run_styles(runs), compared(folder))
 
 
 def change(folder, name="screening", **parts):
@@ -108,7 +108,7 @@ def test_differences_and_their_margin_are_those_of_the_table(folder):
 
 
 def test_arms_have_the_colours_of_their_priors_and_controls_dotted_lines(folder):
-    style = look(list_runs(folder))
+    style = run_styles(list_runs(folder))
     chips = {chip.arm: chip for chip in panel_of(folder).chips}
     for arm in ("vocabulary", "gaussian", "isotropic"):
         assert chips[arm].style[:2] == style.styles[arm]

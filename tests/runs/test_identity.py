@@ -2,7 +2,7 @@
 
 import pytest
 
-from promptpriors.experiments import parse_config
+from promptpriors.config.run import parse_config
 from promptpriors.runs import run_id
 
 LEAST = {"model": "tiny", "task": "mathematics", "prior": "gaussian"}

@@ -16,15 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import promptpriors as pp
+from promptpriors.config.run import parse_config
 from promptpriors.errors import Note
-from promptpriors.experiments import Session, execute, parse_config
-from promptpriors.experiments.ceiling import adapted
-from promptpriors.experiments.follow import Job, follow
 from promptpriors.files import read_tensors, read_toml
 from promptpriors.packing import Encoded, encode, pack
 from promptpriors.packing.batches import groups
+from promptpriors.running.distributed import Job, follow
+from promptpriors.running.run import execute
+from promptpriors.running.workspace import Workspace
 from promptpriors.training import Progress, quality
 from promptpriors.training.evaluation import measure
+from promptpriors.training.lora import adapted
 from promptpriors.training.parallel import ALONE, Crew, check_device, gathered, launched
 from promptpriors.training.regularisers import regularise
 from promptpriors.training.shares import share_out
@@ -140,7 +142,7 @@ def test_quality_and_scores_do_not_depend_on_the_number_of_shares(tiny, task, si
 def test_one_process_is_alone_and_touches_no_distributed_state(tmp_path):
     with gathered() as team:
         assert team is ALONE
-        execute(parse_config(_config()), tmp_path, Session(), team=team)
+        execute(parse_config(_config()), tmp_path, Workspace(), team=team)
     assert not torch.distributed.is_initialized()
     assert not PartialState._shared_state
 
@@ -174,14 +176,14 @@ def test_processes_of_a_machine_do_not_share_a_device():
 
 @pytest.mark.parametrize(("other", "what"), [({"task": "x"}, "task"), ({"model": "x"}, "model")])
 def test_a_process_with_other_data_or_another_model_is_refused(other, what):
-    session, config, crew = Session(), parse_config(_config()), object.__new__(Crew)
-    job = Job(pp.Prompt("soft", {"embed": torch.zeros(3, 64)}), session.revision(config), "")
-    job = job._replace(**{"task": session.task(config).fingerprint} | other)
+    workspace, config, crew = Workspace(), parse_config(_config()), object.__new__(Crew)
+    job = Job(pp.Prompt("soft", {"embed": torch.zeros(3, 64)}), workspace.revision(config), "")
+    job = job._replace(**{"task": workspace.task(config).fingerprint} | other)
     known = {}
     crew.divided = lambda name, share, parameters=(): known.update({name: share})
     crew.serve = lambda: known["begin"](job)
     with pytest.raises(pp.InputError, match=rf"the {what} here is .* of the main process x"):
-        follow(config, session, crew)
+        follow(config, workspace, crew)
 
 
 @pytest.mark.slow
@@ -330,7 +332,7 @@ def _launch(words, environment):
 def _same_as_one_process(folder, tmp_path):
     """The run in ``folder`` has the id, the prompt and the losses of a run in this process."""
     config = parse_config(read_toml(tmp_path / "config.toml"))
-    alone = execute(config, tmp_path / "alone", Session())
+    alone = execute(config, tmp_path / "alone", Workspace())
     assert folder.name == alone.id
     expected = alone.tensors()
     found = read_tensors(folder / "prompt.safetensors")[0]

@@ -1,0 +1,86 @@
+"""Least-squares slope of one value on another, with cells and blocks taken out of both."""
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from promptpriors.errors import InputError
+
+
+class Slope(NamedTuple):
+    """How much the value moves when the regressor moves by its spread within cells.
+
+    Attributes:
+        effect: slope × the regressor's standard deviation within arm × rate and seed.
+        low: of its t interval.
+        high: of its t interval.
+        p: that there is no slope.
+        runs: that both values are known of.
+    """
+
+    effect: float
+    low: float
+    high: float
+    p: float
+    runs: int
+
+
+def slope(
+    values: Sequence[float | None],
+    regressors: Sequence[float | None],
+    cells: Sequence[Hashable],
+    blocks: Sequence[Hashable],
+    *,
+    level: float,
+) -> Slope:
+    """Value ~ cell + block + regressor by least squares (Frisch–Waugh–Lovell).
+
+    Args:
+        values: one a run; None where it is not known.
+        regressors: one a run, likewise.
+        cells: arm and rate of each run.
+        blocks: seed of each run.
+        level: of the interval.
+
+    Raises:
+        InputError: where too few runs have both, or the regressor does not vary within cells.
+    """
+    rows = [
+        (value, regressor, cell, block)
+        for value, regressor, cell, block in zip(values, regressors, cells, blocks, strict=True)
+        if value is not None and regressor is not None
+    ]
+    kinds = list(dict.fromkeys(cell for _, _, cell, _ in rows))
+    seeds = list(dict.fromkeys(block for *_, block in rows))
+    design = torch.zeros(len(rows), len(kinds) + len(seeds) - 1, dtype=torch.float64)
+    for i, (_, _, cell, block) in enumerate(rows):
+        design[i, kinds.index(cell)] = 1
+        if seeds.index(block):
+            design[i, len(kinds) + seeds.index(block) - 1] = 1
+    df = len(rows) - design.shape[1] - 1
+    if df < 2:
+        raise InputError(
+            f"{len(rows)} runs are too few for a slope beside {len(kinds)} cells of arm and rate; "
+            "expected more seeds"
+        )
+    y, x = (
+        _without(torch.tensor([row[i] for row in rows], dtype=torch.float64), design)
+        for i in (1, 2)
+    )
+    size = float(x.square().sum())
+    if size <= 1e-18 * len(rows):
+        raise InputError("the regressor does not vary within cells")
+    found = float(x @ y) / size
+    rest = float((y - found * x).square().sum()) / df
+    spread, error = (size / (df + 1)) ** 0.5, (rest / size) ** 0.5
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    p = 2 * float(stats.t.sf(abs(found) / error, df)) if error else 0.0
+    return Slope(found * spread, (found - half) * spread, (found + half) * spread, p, len(rows))
+
+
+def _without(values: Tensor, design: Tensor) -> Tensor:
+    """What least squares on the design leaves of the values."""
+    return values - design @ torch.linalg.lstsq(design, values[:, None]).solution[:, 0]

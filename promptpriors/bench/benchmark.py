@@ -1,0 +1,259 @@
+"""Speed and memory against PEFT: same model, same data, same loss, in one process run.
+
+The contenders alternate, since machines are shared and noisy; medians and spreads are reported.
+Peak memory is measured in a process of its own for each, on the same batch.
+"""
+
+import multiprocessing
+import statistics
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from promptpriors.bench.engines import Ours, Peft, Step
+from promptpriors.bench.roofline import needed_work, plain_rate, product_rate
+from promptpriors.config.run import RunConfig, parse_config
+from promptpriors.errors import InputError
+from promptpriors.packing import Encoded, encode, epochs, pack, packs_exactly
+from promptpriors.prompts import Prompt, insert
+from promptpriors.running.cost import peak_memory_mib, reset_peak_memory
+from promptpriors.running.run import draw
+from promptpriors.running.workspace import Workspace
+from promptpriors.types import OnProgress
+
+TASKS: dict[str, dict[str, Any]] = {
+    "arithmetic": {"name": "mathematics", "train": 2000, "validation": 100, "test": 10},
+    "squad": {"name": "squad", "train": 4000, "validation": 100, "test": 10},
+}
+OURS, RANDOM, SORTED, PLAIN = "promptpriors", "peft", "peft, sorted by length", "plain rows"
+OFTEN = 3
+"""Batches of ours in a turn, of which one is several times shorter than one of PEFT's."""
+
+
+class Rates(NamedTuple):
+    """Median and spread over the alternations."""
+
+    median: float
+    least: float
+    most: float
+
+
+def bench_config(task: str, mode: str, model: str, batch: int) -> RunConfig:
+    """What is timed.
+
+    Raises:
+        InputError: for a task or a mode that there is no contender for.
+    """
+    if task not in TASKS:
+        raise InputError(f"task {task!r}: the benchmark has {', '.join(TASKS)}")
+    if mode not in {"soft", "kv"}:
+        raise InputError(f"mode {mode!r}: PEFT has soft (PromptTuning) and kv (PrefixTuning)")
+    return parse_config(
+        {
+            "model": model,
+            "task": TASKS[task],
+            "prior": "vocabulary",
+            "prompt": {"mode": mode},
+            "train": {"batch": batch},
+        }
+    )
+
+
+def bench(
+    config: RunConfig,
+    workspace: Workspace,
+    *,
+    alternations: int,
+    memory: bool,
+    on_progress: OnProgress,
+) -> dict[str, Any]:
+    """Time the contenders in alternation.
+
+    Args:
+        config: from ``bench_config``.
+        workspace: its models and data.
+        alternations: turns that count; one more warms up.
+        memory: whether peak memory is measured, which loads the model once a contender.
+        on_progress: called with stage, share done, and what is known so far.
+
+    Returns:
+        Everything that was measured, ready for JSON.
+
+    Raises:
+        InputError: as a run of the same config would, without PEFT, and for a model that does not
+            pack.
+    """
+    if alternations < 1:
+        raise InputError(f"{alternations} alternations: expected at least 1")
+    on_progress("loading", 0.0, {})
+    backbone, prompt, encoded = _loaded(config, workspace)
+    ours, peft = Ours(backbone, prompt), Peft(backbone, prompt)
+    batches = _batches(encoded, config.train.batch, alternations)
+    check = next(batches[OURS])
+    agreement = _agreement(ours, peft, check)
+    steps: dict[str, list[list[Step]]] = {OURS: [], RANDOM: [], SORTED: []}
+    plain, products = [], []
+    for turn in range(alternations + 1):
+        for name, runner in ((OURS, ours), (RANDOM, peft), (SORTED, peft)):
+            count = OFTEN if name == OURS else 1
+            if turn == 0:  # warm-up on few examples
+                runner.step(check[:4])
+            else:
+                steps[name].append([runner.step(b) for b in islice(batches[name], count)])
+        plain.append(plain_rate(backbone, check))
+        products.append(product_rate(backbone, *_size(check, prompt)))
+        on_progress("timing", (turn + 1) / (alternations + 1), {})
+    found = _summary(steps, plain[1:])
+    work = needed_work(
+        backbone, check, prompt.before, rows=0 if prompt.mode == "kv" else prompt.before
+    )
+    found["machine"] = _machine(ours, check, work, products[1:], alternations)
+    found |= {"agreement": agreement, "alternations": alternations}
+    if memory:
+        on_progress("memory", 0.0, {})
+        peaks = {name: _peak(name, config, workspace.data) for name in (OURS, RANDOM)}
+        found["peak_memory_mib"] = peaks
+        own, theirs = peaks[OURS], peaks[RANDOM]
+        if own is not None and theirs is not None:
+            found["ratios"]["memory"] = own / theirs
+    return found
+
+
+def _loaded(config: RunConfig, workspace: Workspace) -> tuple[Any, Prompt, list[Encoded]]:
+    config = config.placed(workspace.blocks(config))
+    backbone = workspace.backbone(config)
+    task = workspace.task(config).task
+    prompt = draw(config, workspace)
+    insert(backbone, prompt)
+    if not packs_exactly(backbone):
+        raise InputError(f"model {config.model!r} runs as padded batches, as PEFT does")
+    return backbone, prompt, encode(backbone, task.splits["train"], before=prompt.before)
+
+
+def _batches(
+    encoded: Sequence[Encoded], size: int, turns: int
+) -> dict[str, Iterator[list[Encoded]]]:
+    """For each contender its batches: whole groups, random examples, examples of one length.
+
+    Of the sorted ones, so many that lie evenly between the shortest and the longest.
+    """
+    by_length = sorted(range(len(encoded)), key=lambda i: encoded[i].read)
+    blocks = [by_length[i : i + size] for i in range(0, len(by_length), size)]
+    chosen = {
+        OURS: epochs(encoded, size, seed=0),
+        RANDOM: epochs(encoded, size, seed=0, grouping="none"),
+        SORTED: (blocks[(2 * i + 1) * len(blocks) // (2 * turns)] for i in range(turns)),
+    }
+    return {name: ([encoded[i] for i in part] for part in it) for name, it in chosen.items()}
+
+
+def _size(batch: Sequence[Encoded], prompt: Prompt) -> tuple[int, int]:
+    row = pack(batch)
+    return len(row.tokens) + prompt.before, len(row.read)
+
+
+def _agreement(ours: Ours, peft: Peft, batch: Sequence[Encoded]) -> dict[str, float]:
+    """Largest differences of loss and gradient on the same examples, relative to the largest."""
+    (loss, gradient), (expected, wanted) = (one.gradient(batch) for one in (ours, peft))
+    off = float((gradient - wanted).abs().max() / wanted.abs().max())
+    return {"loss": loss, "loss_off": abs(loss / expected - 1), "gradient_off": off}
+
+
+def _summary(steps: dict[str, list[list[Step]]], plain: list[float]) -> dict[str, Any]:
+    """Rates of each contender, and ours as a ratio."""
+    examples, tokens = (
+        {n: _rates(t, key) for n, t in steps.items()} for key in ("examples", "tokens")
+    )
+    pooled = {name: _pooled(turns) for name, turns in steps.items()}
+    turns = zip(*(steps[name] for name in (OURS, RANDOM, SORTED)), strict=True)
+    every = [[_rate(turn, "examples") for turn in group] for group in turns]
+    ratio = pooled[RANDOM]["tokens_each"] / pooled[OURS]["tokens_each"]
+    limit = ratio * statistics.median(plain) / pooled[RANDOM]["tokens_per_second"]
+    speed = pooled[OURS]["examples_per_second"] / pooled[RANDOM]["examples_per_second"]
+    return {
+        "examples_per_second": {name: rate._asdict() for name, rate in examples.items()},
+        "tokens_per_second": {name: rate._asdict() for name, rate in tokens.items()}
+        | {PLAIN: _spread(plain)._asdict()},
+        "pooled": pooled,
+        "ratios": {
+            "speed": speed,
+            "speed_by_turn": _spread([a / b for a, b, _ in every])._asdict(),
+            "speed_sorted": pooled[OURS]["examples_per_second"]
+            / pooled[SORTED]["examples_per_second"],
+            "speed_sorted_by_turn": _spread([a / c for a, _, c in every])._asdict(),
+            "tokens": ratio,
+            "limit": limit,
+            "of_limit": speed / limit,
+        },
+    }
+
+
+def _machine(
+    ours: Ours, batch: Sequence[Encoded], work: float, products: list[float], turns: int
+) -> dict[str, Any]:
+    """The share of the machine's own matrix-product rate that a step reaches."""
+    reached = [work / ours.step(batch).seconds for _ in range(max(3, turns))]
+    rate = statistics.median(products)
+    return {
+        "product_gflops": _spread([p / 1e9 for p in products])._asdict(),
+        "reached_gflops": _spread([r / 1e9 for r in reached])._asdict(),
+        "share": statistics.median(reached) / rate,
+    }
+
+
+def _rate(turn: Sequence[Step], key: str) -> float:
+    return sum(getattr(step, key) for step in turn) / sum(step.seconds for step in turn)
+
+
+def _rates(turns: Sequence[Sequence[Step]], key: str) -> Rates:
+    return _spread([_rate(turn, key) for turn in turns])
+
+
+def _spread(values: Sequence[float]) -> Rates:
+    return Rates(statistics.median(values), min(values), max(values))
+
+
+def _pooled(turns: Sequence[Sequence[Step]]) -> dict[str, float]:
+    """All turns taken together."""
+    every = [step for turn in turns for step in turn]
+    tokens, examples = (sum(getattr(s, key) for s in every) for key in ("tokens", "examples"))
+    seconds = sum(step.seconds for step in every)
+    return {
+        "examples_per_second": examples / seconds,
+        "tokens_per_second": tokens / seconds,
+        "tokens_each": tokens / examples,
+        "seconds": seconds,
+    }
+
+
+def _peak(name: str, config: RunConfig, data: Path | None) -> float | None:
+    """Peak memory in MiB of one contender's step, in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
+        return pool.submit(
+            measure_peak, name, config.plain(), data, torch.get_num_threads()
+        ).result()
+
+
+def measure_peak(
+    name: str, config: dict[str, Any], data: Path | None, threads: int
+) -> float | None:
+    """What ``_peak`` runs in a process of its own; both contenders get the same examples."""
+    torch.set_num_threads(threads)
+    resolved = parse_config(_without_none(config))
+    backbone, prompt, encoded = _loaded(resolved, Workspace(data))
+    batch = next(_batches(encoded, resolved.train.batch, 1)[OURS])
+    runner = Ours(backbone, prompt) if name == OURS else Peft(backbone, prompt)
+    reset_peak_memory(backbone.device)
+    runner.step(batch)
+    return peak_memory_mib(backbone.device)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(v) for key, v in value.items() if v is not None}
+    return value

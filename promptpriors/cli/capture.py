@@ -1,0 +1,64 @@
+"""The command that reads a model's activations: capture."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptpriors.cli.options import (
+    Config,
+    Data,
+    Json,
+    Overrides,
+    Runs,
+    data_folder,
+    print_json,
+    resumable,
+    use_threads,
+)
+from promptpriors.cli.progress import progress_bar
+
+
+def capture(
+    config: Config,
+    overrides: Overrides = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="RUN", help="Whose trained prompt stands in front."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The store; else in the cache.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Activations of chosen sites over a task, into a store; prints the store's folder.
+
+    What is captured stands in [capture]: sites, split, documents, tokens, dtype, what, out. A
+    capture that was interrupted goes on.
+
+    Example: promptpriors capture configs/c4.toml --data ../data 'capture.sites=["block.29"]'
+    """
+    from promptpriors.config.capture import read_capture
+    from promptpriors.running.capture import execute_capture
+    from promptpriors.running.workspace import Workspace
+
+    more = [] if out is None else [f"capture.out={out}"]
+    resolved = read_capture(config, [*(overrides or []), *more])
+    use_threads(resolved.device.threads)
+    workspace = Workspace(data_folder(data))
+    with (
+        progress_bar() as on_progress,
+        resumable("what was written stays; the same command goes on"),
+    ):
+        done = execute_capture(resolved, workspace, run=prompt, runs=runs, on_progress=on_progress)
+    if as_json:
+        print_json({**done._asdict(), "folder": str(done.folder)})
+        return
+    sys.stdout.write(f"{done.folder}\n")
+    sys.stderr.write(
+        f"{done.documents} documents, {done.examples} examples, {done.tokens} tokens"
+        f" ({done.computed} documents read now, in {done.seconds:.0f} s)\n"
+    )

@@ -1,0 +1,69 @@
+"""The command `compare`: priors and posteriors of a folder of runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptpriors.cli.options import Data, Json, data_folder, print_json, print_table, use_threads
+from promptpriors.cli.progress import progress_bar
+
+
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders.")],
+    use: Annotated[
+        int,
+        typer.Option(
+            "--use", min=0, metavar="EXAMPLES", help="Also measure what each vector does (minutes)."
+        ),
+    ] = 0,
+    bridge: Annotated[
+        int,
+        typer.Option(
+            "--bridge",
+            min=0,
+            metavar="DOCUMENTS",
+            help="Also measure whether prompts bring C4 closer to their task.",
+        ),
+    ] = 0,
+    analysis: Annotated[
+        Path | None,
+        typer.Option("--analysis", metavar="FILE.toml", help="Judge claims by this plan."),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Prior against posterior, and prior against prior, with intervals and tests.
+
+    Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare; with a
+    plan DIR/claims.json as well.
+
+    Example: promptpriors compare runs
+    """
+    from promptpriors.compare import compare as compared
+    from promptpriors.compare import write_tables
+    from promptpriors.paper import (
+        claims_table,
+        judge_claims,
+        read_analysis,
+        write_claims,
+    )
+    from promptpriors.running.workspace import Workspace
+
+    use_threads(None)
+    plan = None if analysis is None else read_analysis(analysis)
+    with progress_bar() as on_progress:
+        tables = compared(folder, Workspace(data_folder(data)), on_progress, use=use, bridge=bridge)
+    if plan is not None:
+        claims = judge_claims(plan, folder)
+        write_claims(claims, folder)
+        tables = [*tables, claims_table(claims)]
+    write_tables(tables, folder)
+    if as_json:
+        print_json({"tables": [table._asdict() for table in tables]})
+        return
+    for table in tables:
+        sys.stdout.write(f"\n{table.title}\n{table.note}\n\n")
+        rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        print_table(rows, table.columns)

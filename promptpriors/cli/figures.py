@@ -1,0 +1,73 @@
+"""The command that makes the paper's figures: figures."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptpriors.cli.options import (
+    Data,
+    Json,
+    Runs,
+    data_folder,
+    print_json,
+    resumable,
+    use_threads,
+)
+from promptpriors.cli.progress import progress_bar
+from promptpriors.errors import InputError
+
+
+def figures(
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="[1 … 13]", help="Which; all without any.")
+    ] = None,
+    every: Annotated[
+        Path | None,
+        typer.Option("--all", metavar="CONFIG.toml", help="First make what they are drawn from."),
+    ] = None,
+    runs: Runs = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where they go; else RUNS/figures.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """The paper's figures 1 to 13 from stored results, as PNG and SVG beside their numbers.
+
+    With --all, stores, runs and maps that are missing are made first; what is there is used again.
+
+    Example: promptpriors figures --all configs/paper/figures.toml --data ../data --out figures
+    """
+    from promptpriors.figures.pictures import save
+    from promptpriors.paper import FIGURES, produce, read_plan
+    from promptpriors.running.workspace import Workspace
+    from promptpriors.runs.pictures import PICTURES, read_picture, write_numbers
+
+    wanted = list(dict.fromkeys(numbers or FIGURES))
+    for number in wanted:
+        if number not in FIGURES:
+            raise InputError(f"there is no figure {number}; expected numbers from 1 to 13")
+    stored, place = runs / PICTURES, out or runs / PICTURES
+    if every is not None:
+        plan = read_plan(every)
+        use_threads(plan.device.threads)
+        command = f"promptpriors figures --all {shlex.quote(str(every))}"
+        workspace = Workspace(data_folder(data))
+        with progress_bar() as on_progress, resumable("the same command goes on"):
+            for picture in produce(
+                plan, wanted, runs, workspace, command=command, on_progress=on_progress
+            ):
+                sys.stderr.write(f"figure {picture.number}: {picture.title}\n")
+    shown = []
+    for number in wanted:
+        picture = read_picture(stored, number)
+        files = save(picture, place)
+        write_numbers(place, picture)
+        shown.append({"figure": number, "png": str(files.png), "svg": str(files.svg)})
+        if not as_json:
+            sys.stdout.write(f"{files.png}\n")
+    if as_json:
+        print_json(shown)

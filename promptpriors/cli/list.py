@@ -1,0 +1,98 @@
+"""The command `list`: names that configs and commands take."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from promptpriors.cli.options import Json, Runs, print_json, print_table
+from promptpriors.data import TASKS
+from promptpriors.errors import unknown
+from promptpriors.models import MODELS
+from promptpriors.priors import PRIORS
+from promptpriors.prompts import MODES
+from promptpriors.runs import list_runs
+from promptpriors.training import REGULARISERS
+
+Rows = list[dict[str, Any]]
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="priors|tasks|models|modes|regularisers|runs")],
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """What there is, from the tables that the code uses.
+
+    Example: promptpriors list priors
+    """
+    if kind not in INVENTORY:
+        raise unknown("kind", kind, INVENTORY)
+    rows = INVENTORY[kind](runs)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows, list(rows[0]))
+    else:
+        sys.stderr.write(f"there are no {kind} in {runs}\n")
+
+
+def _methods(table: Mapping[str, Callable[..., Any]], *, of_files: bool = True) -> Rows:
+    """A row a method, told by the first line of its file, or by its own."""
+    return [
+        {
+            "name": name,
+            "about": _about(inspect.getmodule(function) if of_files else function),
+            "parameters": _parameters(function),
+        }
+        for name, function in sorted(table.items())
+    ]
+
+
+def _about(told: Any) -> str:
+    """First line of a docstring."""
+    return (inspect.getdoc(told) or "").partition("\n")[0].strip()
+
+
+def _parameters(function: Callable[..., Any]) -> str:
+    shown = []
+    for name, p in inspect.signature(function).parameters.items():
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and name not in {
+            "generator",
+            "folder",
+            "dtype",
+        }:
+            required = p.default is inspect.Parameter.empty
+            shown.append(name if required else f"{name}={p.default!r}")
+    return ", ".join(shown)
+
+
+def _runs(folder: Path) -> Rows:
+    return [
+        {
+            "id": run.id,
+            "status": run.status,
+            "model": run.config["model"],
+            "task": run.config["task"]["name"],
+            "prior": run.config["prior"]["name"],
+            "mode": run.config["prompt"]["mode"],
+            "seed": run.config["seed"],
+            "val_loss": (run.result or {}).get("val_loss"),
+        }
+        for run in list_runs(folder)
+    ]
+
+
+INVENTORY: dict[str, Callable[[Path], Rows]] = {
+    "priors": lambda _: _methods(PRIORS),
+    "tasks": lambda _: _methods(TASKS),
+    "models": lambda _: [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}],
+    "regularisers": lambda _: _methods(REGULARISERS, of_files=False),
+    "modes": lambda _: [{"name": name, "about": mode.about} for name, mode in MODES.items()],
+    "runs": _runs,
+}
+
+HUB = "a decoder-only model or a T5 of Hugging Face's, from the hub or from a folder"

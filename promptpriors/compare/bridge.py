@@ -1,0 +1,37 @@
+"""Whether the runs' prompts bridge two domains, as it was measured and stored beside each run."""
+
+from collections.abc import Sequence
+
+from promptpriors.figures.styles import RunStyles
+from promptpriors.files import read_json
+from promptpriors.measure.domain_gap import FILE
+from promptpriors.runs import Run
+from promptpriors.runs.tables import Table, tabulate
+
+NOTE = (
+    "Separation of the run's own task from another domain at the input of the last block behind "
+    "the trained prompt, over that without it (1: nothing changed, 0: they have met), with a 95 % "
+    "interval over documents."
+)
+
+
+def bridge_table(runs: Sequence[Run], style: RunStyles) -> Table:
+    """A row a run of which it was measured."""
+    records = []
+    for run in runs:
+        if not (run.folder / FILE).exists():
+            continue
+        found = read_json(run.folder / FILE)
+        low, high = found["interval"]
+        records.append(
+            {
+                "run": run.id,
+                "name": style.names[run.id],
+                "other domain": found["settings"]["other"]["name"],
+                "site": found["site"],
+                "documents": found["settings"]["documents"],
+                "separation": found["ratio"],
+                "separation, 95 %": f"{low:.3g} to {high:.3g}",
+            }
+        )
+    return tabulate("bridge", "Domains behind the prompt", NOTE, records)

@@ -1,0 +1,1 @@
+"""TOML files parsed and checked."""

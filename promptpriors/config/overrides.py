@@ -1,0 +1,88 @@
+"""Changes of single values of a config, by dotted key or by section."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from promptpriors.errors import InputError
+
+SECTIONS = ("prompt", "train", "capture", "device")
+"""Sections whose values are replaced one by one; a prior or a task is replaced as a whole."""
+
+
+def override(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of ``config`` with single values replaced.
+
+    >>> override({"train": {"steps": 1}}, ["train.steps=5", "prior.name=xavier"])
+    {'train': {'steps': 5}, 'prior': {'name': 'xavier'}}
+    """
+    result = dict(config)
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise InputError(f"override {item!r}: expected key=value, such as train.lr=1e-3")
+        try:
+            result = put(result, key.strip(), _value(text))
+        except InputError as error:
+            raise InputError(f"override {item!r}: {error}") from None
+    return result
+
+
+def put(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of ``config`` with the value at a dotted key replaced.
+
+    >>> put({"prior": "xavier"}, "prior.name", "isotropic")
+    {'prior': {'name': 'isotropic'}}
+
+    Raises:
+        InputError: if the key leads through a value.
+    """
+    head, dot, rest = key.partition(".")
+    if not dot:
+        return {**config, head: value}
+    inner = config.get(head, {})
+    if isinstance(inner, str) and head in {"task", "prior"}:
+        inner = {"name": inner}
+    if not isinstance(inner, Mapping):
+        raise InputError(f"{head!r} is a value, not a section")
+    return {**config, head: put(inner, rest, value)}
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes``; sections are merged, but a prior or a task is replaced.
+
+    >>> merged({"train": {"steps": 1, "batch": 2}}, {"train": {"steps": 3}})
+    {'train': {'steps': 3, 'batch': 2}}
+    """
+    found = dict(base)
+    for key, value in changes.items():
+        inner = found.get(key)
+        if (
+            isinstance(inner, Mapping)
+            and isinstance(value, Mapping)
+            and key not in {"prior", "task"}
+        ):
+            found[key] = merged(inner, value)
+        else:
+            found[key] = value
+    return found
+
+
+def flat(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of overrides; sections are taken apart, priors and tasks are not."""
+    for key, value in overrides.items():
+        if key in SECTIONS and isinstance(value, Mapping):
+            for inner, content in value.items():
+                yield f"{key}.{inner}", content
+        else:
+            yield key, value
+
+
+def _value(text: str) -> Any:
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"override value {text[:40]!r}: {error}") from None
+    return found["value"] if len(found) == 1 else text

@@ -1,0 +1,225 @@
+"""A run's config: typed, frozen, strict. It is checked before any model is loaded."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+from promptpriors.config.overrides import override
+from promptpriors.config.sections import (
+    CaptureSection,
+    DeviceSection,
+    PromptSection,
+    RelativeRate,
+    TrainSection,
+    fitted_to,
+)
+from promptpriors.config.sources import check_spaces, differs_by_site, sources
+from promptpriors.data import choose_task
+from promptpriors.errors import InputError
+from promptpriors.files import read_toml
+from promptpriors.priors import PRIORS
+from promptpriors.prompts import check_mode, sites_of
+from promptpriors.prompts.objectives import check_mode_of
+from promptpriors.registry import Choice, Field, Strict, choose, validate
+from promptpriors.training import REGULARISERS
+from promptpriors.types import Site
+
+
+class _Sections(Strict):
+    """The file as a whole; ``task`` and ``prior`` are checked against their tables afterwards."""
+
+    model: str
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    task: dict[str, Any] | str
+    prior: dict[str, Any] | str
+    prompt: PromptSection = PromptSection()
+    train: TrainSection = TrainSection()
+    capture: CaptureSection = CaptureSection()
+    device: DeviceSection = DeviceSection()
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A resolved config: every value is there and checked.
+
+    ``priors`` are those of single sites; ``prior`` is that of all the others.
+    """
+
+    model: str
+    seed: int
+    task: Choice
+    prior: Choice
+    priors: Mapping[Site, Choice]
+    prompt: PromptSection
+    train: TrainSection
+    capture: CaptureSection
+    device: DeviceSection
+
+    def plain(self) -> dict[str, Any]:
+        """As ``config.toml`` holds it."""
+        sections = {
+            name: getattr(self, name).model_dump()
+            for name in ("prompt", "train", "capture", "device")
+        }
+        own = {site: choice.plain() for site, choice in self.priors.items()}
+        return {
+            "model": self.model,
+            "seed": self.seed,
+            "task": self.task.plain(),
+            "prior": self.prior.plain() | ({"sites": own} if own else {}),
+            **sections,
+        }
+
+    def placed(self, blocks: int) -> "RunConfig":
+        """The same with its sites, in a model of so many blocks.
+
+        Raises:
+            InputError: for a block that the model does not have, or a prior at a site where the
+                prompt has no vectors.
+        """
+        sites = list(sites_of(self.prompt.mode, self.prompt.sites, blocks))
+        for site in self.priors:
+            if site not in sites:
+                raise InputError(
+                    f"prior.sites has {site!r}, where the prompt has no vectors; it has "
+                    f"{', '.join(sites) or 'none'}"
+                )
+        return replace(self, prompt=self.prompt.model_copy(update={"sites": sites}))
+
+    @property
+    def by_site(self) -> bool:
+        """Whether each site has a prior of its own."""
+        return bool(self.priors) or differs_by_site(self.prior)
+
+    def prior_at(self, site: Site) -> Choice:
+        """The prior of a site."""
+        return self.priors.get(site, self.prior)
+
+    @property
+    def regularisers(self) -> list[Choice]:
+        """What holds the prompt in training."""
+        return [_regulariser(item) for item in self.train.regulariser or []]
+
+    @property
+    def order(self) -> int:
+        """Seed of the data's order."""
+        return self.seed if self.train.order is None else self.train.order
+
+    @property
+    def lr(self) -> float | dict[str, float]:
+        """The rate as ``training.train`` takes it."""
+        given = self.train.lr
+        return {"relative": given.relative} if isinstance(given, RelativeRate) else given
+
+
+def read_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read and check a TOML file.
+
+    Args:
+        path: the file.
+        overrides: ``key.key=value`` each, values as TOML, or as strings where they are no TOML.
+
+    Raises:
+        InputError: for a missing or malformed file, and whatever the check finds.
+    """
+    return parse_config(override(read_toml(path), overrides))
+
+
+def parse_config(config: Mapping[str, Any]) -> RunConfig:
+    """Check a config as read from TOML and fill in every default.
+
+    Raises:
+        InputError: for anything unknown, of a wrong type or range, or that does not go together.
+    """
+    sections: _Sections = validate(_Sections, config, "config")
+    prompt, train = sections.prompt, sections.train
+    if prompt.mode == "none":
+        prompt = PromptSection(mode="none", length=0, sites=[], bos=prompt.bos)
+    check_mode(prompt.mode, prompt.length, prompt.sites)
+    check_mode_of(train.objective, prompt.mode)
+    _check_lora(prompt, train)
+    if train.frozen or (prompt.mode == "none" and train.lora is None):
+        train = train.model_copy(update={"frozen": True, "steps": 0, "warmup": 0})
+    elif train.steps == 0:
+        raise InputError(
+            "train.steps = 0: expected at least 1 (to evaluate the draw: frozen = true)"
+        )
+    if train.warmup > train.steps:
+        raise InputError(f"train.warmup = {train.warmup} is more than train.steps = {train.steps}")
+    if sections.device.attention == "flex" and sections.device.name == "cpu" and not train.frozen:
+        raise InputError(
+            "device.attention = 'flex' has no backward pass on a CPU; take 'auto', or a GPU"
+        )
+    given = train.regulariser
+    several = [] if given is None else given if isinstance(given, list) else [given]
+    regularisers = [_regulariser(item).plain() for item in several]
+    train = train.model_copy(update={"regulariser": regularisers or None})
+    prior, own = _split(sections.prior)
+    choices = {site: _prior(config, prompt.length) for site, config in own.items()}
+    return RunConfig(
+        model=sections.model,
+        seed=sections.seed,
+        task=choose_task(sections.task),
+        prior=_prior(prior, prompt.length),
+        priors=choices,
+        prompt=prompt,
+        train=train,
+        capture=sections.capture,
+        device=sections.device,
+    )
+
+
+def _split(prior: Any) -> tuple[Any, dict[str, Any]]:
+    """The prior of all sites, and those of single ones."""
+    if not isinstance(prior, Mapping) or "sites" not in prior:
+        return prior, {}
+    own = prior["sites"]
+    if not isinstance(own, Mapping):
+        raise InputError('prior.sites: expected sections such as [prior.sites."block.28"]')
+    return {key: value for key, value in prior.items() if key != "sites"}, dict(own)
+
+
+def _prior(config: Any, length: int) -> Choice:
+    defaults = {"length": max(1, length)}
+    choice = choose("prior", PRIORS, config, common=fitted_to, defaults=defaults)
+    check_spaces(choice)
+    return choice
+
+
+def _regulariser(config: Any) -> Choice:
+    choice = choose("regulariser", REGULARISERS, config, supplied=())
+    if "space" in choice.params:
+        sources(choice.params["space"], of=f"regulariser {choice.name!r}: space")
+    return choice
+
+
+def _check_lora(prompt: PromptSection, train: TrainSection) -> None:
+    """Refuse settings that do not go with ``train.lora``, if there is one.
+
+    Raises:
+        InputError: for a prompt beside it, a relative rate, a regulariser, ``frozen``, or without
+            the library peft.
+    """
+    if train.lora is None:
+        return
+    given = f"train.lora = {train.lora}"
+    if prompt.mode != "none":
+        raise InputError(
+            f"{given} is trained in place of a prompt, and prompt.mode is {prompt.mode!r}\n"
+            "Set prompt.mode = 'none', or leave out train.lora"
+        )
+    if isinstance(train.lr, RelativeRate):
+        raise InputError(
+            f"{given} needs an absolute rate, found train.lr = {{relative = {train.lr.relative:g}}}"
+            "\nIts weights start at zero, which sets no scale; give a number, such as train.lr=1e-3"
+        )
+    if train.frozen:
+        raise InputError(
+            f"{given} is to be trained, and train.frozen is true; leave one of them out"
+        )
+    if train.regulariser:
+        raise InputError(f"{given}: a regulariser holds a prompt's vectors, and there are none")
+    if find_spec("peft") is None:
+        raise InputError(f"{given} needs the library peft: pip install 'promptpriors[peft]'")

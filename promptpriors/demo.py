@@ -1,0 +1,98 @@
+"""The whole pipeline in minutes: SmolLM2, arithmetic, four priors, a report."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptpriors.config.run import RunConfig, parse_config
+from promptpriors.packing import encode
+from promptpriors.report import write_report
+from promptpriors.running.cost import time_step
+from promptpriors.running.run import draw, execute
+from promptpriors.running.workspace import Workspace
+from promptpriors.types import OnProgress
+
+BASE: dict[str, Any] = {
+    "model": "smollm2",
+    "seed": 0,
+    "task": {
+        "name": "mathematics",
+        "modules": ["add_or_sub", "mul", "div"],
+        "difficulty": "easy",
+        "train": 1000,
+        "validation": 64,
+        "test": 32,
+        "test_on": "train",
+    },
+    "train": {"steps": 64, "batch": 8, "schedule": "cosine", "evaluate_every": 16},
+}
+TEXT = "You are a helpful AI assistant that answers questions."
+PRIORS: dict[str, tuple[dict[str, Any], float]] = {
+    "vocabulary": ({"name": "vocabulary"}, 0.1),
+    "gaussian": ({"name": "gaussian"}, 0.1),
+    "isotropic": ({"name": "isotropic", "sigma": "match"}, 0.1),
+    "text": ({"name": "text", "text": TEXT}, 0.1),
+}
+"""Each prior's config and its rate relative to the start's size; docs/log.md says how chosen."""
+OVERHEAD = 1.45
+"""A run's time over that of its steps: evaluations and answers, measured on two cores."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the demo will do.
+
+    Attributes:
+        runs: folder of the run folders.
+        page: the report to be written.
+        configs: a config for each prior.
+        workspace: shared by all of them.
+        announcement: what is about to happen and how long it takes here.
+    """
+
+    runs: Path
+    page: Path
+    configs: dict[str, RunConfig]
+    workspace: Workspace
+    announcement: str
+
+    def report(self) -> Path:
+        """Write the report of the demo's runs."""
+        return write_report(self.runs, self.page)
+
+
+def plan(out: Path) -> Plan:
+    """Load the model, measure its rate on the demo's own batches, and forecast.
+
+    Raises:
+        InputError: if the model's wheel is missing.
+    """
+    configs = {name: _config(*PRIORS[name]) for name in PRIORS}
+    workspace = Workspace()
+    first = next(iter(configs.values()))
+    backbone = workspace.backbone(first)
+    task = workspace.task(first).task
+    batch = encode(backbone, task.splits["train"][: first.train.batch])
+    seconds, tokens = time_step(backbone, draw(first, workspace), batch)
+    total = len(configs) * first.train.steps * seconds * OVERHEAD
+    announcement = (
+        f"SmolLM2-135M, arithmetic, {len(configs)} priors, {first.train.steps} steps each: about "
+        f"{max(1, round(total / 60))} min here "
+        f"({tokens / seconds:.0f} tokens per second forward and backward)"
+    )
+    return Plan(out / "runs", out / "report.html", configs, workspace, announcement)
+
+
+def play(plan: Plan, prior: str, on_progress: OnProgress) -> dict[str, Any]:
+    """One prior's run; its result with the folder it lies in."""
+    began = time.perf_counter()
+    run = execute(plan.configs[prior], plan.runs, plan.workspace, on_progress=on_progress)
+    result: Mapping[str, Any] = run.result or {}
+    return {"folder": str(run.folder), "took": time.perf_counter() - began, **result}
+
+
+def _config(prior: Mapping[str, Any], rate: float) -> RunConfig:
+    train = BASE["train"] | {"lr": {"relative": rate}}
+    return parse_config({**BASE, "prior": dict(prior), "train": train})

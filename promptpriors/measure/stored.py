@@ -1,0 +1,57 @@
+"""A run's position as it was measured while its vectors were there: ``position.json`` beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from promptpriors.errors import InputError
+from promptpriors.files import read_json, write_json
+from promptpriors.measure.position import Position
+from promptpriors.types import Site
+
+VERSION = 1
+"""Raised whenever the same run would be measured otherwise."""
+Positions = dict[tuple[Site, str], Position]
+"""By site and kind of coordinates."""
+
+
+def store_positions(folder: Path, positions: Positions, against: Mapping[Site, str]) -> None:
+    """Write what was measured of a run into its folder.
+
+    Args:
+        folder: the run's.
+        positions: what was measured.
+        against: at each site, the names of the points that it was measured against.
+    """
+    rows = [
+        {"site": site, "coordinates": kind, **place._asdict()}
+        for (site, kind), place in positions.items()
+    ]
+    write_json(
+        folder / "position.json", {"version": VERSION, "against": dict(against), "positions": rows}
+    )
+
+
+def stored_positions(folder: Path, against: Mapping[Site, str] | None = None) -> Positions | None:
+    """What was measured of a run; None where nothing was, or by another version.
+
+    Args:
+        folder: the run's.
+        against: None also for what was measured against points of other names.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    path = folder / "position.json"
+    if not path.exists():
+        return None
+    found: Any = read_json(path)
+    try:
+        if found["version"] != VERSION or (against is not None and found["against"] != against):
+            return None
+        return {
+            (row["site"], row["coordinates"]): Position(dict(row["record"]), dict(row["effects"]))
+            for row in found["positions"]
+        }
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} is damaged; remove it, it is measured again") from None

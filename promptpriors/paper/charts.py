@@ -1,0 +1,107 @@
+"""Charts for the page: the domains at each site on maps that stay, with the runs' ways on them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.paper.figure_plan import RUNS
+from promptpriors.paper.inputs import Material, seen
+from promptpriors.runs import Run, list_runs, read_chart, write_chart
+from promptpriors.runs.charts import CHARTS, Chart
+from promptpriors.types import Site, Space
+
+DOMAINS = {"c4": "C4", "squad": "SQuAD", "mathematics": "arithmetic"}
+POINTS = 4000
+"""Of each domain on a chart of tokens; t-SNE is slow, and a page has room for so many."""
+
+
+def chart_all(m: Material) -> Iterator[str]:
+    """Make and store every chart; yields their titles."""
+    for name in dict.fromkeys(name for names in RUNS.values() for name in names):
+        m.run(name)
+    runs = [run for run in list_runs(m.runs) if run.status == "done"]
+    rows = m.vocabulary()
+    yield _store(m, "vocabulary", "vocabulary", {"vocabulary": rows}, runs)
+    for site in m.sites:
+        if site in {"embed", m.higher, m.last}:
+            spaces = {shown: _some(m, name, site) for name, shown in DOMAINS.items()}
+            yield _store(m, f"tokens-{site}", f"tokens at {site}", spaces, runs)
+    means = {shown: m.space(name, m.last, pool="mean") for name, shown in DOMAINS.items()}
+    yield _store(m, f"means-{m.last}", f"means of examples at {m.last}", means, runs)
+
+
+def _store(m: Material, name: str, title: str, spaces: Mapping[str, Space], runs: list[Run]) -> str:
+    site = next(iter(spaces.values())).site
+    path = m.runs / CHARTS / f"{name}.safetensors"
+    ways = {
+        run.id: way for run in runs if (way := _way(run, site, m.backbone.revision)) is not None
+    }
+    if _stands(path, m.plan.fingerprint, set(ways)):
+        return title
+    points = torch.cat([space.points for space in spaces.values()])
+    plane = m.plane(name, lambda: points)
+    map_ = m.tsne(name, lambda: points)
+    flat = [way.flatten(0, 1) for way in ways.values()]
+    every = torch.cat([*flat, points[:0]])
+    sizes = [len(part) for part in flat]
+    placed = {"pca": seen(plane, every), "tsne": map_.place(every)}
+    split = {layout: found.split(sizes) for layout, found in placed.items()}
+    prompts = {
+        run: {layout: parts[i].unflatten(0, way.shape[:2]) for layout, parts in split.items()}
+        for i, (run, way) in enumerate(ways.items())
+    }
+    counts = torch.tensor([len(space.points) for space in spaces.values()])
+    chart = Chart(
+        model=m.backbone.revision,
+        site=site,
+        title=title,
+        domains=list(spaces),
+        domain=torch.arange(len(spaces)).repeat_interleave(counts),
+        document=torch.cat([_documents(space) for space in spaces.values()]),
+        labels=[label for space in spaces.values() for label in _labels(m, space)],
+        layouts={"pca": seen(plane, points), "tsne": map_.coordinates},
+        explained=plane.explained,
+        prompts=prompts,
+        source=m.plan.fingerprint,
+    )
+    write_chart(path, chart)
+    return title
+
+
+def _stands(path: Path, source: str, runs: set[str]) -> bool:
+    """Whether a chart of the same plan and runs is there."""
+    try:
+        known = read_chart(path)
+    except InputError:
+        return False
+    return known.source == source and set(known.prompts) == runs
+
+
+def _way(run: Run, site: Site, revision: str) -> Tensor | None:
+    """A run's vectors at a site at every stored moment, if they are of this model."""
+    if run.about().get("model") != revision or run.config["prompt"]["mode"] == "kv":
+        return None
+    return run.tensors().get(f"trajectory/{site}")
+
+
+def _some(m: Material, domain: str, site: Site) -> Space:
+    space = m.space(domain, site)
+    if len(space.points) <= POINTS:
+        return space
+    rows = torch.randperm(len(space.points), generator=m.random("chart", domain))[:POINTS]
+    rows = rows.sort().values
+    kept = {k: v[rows] for k, v in space._asdict().items() if isinstance(v, Tensor)}
+    return space._replace(**kept)
+
+
+def _documents(space: Space) -> Tensor:
+    return torch.arange(len(space.points)) if space.groups is None else space.groups
+
+
+def _labels(m: Material, space: Space) -> list[str]:
+    if space.tokens is not None:
+        return m.labels(space.tokens)
+    return [f"document {i}" for i in _documents(space).tolist()]

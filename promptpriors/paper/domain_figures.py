@@ -1,0 +1,233 @@
+"""Figures of activations: texts higher up, answers, every block, means of an encoder–decoder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptpriors.activations import load_space
+from promptpriors.activations.reading import Reader
+from promptpriors.activations.texts import ANSWER, QUESTION, Text
+from promptpriors.analysis.clusters import hdbscan_agreement, silhouette
+from promptpriors.analysis.projection import fit_plane, ordinary
+from promptpriors.analysis.separation import document_points
+from promptpriors.analysis.significance import sign_flip_test, t_interval
+from promptpriors.analysis.trajectories import localisation, paths_of, spread
+from promptpriors.analysis.tsne import fit_tsne
+from promptpriors.analysis.unimodality import unimodality_test
+from promptpriors.models import Backbone
+from promptpriors.paper.figure_numbers import said, separated
+from promptpriors.paper.figure_plan import Domain
+from promptpriors.paper.inputs import Material, seen, task_of
+from promptpriors.paper.vocabulary_figures import (
+    DOCUMENTS,
+    ROLES,
+    SENTENCES,
+    WORDS,
+    axes,
+    cloud,
+)
+from promptpriors.prompts import generate
+from promptpriors.runs import load_prompt
+from promptpriors.runs.pictures import Layer, Panel, Picture
+from promptpriors.types import Space
+
+SHOWN = 20_000
+"""Points of a cloud that are drawn; all count in the numbers."""
+QUESTIONS = 40
+"""Questions whose answers' ways are measured."""
+LONGEST = 24
+"""Tokens of an answer, at most."""
+NULLS = 999
+"""Null draws of each block's dip: p must be able to reach 5 % divided by the number of blocks."""
+COLOURS = ("trained", "answer", "question", "third", "sampled", "second")
+"""Of the six arithmetic tasks."""
+
+
+def texts(m: Material) -> Picture:
+    """Figure 2: C4's tokens two thirds up the network, and the ways of a few texts."""
+    space = m.space("c4", m.higher)
+    plane = m.plane(f"c4 {m.higher}", lambda: space.points)
+    found = paths_of(space, least=WORDS)
+    paths, documents = found.paths[:DOCUMENTS], found.documents[:DOCUMENTS]
+    ways = [
+        Layer("ways", f"text {i + 1}", ROLES[i], seen(plane, path[:WORDS]))
+        for i, path in enumerate(paths[:SENTENCES])
+    ]
+    measured = localisation(
+        paths, {"unigram": space.points}, documents=documents, generator=m.random("figure 2")
+    )
+    return Picture(
+        2,
+        f"Texts at {m.higher}",
+        f"Tokens of C4 at {m.higher} on their principal plane (at most {SHOWN:,} drawn; first "
+        f"tokens left out), and {WORDS} tokens of {SENTENCES} documents as lines. The numbers are "
+        "of whole documents in all dimensions: spread and mean step over those of as many tokens "
+        "shuffled or drawn from all documents.",
+        [Panel("", axes(plane), [cloud("C4", seen(plane, some(m, space.points))), *ways])],
+        {"documents": len(paths), **said(measured)},
+        columns=1,
+    )
+
+
+def answers(m: Material) -> Picture:
+    """Figure 3: a question and its generated answer among C4 and SQuAD in the last block."""
+    both = m.joined(("c4", "squad"), m.last)
+    plane = m.plane(f"c4 squad {m.last}", lambda: both.points)
+    clouds = [
+        cloud(name, seen(plane, some(m, m.space(domain, m.last).points)), role)
+        for name, domain, role in (("C4", "c4", "data"), ("SQuAD", "squad", "second"))
+    ]
+    read = _answered(m)
+    question, answer = max(read, key=lambda pair: len(pair[1]))
+    ways = [
+        Layer("marks", "a question, its paragraph", "question", seen(plane, question)),
+        Layer("ways", "its generated answer", "answer", seen(plane, answer)),
+    ]
+    domains = {"C4": m.space("c4", m.last), "SQuAD": m.space("squad", m.last)}
+    return Picture(
+        3,
+        "A question and its answer in the last block",
+        f"Tokens of C4 and SQuAD at {m.last} on their principal plane (at most {SHOWN:,} of each "
+        "drawn), one question with its paragraph, and the answer that the model generates behind "
+        "the trained prompt squad-gaussian, greedily. The numbers: over questions, the spread of "
+        "an answer's tokens over that of as many tokens of its own question drawn at random.",
+        [Panel("", axes(plane), [*clouds, *ways])],
+        {
+            "answers": _closeness(m, read),
+            "energy distance, one point a document": separated(domains, m, "figure 3"),
+        },
+        columns=1,
+    )
+
+
+def layers(m: Material) -> Picture:
+    """Figure 4: C4 at the input of every block."""
+    section = m.plan.layers
+    c4 = m.plan.domains["c4"]
+    domain = Domain(c4.task, c4.split, section.documents, section.tokens)
+    store = m.captured("layers", m.backbone, domain, m.blocks)
+    panels, numbers = [], {}
+    for site in m.blocks:
+        space = load_space(store, site)
+        plane = fit_plane(ordinary(space.points))
+        panels.append(Panel(site, ("", ""), [cloud("C4", seen(plane, space.points))]))
+        points = document_points(space, generator=m.random("figure 4", site))
+        stream = m.random("figure 4 nulls", site)
+        found = unimodality_test(points, generator=stream, nulls=NULLS)
+        numbers[site] = {"p": found.joint, "dips": dict(found.dips), "documents": len(points)}
+    few = sum(found["p"] <= 0.05 / len(numbers) for found in numbers.values())
+    return Picture(
+        4,
+        "C4 at the input of every block",
+        "Each block on the principal plane of its tokens, first tokens left out, and those of over "
+        "ten times the median norm for the plane alone; where points lie outside the frame, their "
+        "number stands in it. A plane can hide a second "
+        "hump; the numbers test the dip along three principal components and from mean to mean "
+        "of a division into two, one point a document, against a Gaussian of equal covariance. "
+        f"{few} of {len(numbers)} blocks differ from it at 5 % divided by the number of blocks.",
+        panels,
+        {"blocks that differ": few, "blocks": numbers},
+        columns=6,
+    )
+
+
+def means(m: Material) -> Picture:
+    """Figure 5: mean activations of C4 and single arithmetic tasks, in an encoder and in ours."""
+    panels, numbers = [], {}
+    for backbone, site in ((m.encoder, _top(m.encoder)), (m.backbone, m.last)):
+        spaces = _means(m, backbone, site)
+        points = torch.cat([space.points for space in spaces.values()])
+        sizes = [len(space.points) for space in spaces.values()]
+        labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+        places = fit_tsne(points, seed=m.plan.seed).coordinates.split(sizes)
+        roles = ("data", *COLOURS)
+        marks = [
+            Layer("marks" if i else "cloud", name, roles[i % len(roles)], places[i])
+            for i, name in enumerate(spaces)
+        ]
+        panels.append(Panel(f"{backbone.name}, {site}", ("t-SNE 1", "t-SNE 2"), marks))
+        clusters = hdbscan_agreement(points, labels)
+        numbers[f"{backbone.name}, {site}"] = {
+            "silhouette": silhouette(points, labels),
+            "hdbscan": clusters._asdict(),
+            "energy distance of means": separated(spaces, m, "figure 5", means=True),
+        }
+    random = "random" if m.plan.encoder == "tiny-t5" else "trained"
+    return Picture(
+        5,
+        "Mean activations of C4 and six arithmetic tasks",
+        f"One point an example, on t-SNE maps. Left the encoder–decoder {m.encoder.name}, whose "
+        f"weights are {random}: where they are random, what separates tasks is their letters "
+        f"alone. Right {m.backbone.name}, a decoder. Distances between clusters of a t-SNE map "
+        "mean nothing; the numbers are of the means themselves.",
+        panels,
+        numbers,
+        columns=2,
+    )
+
+
+def some(m: Material, points: Tensor) -> Tensor:
+    """As many points as are drawn."""
+    return points[torch.randperm(len(points), generator=m.random("shown"))[:SHOWN]]
+
+
+def _answered(m: Material) -> list[tuple[Tensor, Tensor]]:
+    """Activations of questions and of the answers generated to them, behind a trained prompt."""
+    run = m.run("squad-gaussian")
+    prompt, backbone = load_prompt(run.folder), m.backbone
+    examples = m.workspace.task(m.run_config("squad-gaussian")).task.splits["validation"][
+        :QUESTIONS
+    ]
+    written = generate(backbone, prompt, examples, max_new_tokens=LONGEST, stop="\n")
+    texts = []
+    for example, answer in zip(examples, written, strict=True):
+        source = [i for piece in example.source for i in backbone.encode(piece)]
+        reply = backbone.encode(f" {answer}") if answer else []
+        roles = (QUESTION,) * len(source) + (ANSWER,) * len(reply)
+        texts.append(Text(example.id, (*source, *reply), roles))
+    reader = Reader(backbone, [m.last], prompt=prompt, longest=max(len(t.ids) for t in texts))
+    found = []
+    for reading in reader.read([text] for text in texts):
+        states, answer = reading.states[m.last].detach().float(), reading.roles == ANSWER
+        kept = reading.positions > 0
+        found.append((states[kept & ~answer], states[answer]))
+    return [(question, answer) for question, answer in found if len(answer) >= 2]
+
+
+def _closeness(m: Material, read: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    """How close an answer's tokens lie, over as many of its question's."""
+    stream = m.random("figure 3", "answers")
+    logs = []
+    for question, answer in read:
+        rows = torch.rand(50, len(question), generator=stream).argsort(dim=1)[:, : len(answer)]
+        logs.append(spread(answer).double().log() - spread(question[rows]).double().log().mean())
+    values = torch.stack(logs)
+    interval = t_interval(values)
+    return {
+        "questions": len(values),
+        "spread over the question's": float(values.mean().exp()),
+        "interval": [float(torch.tensor(x).exp()) for x in (interval.low, interval.high)],
+        "p": sign_flip_test(values, generator=stream).p,
+    }
+
+
+def _top(backbone: Backbone) -> str:
+    return "encoder.final" if backbone.seq2seq else "final"
+
+
+def _means(m: Material, backbone: Backbone, site: str) -> Mapping[str, Space]:
+    section, c4 = m.plan.means, m.plan.domains["c4"]
+    tasks = {"C4": Domain(c4.task, c4.split, section.documents, c4.tokens)}
+    for module in section.modules:
+        task = task_of("mathematics", modules=[module], train=section.documents)
+        tasks[module] = Domain(task, "train", section.documents, c4.tokens)
+    return {
+        name: load_space(
+            m.captured(f"{backbone.name}-{name}", backbone, domain, [site], "mean"),
+            site,
+            pool="mean",
+        )
+        for name, domain in tasks.items()
+    }

@@ -1,0 +1,73 @@
+"""The numbers beside the figures: how they are put, and where a run's vectors lie."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptpriors.analysis.reach import MIN_REACH_RATIO
+from promptpriors.analysis.separation import separations
+from promptpriors.analysis.significance import t_interval
+from promptpriors.analysis.trajectories import Against, Localisation
+from promptpriors.measure.position import Cloud, ends_of, position
+from promptpriors.models.visible import visible
+from promptpriors.paper.inputs import Material
+from promptpriors.runs import Run
+from promptpriors.types import Prior, Site, Space
+
+
+def said(found: Localisation) -> dict[str, Any]:
+    """Step length and spread against each null."""
+    return {
+        f"{what} over {null}": _against(against)
+        for what in ("step", "spread")
+        for null, against in getattr(found, what).items()
+    }
+
+
+def _against(against: Against) -> dict[str, Any]:
+    logs = t_interval(against.ratios.log())
+    return {
+        "ratio": against.ratio,
+        "interval": [float(torch.tensor(x).exp()) for x in (logs.low, logs.high)],
+        "p": against.test.p,
+    }
+
+
+def location(m: Material, run: Run, site: Site, cloud: Tensor, prior: Prior) -> dict[str, Any]:
+    """Where a run's vectors at a site started and ended beside a cloud, and what it is worth.
+
+    In raw coordinates, and as its block sees them where it alone reads them.
+    """
+    ends, result = ends_of(run, site), run.result or {}
+    raw = position(ends, Cloud(cloud), prior, None).record
+    found = {
+        "run": run.id,
+        "validation loss": [result["val_loss_initial"], result["val_loss"]],
+        "validation loss without a prompt": result["val_loss_none"],
+        "testable": float(raw["reach ratio"] or 0) >= MIN_REACH_RATIO,
+        "raw": raw,
+    }
+    if run.config["prompt"]["mode"] == "deep-cut":
+        view = visible(m.backbone, site)
+        found["visible"] = position(ends, Cloud(cloud, view), prior, view).record
+    return found
+
+
+def separated(domains: Mapping[str, Space], m: Material, purpose: str, **how: Any) -> Any:
+    """Energy distances between domains and between halves of each, by pair.
+
+    Ratios are to the mean distance between two documents of the first domain.
+    """
+    first = next(iter(domains))
+    found = separations(domains, reference=(first, first), generator=m.random(purpose), **how)
+    return {
+        f"{one} – {other}" if one != other else f"{one}, half and half": {
+            "energy distance": separation.distance,
+            "ratio": separation.ratio.estimate,
+            "interval": [separation.ratio.low, separation.ratio.high],
+            "p": separation.p,
+        }
+        for (one, other), separation in found.items()
+    }

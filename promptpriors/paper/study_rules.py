@@ -1,0 +1,243 @@
+"""How a claim is decided: a table of rules. Each has one statistic and can go either way."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from scipy import stats
+
+from promptpriors.analysis.equality import equality
+from promptpriors.analysis.pooled import pool
+from promptpriors.analysis.significance import t_interval
+from promptpriors.analysis.simultaneous import simultaneous
+from promptpriors.analysis.slope import slope
+from promptpriors.errors import InputError
+from promptpriors.paper.values import valued
+from promptpriors.verdicts.judge import judge
+from promptpriors.verdicts.outcomes import RunOutcome, Setting
+
+Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
+
+
+class Finding(NamedTuple):
+    """What a rule says.
+
+    Attributes:
+        value: of the statistic.
+        interval: 95 %.
+        p: of its test, where it has one.
+        verdict: by the statistic alone.
+        evidence: in words.
+    """
+
+    value: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    verdict: Verdict
+    evidence: str
+
+
+def level(
+    setting: Setting,
+    arms: Sequence[str],
+    *,
+    value: str,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Finding:
+    """The mean of a value over seeds, arms and rates averaged first: is it beyond a bound?
+
+    Confirmed if the t interval lies beyond the bound, refuted if it lies on the other side.
+    """
+    bound, sign = _bound(at_least, at_most)
+    units: dict[int, list[float]] = {}
+    runs = _valued(setting, arms, value)
+    for run in runs:
+        if run.value is not None:
+            units.setdefault(run.plan.seed, []).append(run.value)
+    means = [sum(values) / len(values) for values in units.values()]
+    found = t_interval(torch.tensor(means, dtype=torch.float64))
+    said = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
+    ends = sorted(sign * (end - bound) for end in (found.low, found.high))
+    return Finding(found.estimate, (found.low, found.high), None, _by(ends[0], ends[1]), said)
+
+
+def equal(setting: Setting, arms: Sequence[str]) -> Finding:
+    """Are all pairs of the arms equal within the study's margin? By two one-sided tests each.
+
+    Confirmed if all pairs are, refuted if one pair differs by more; undecided without controls.
+    """
+    judged = judge(setting)
+    if judged.margin is None:
+        return Finding(None, None, None, "undecided", judged.reasons.get("scale", "no margin"))
+    kept = [arm for arm in arms if arm not in judged.aside]
+    pooled = pool(setting.outcomes(_runs(setting, kept)))
+    found = equality(pooled, judged.margin, arms=kept)
+    widest = max(found.pairs, key=lambda pair: abs(pair.difference))
+    said = f"margin {judged.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
+    verdict: Verdict = {"equal": "confirmed", "different": "refuted"}.get(  # pyright: ignore[reportAssignmentType]
+        found.verdict, "undecided"
+    )
+    if judged.gate:
+        verdict, said = "undecided", f"{judged.gate}; {said}"
+    interval = (widest.low, widest.high)
+    return Finding(widest.difference, interval, found.p, verdict, said)
+
+
+def difference(
+    setting: Setting,
+    arms: Sequence[str],
+    *,
+    value: str,
+    reference: str,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Finding:
+    """The mean of the arms less a reference, of any value: is it beyond a bound?"""
+    bound, sign = _bound(at_least, at_most)
+    names = [arm for arm in arms if arm != reference]
+    runs = _valued(setting, [*names, reference], value)
+    pooled = pool(setting.outcomes(runs))
+    contrasts = pooled.differences((name, reference) for name in names)
+    weights = torch.full((len(names),), 1 / len(names), dtype=torch.float64)
+    estimate = float(weights @ contrasts.estimates)
+    error = float(weights @ contrasts.covariance @ weights) ** 0.5
+    one = contrasts._replace(
+        pairs=[(" and ".join(names), reference)],
+        estimates=torch.tensor([estimate], dtype=torch.float64),
+        covariance=torch.tensor([[error**2]], dtype=torch.float64),
+    )
+    found = simultaneous(one)
+    low, high = float(found.low[0]), float(found.high[0])
+    ends = sorted(sign * (end - bound) for end in (low, high))
+    said = f"{' and '.join(names)} less {reference}; {_counted(runs)}"
+    return Finding(estimate, (low, high), float(found.p[0]), _by(ends[0], ends[1]), said)
+
+
+def changes(
+    setting: Setting, arms: Sequence[str], *, value: str, reference: str, margin: float
+) -> Finding:
+    """Does any arm change a value against the reference? Dunnett's test.
+
+    Confirmed if one differs, refuted if every simultaneous interval lies within ± margin.
+    """
+    names = [arm for arm in arms if arm != reference]
+    runs = _valued(setting, [*names, reference], value)
+    contrasts = pool(setting.outcomes(runs)).differences((name, reference) for name in names)
+    found = simultaneous(contrasts)
+    most = int(found.p.argmin())
+    within = bool(((found.low > -margin) & (found.high < margin)).all())
+    p = float(found.p[most])
+    verdict: Verdict = "confirmed" if p <= 0.05 else "refuted" if within else "undecided"
+    interval = (float(found.low[most]), float(found.high[most]))
+    said = f"most: {names[most]} less {reference}; {_counted(runs)}"
+    return Finding(float(contrasts.estimates[most]), interval, p, verdict, said)
+
+
+def unrelated(
+    setting: Setting, arms: Sequence[str], *, value: str, on: list[str], margin: float | None = None
+) -> Finding:
+    """Does a value move with none of others, arm, rate and seed being equal? By least squares.
+
+    Of each regressor the slope times its spread within cells, with a Bonferroni interval. Confirmed
+    if all lie within ± margin, refuted if one lies beyond, otherwise undecided. Without a margin it
+    is the study's.
+    """
+    if margin is None:
+        margin = judge(setting).margin
+    if margin is None:
+        raise InputError("the study has no margin: floor or ceiling are missing")
+    losses, each = _valued(setting, arms, value), 1 - 0.05 / len(on)
+    cells = [(run.plan.arm, run.plan.rate) for run in losses]
+    seeds = [run.plan.seed for run in losses]
+    slopes = [
+        slope(
+            [run.value for run in losses],
+            [run.value for run in _valued(setting, arms, name)],
+            cells,
+            seeds,
+            level=each,
+        )
+        for name in on
+    ]
+    most = max(range(len(on)), key=lambda i: abs(slopes[i].effect))
+    within = all(-margin < s.low and s.high < margin for s in slopes)
+    beyond = any(s.low > margin or s.high < -margin for s in slopes)
+    verdict: Verdict = "confirmed" if within else "refuted" if beyond else "undecided"
+    found = slopes[most]
+    said = "; ".join(
+        f"{name}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
+        for name, s in zip(on, slopes, strict=True)
+    )
+    return Finding(found.effect, (found.low, found.high), found.p, verdict, said)
+
+
+def steadiest(setting: Setting, arms: Sequence[str], *, value: str, rate: str) -> Finding:
+    """Does a value spread least at one rate, over arms and seeds? By Brown and Forsythe's test.
+
+    The statistic is the standard deviation there over the least of the other rates. Confirmed if it
+    is less than at every other rate, each at 5 %; refuted if it is more than at one of them, at 5 %
+    divided by their number.
+    """
+    values: dict[str, list[float]] = {}
+    for run in _valued(setting, arms, value):
+        if run.value is not None:
+            values.setdefault(run.plan.rate, []).append(run.value)
+    if rate not in values or len(values) < 2 or min(map(len, values.values())) < 3:
+        shown = ", ".join(f"{name}: {len(mine)} runs" for name, mine in values.items())
+        raise InputError(f"expected {rate!r} and other rates with 3 runs each, found {shown}")
+    spread = {name: float(torch.tensor(mine).std()) for name, mine in values.items()}
+    others = [name for name in values if name != rate]
+    p = {name: float(stats.levene(values[rate], values[name]).pvalue) for name in others}
+    least = min(others, key=lambda name: spread[name])
+    worse = [n for n in others if spread[n] < spread[rate] and p[n] <= 0.05 / len(others)]
+    better = all(spread[n] > spread[rate] and p[n] <= 0.05 for n in others)
+    verdict: Verdict = "confirmed" if better else "refuted" if worse else "undecided"
+    said = ", ".join(f"{name}: {sd:.4f}" for name, sd in spread.items())
+    ratio = spread[rate] / spread[least]
+    return Finding(ratio, None, p[least], verdict, f"standard deviations at {said}")
+
+
+RULES: dict[str, Callable[..., Finding]] = {
+    "level": level,
+    "equal": equal,
+    "difference": difference,
+    "changes": changes,
+    "unrelated": unrelated,
+    "steadiest": steadiest,
+}
+"""Name to ``rule(setting, arms, *, …) -> Finding``; the keywords are what the plan says."""
+
+
+def _runs(setting: Setting, arms: Sequence[str]) -> list[RunOutcome]:
+    by_arm = setting.by_arm("arm", "positive", "negative")
+    missing = [arm for arm in arms if arm not in by_arm]
+    if missing:
+        raise InputError(
+            f"study {setting.study!r} has no arm {missing[0]!r}; it has {', '.join(by_arm)}"
+        )
+    return [run for arm in arms for run in by_arm[arm]]
+
+
+def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[RunOutcome]:
+    runs = valued(_runs(setting, arms), value)
+    if all(run.value is None for run in runs):
+        raise InputError(f"no run of study {setting.study!r} has {value}")
+    return runs
+
+
+def _counted(runs: Sequence[RunOutcome]) -> str:
+    return f"{sum(run.value is not None for run in runs)} of {len(runs)} runs"
+
+
+def _bound(at_least: float | None, at_most: float | None) -> tuple[float, int]:
+    if at_least is not None and at_most is None:
+        return at_least, 1
+    if at_most is not None and at_least is None:
+        return at_most, -1
+    raise InputError("a rule with a bound needs one of at_least and at_most")
+
+
+def _by(low: float, high: float) -> Verdict:
+    """By an interval of what must be positive."""
+    return "confirmed" if low >= 0 else "refuted" if high < 0 else "undecided"

@@ -1,0 +1,147 @@
+"""Figures on the vocabulary: sentences, trained soft prompts, samples of the exclusion prior."""
+
+from typing import Any, cast
+
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from promptpriors.analysis.reach import mahalanobis
+from promptpriors.analysis.trajectories import localisation
+from promptpriors.geometry import moments
+from promptpriors.paper.figure_numbers import location, said
+from promptpriors.paper.inputs import Material, seen
+from promptpriors.priors import fit_prior
+from promptpriors.runs.pictures import Layer, Panel, Picture
+from promptpriors.types import Space
+
+SENTENCES, WORDS = 4, 24
+"""Texts whose ways are drawn, and their tokens."""
+DOCUMENTS = 200
+"""Texts by which localisation is tested."""
+EXCLUSIONS: dict[str, dict[str, Any]] = {
+    "k = 5": {"k": 5.0},
+    "k = 5^(2/d)": {"k": "c^(2/d)", "c": 5.0},
+    "beyond 0.999 of the rows": {"outside": 0.999},
+}
+"""What the label of the paper's figure 9 may mean, and what it shows: a hole where the data are."""
+ROLES = ("question", "answer", "trained", "sampled")
+
+
+def sentences(m: Material) -> Picture:
+    """Figure 1: a few sentences on the t-SNE map of the vocabulary."""
+    rows = m.vocabulary()
+    chart = m.tsne("vocabulary", lambda: rows.points)
+    paths = [path for path in _token_rows(m, rows) if len(path) >= WORDS][:DOCUMENTS]
+    ways = [
+        Layer("ways", f"text {i + 1}", ROLES[i], chart.coordinates[path[:WORDS]])
+        for i, path in enumerate(paths[:SENTENCES])
+    ]
+    every = torch.cat(paths)
+    pools = {"unigram": rows.points[every], "vocabulary": rows.points}
+    found = localisation([rows.points[p] for p in paths], pools, generator=m.random("figure 1"))
+    return Picture(
+        1,
+        "Sentences on the vocabulary",
+        f"The vocabulary's {len(rows.points):,} rows on a t-SNE map, and the first {WORDS} tokens "
+        f"of {SENTENCES} C4 documents as lines. Distances between far parts of a t-SNE map mean "
+        "nothing; the numbers beside it are of the embeddings themselves: each document's spread "
+        "and mean step over those of as many tokens shuffled, drawn from all documents (unigram), "
+        "or drawn from the vocabulary (the paper's random walk).",
+        [Panel("", ("t-SNE 1", "t-SNE 2"), [cloud("vocabulary", chart.coordinates), *ways])],
+        {"documents": len(paths), **said(found)},
+        columns=1,
+    )
+
+
+def soft(m: Material, number: int, name: str) -> Picture:
+    """Figures 6 to 8: a soft prompt before and after training, on the vocabulary's plane."""
+    rows, run = m.vocabulary(), m.run(name)
+    plane = m.plane("vocabulary", lambda: rows.points)
+    tensors = run.tensors()
+    start, end = (tensors[f"{when}/embed"] for when in ("initial", "final"))
+    layers = [
+        cloud("vocabulary", seen(plane, rows.points)),
+        Layer("marks", "drawn", "sampled", seen(plane, start)),
+        Layer("marks", "trained", "trained", seen(plane, end)),
+    ]
+    prior, rate = run.config["prior"]["name"], run.config["train"]["lr"]["relative"]
+    return Picture(
+        number,
+        f"A soft prompt from the {prior} prior, rate {rate:g} of its size",
+        f"The vocabulary on its principal plane ({_share(plane)} of its variance), and the "
+        f"prompt's {len(start)} vectors as drawn and after {run.config['train']['steps']} steps. "
+        "One run: what it shows holds for it alone. Whether vectors moved towards rows is decided "
+        "in all dimensions, against the nulls beside it, not on the plane.",
+        [Panel("", axes(plane), layers)],
+        location(m, run, "embed", rows.points, m.prior(name, "embed")),
+        columns=1,
+    )
+
+
+def exclusion(m: Material) -> Picture:
+    """Figure 9: draws of the exclusion prior in three readings, on the vocabulary's plane."""
+    rows = m.vocabulary()
+    plane = m.plane("vocabulary", lambda: rows.points)
+    found = moments(rows.points)
+    inside = mahalanobis(rows.points, found.mean, found.covariance)
+    dim = rows.points.shape[1]
+    edge = float(chi2.ppf(0.999, dim) / dim) ** 0.5
+    beyond = float((inside > edge).float().mean())
+    panels: list[Panel] = []
+    numbers: dict[str, Any] = {"rows beyond the Gaussian's 0.999 radius": beyond}
+    for label, params in EXCLUSIONS.items():
+        prior = fit_prior("exclusion", rows, seed=m.plan.seed, **params)
+        draws = prior.sample(200, generator=m.random("figure 9", label))
+        layers = [
+            cloud("vocabulary", seen(plane, rows.points)),
+            Layer("marks", "drawn", "sampled", seen(plane, draws)),
+            Layer("marks", "mean of the rows", "centre", torch.zeros(1, 2)),
+        ]
+        panels.append(Panel(label, axes(plane), layers))
+        radii = mahalanobis(draws, found.mean, found.covariance)
+        numbers[label] = {
+            "median radius over √rank": float(radii.median()),
+            "least radius over √rank": float(radii.min()),
+            "rows farther out than the median draw": float(
+                (inside > radii.median()).float().mean()
+            ),
+            "rows farther out than the nearest draw": float((inside > radii.min()).float().mean()),
+        }
+    return Picture(
+        9,
+        "Draws of the exclusion prior",
+        "200 draws of each reading of k on the vocabulary's principal plane "
+        f"({_share(plane)} of its variance), and the mean of the rows as a cross. A projection of "
+        "points on a shell fills its middle, so no hole is seen whatever the prior; the radii "
+        "beside it (Mahalanobis, 1 for a Gaussian) say where draws lie.",
+        panels,
+        numbers,
+        one_map=True,
+    )
+
+
+def cloud(name: str, points: Tensor, role: str = "data") -> Layer:
+    """Many faint points."""
+    return Layer("cloud", name, role, points)
+
+
+def axes(plane: Any) -> tuple[str, str]:
+    """What a principal plane's axes are."""
+    first, second = (f"{100 * float(value):.1f} %" for value in plane.explained)
+    return f"first principal direction, {first}", f"second, {second}"
+
+
+def _share(plane: Any) -> str:
+    return f"{100 * float(plane.explained.sum()):.1f} %"
+
+
+def _token_rows(m: Material, rows: Space) -> list[Tensor]:
+    """Each C4 document as rows of the vocabulary; tokens without a row are left out."""
+    texts = m.space("c4", "embed", first=True)
+    ids, own = cast("Tensor", texts.tokens), cast("Tensor", rows.tokens)
+    row_of = torch.full((int(max(own.max(), ids.max())) + 1,), -1)
+    row_of[own] = torch.arange(len(own))
+    sizes = torch.bincount(cast("Tensor", texts.groups)).tolist()
+    found = row_of[ids].split([size for size in sizes if size])
+    return [path[path >= 0] for path in found]

@@ -1,0 +1,142 @@
+"""The table of runs: what each column shows, and what it sorts by."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from promptpriors.figures import RunStyles
+from promptpriors.report.formatting import MISSING, duration, fixed, significant, whole
+from promptpriors.runs import Run
+from promptpriors.runs.labels import BASELINE, prior_of
+
+SCORES = {
+    "exact_match": "Exact match",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "token_accuracy": "Token accuracy",
+}
+
+
+class Column(NamedTuple):
+    """A column of numbers: its heading, what it says in full, the value and its text."""
+
+    title: str
+    hint: str
+    value: Callable[[Run], float | None]
+    text: Callable[[Any], str]
+
+
+class Cell(NamedTuple):
+    """A value to sort by (empty where missing) and the text that is shown."""
+
+    key: str
+    text: str
+
+
+class Row(NamedTuple):
+    """A run in the table."""
+
+    run: Run
+    name: str
+    colour: str
+    cells: list[Cell]
+
+
+def columns(runs: Sequence[Run]) -> list[Column]:
+    """The columns that some run has something to say in; every run has the same."""
+    fixed_ones = [
+        Column("Steps", "training steps", _steps, whole),
+        Column("Peak rate", "largest learning rate, at the first site", _rate, significant),
+        Column("Loss at start", "validation nats per target token", _of("val_loss_initial"), fixed),
+        Column("Loss at end", "the same after the last step", _of("val_loss"), fixed),
+        Column("Lowest loss", "the lowest one measured", _of("val_loss_best"), fixed),
+        Column("Loss without prompt", "the frozen model alone", _of("val_loss_none"), fixed),
+        Column("Displacement", "‖final − initial‖ / ‖initial‖, the whole prompt at once",
+               _moved, significant),
+    ]  # fmt: skip
+    scores = [
+        Column(title, f"{title.lower()} on the test examples, 0 to 1", _score(key), fixed)
+        for key, title in SCORES.items()
+        if any(_score(key)(run) is not None for run in runs)
+    ]
+    return [*fixed_ones, *scores, Column("Time", "wall clock", _of("seconds"), duration)]
+
+
+def rows(runs: Sequence[Run], table: Sequence[Column], page_styles: RunStyles) -> list[Row]:
+    """One row per run, in the order given."""
+    return [
+        Row(
+            run,
+            page_styles.names[run.id],
+            page_styles.style(run).colour,
+            [_cell(column, run) for column in table],
+        )
+        for run in runs
+    ]
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What the table has no room for: name and value."""
+    result = run.result or {}
+    prompt = run.config["prompt"]
+    lr = result.get("lr")
+    rates = {k: v for k, v in lr.items() if isinstance(v, float)} if isinstance(lr, dict) else {}
+    tokens, useful = result.get("tokens"), result.get("tokens_useful")
+    share = f" ({100 * useful / tokens:.0f} %)" if tokens and useful is not None else ""
+    versions = result.get("versions") or {}
+    return [
+        ("Run", run.id),
+        ("Mode", str(prompt["mode"])),
+        ("Vectors", f"{prompt.get('length', MISSING)} at {', '.join(prompt.get('sites', []))}"),
+        ("Peak rate", ", ".join(f"{k} {significant(v)}" for k, v in rates.items()) or MISSING),
+        ("Displacement by site", _by_site(result.get("displacement_by_site"))),
+        ("Examples", _examples(result.get("eval_examples"))),
+        ("Tokens computed", whole(tokens)),
+        ("of them in examples", whole(useful) + share),
+        ("Tokens per second", whole(result.get("tokens_per_second"))),
+        ("Peak memory", _memory(result.get("peak_memory_mib"))),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in versions.items()) or MISSING),
+    ]
+
+
+def _cell(column: Column, run: Run) -> Cell:
+    value = column.value(run)
+    return Cell("" if value is None else repr(float(value)), column.text(value))
+
+
+def _of(key: str) -> Callable[[Run], float | None]:
+    return lambda run: (run.result or {}).get(key)
+
+
+def _score(key: str) -> Callable[[Run], float | None]:
+    return lambda run: ((run.result or {}).get("scores") or {}).get(key)
+
+
+def _steps(run: Run) -> float | None:
+    return (run.result or {}).get("steps")
+
+
+def _moved(run: Run) -> float | None:
+    return None if prior_of(run) == BASELINE else _of("displacement")(run)
+
+
+def _rate(run: Run) -> float | None:
+    lr = (run.result or {}).get("lr")
+    if not isinstance(lr, dict):
+        return lr
+    return next((v for v in lr.values() if isinstance(v, float | int)), None)
+
+
+def _by_site(values: dict[str, float | None] | None) -> str:
+    return ", ".join(f"{k} {significant(v)}" for k, v in (values or {}).items()) or MISSING
+
+
+def _examples(counts: dict[str, int] | int | None) -> str:
+    if isinstance(counts, dict):
+        return ", ".join(f"{split} {whole(count)}" for split, count in counts.items())
+    return whole(counts)
+
+
+def _memory(value: float | None) -> str:
+    return MISSING if value is None else f"{whole(value)} MiB"

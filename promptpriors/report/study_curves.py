@@ -1,0 +1,157 @@
+"""The curves of a study in one setting: which runs there are, which are lost, what lies across."""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import NamedTuple
+
+from promptpriors.figures.bands import Curve, Level, curve
+from promptpriors.figures.loss import evaluations
+from promptpriors.report.formatting import fixed, whole
+from promptpriors.report.run_table import Cell
+from promptpriors.report.study_file import BESIDE
+from promptpriors.report.tables import Value
+from promptpriors.runs import Run
+from promptpriors.runs.studies import StudyRun
+
+BEST = "best"
+"""The choice of each arm's best rate."""
+
+
+class Lost(NamedTuple):
+    """A run that is in no curve.
+
+    Attributes:
+        member: what the study says of it.
+        status: ``failed``, ``unfinished``, ``missing``, ``without evaluations``, or ``no step
+            in common`` with the other seeds of its arm and rate.
+        run: where there is such a folder.
+    """
+
+    member: StudyRun
+    status: str
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What is drawn, and what is not.
+
+    Attributes:
+        curves: of each arm and rate, arms in the order of the study.
+        choices: for each curve the choices under which it is shown.
+        rates: the rates to choose from.
+        levels: the floor, the ceiling and what else was evaluated without training.
+        lost: runs that are in no curve and no level.
+        members: how many runs the study has in the setting.
+    """
+
+    curves: list[Curve]
+    choices: list[list[str]]
+    rates: list[str]
+    levels: list[Level]
+    lost: list[Lost]
+    members: int
+
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """Choices with their texts."""
+        return [(BEST, "the best of each arm"), *((rate, rate) for rate in self.rates)]
+
+    @property
+    def rows(self) -> list[tuple[Curve, list[Cell]]]:
+        """Of each curve runs, losses at the start, halfway and at the end, and the interval."""
+        return [(found, [_cell(value) for value in _numbers(found)]) for found in self.curves]
+
+
+def curves_of(
+    members: Sequence[StudyRun], runs: Mapping[str, Run], best: Mapping[str, Value]
+) -> Curves:
+    """Gather a setting's runs.
+
+    Args:
+        members: the study's runs in the setting.
+        runs: those of the folder, by id.
+        best: the best rate of an arm where a table says it; else that of the lowest mean loss.
+    """
+    measured = {m.id: evaluations(runs[m.id]) for m in members if _is_curve(m, runs)}
+    status = [(member, _status(member, runs, measured)) for member in members]
+    lost = [Lost(member, said, runs.get(member.id)) for member, said in status if said != "done"]
+    done = [member for member, said in status if said == "done"]
+    arms: dict[str, dict[str, list[StudyRun]]] = {}
+    for member in (member for member in done if member.kind not in BESIDE):
+        arms.setdefault(member.arm, {}).setdefault(member.rate, []).append(member)
+    rates = _rates(done)
+    found, choices = [], []
+    for arm, by_rate in arms.items():
+        lowest = min(by_rate, key=lambda rate: _loss(by_rate[rate], runs))
+        chosen = best[arm] if best.get(arm) in by_rate else lowest
+        for rate, mine in by_rate.items():
+            drawn = curve(arm, rate, [measured[member.id] for member in mine])
+            if drawn is None:
+                lost += [Lost(member, "no step in common", runs[member.id]) for member in mine]
+                continue
+            found.append(drawn)
+            choices.append([BEST] * (rate == chosen) + (rates if len(by_rate) == 1 else [rate]))
+    return Curves(found, choices, rates, _levels(done, runs), lost, len(members))
+
+
+def _rates(done: Sequence[StudyRun]) -> list[str]:
+    """The rates to choose from; the positive control adds none."""
+    return list(dict.fromkeys(m.rate for m in done if m.kind in {"arm", "negative"} and m.rate))
+
+
+def _numbers(found: Curve) -> list[float | None]:
+    low, high = (found.low[-1], found.high[-1]) if found.low else (None, None)
+    half = bisect_left(found.steps, found.steps[-1] / 2)
+    return [found.runs, found.mean[0], found.mean[half], found.mean[-1], low, high]
+
+
+def _cell(value: float | None) -> Cell:
+    if isinstance(value, int):
+        return Cell(str(value), whole(value))
+    return Cell("" if value is None else f"{value:.7g}", fixed(value))
+
+
+def _is_curve(member: StudyRun, runs: Mapping[str, Run]) -> bool:
+    return member.kind not in BESIDE and member.id in runs and runs[member.id].status == "done"
+
+
+def _status(
+    member: StudyRun, runs: Mapping[str, Run], measured: Mapping[str, Mapping[int, float]]
+) -> str:
+    if member.id not in runs:
+        return "missing"
+    if _is_curve(member, runs) and not measured[member.id]:
+        return "without evaluations"
+    return runs[member.id].status
+
+
+def _loss(members: Sequence[StudyRun], runs: Mapping[str, Run]) -> float:
+    """The mean loss at the end; infinite where one is no number."""
+    values = [(runs[member.id].result or {}).get("val_loss") for member in members]
+    return mean(float("inf") if value is None else float(value) for value in values)
+
+
+def _levels(done: Sequence[StudyRun], runs: Mapping[str, Run]) -> list[Level]:
+    """The floor from the baseline without a prompt or what runs stored of it; the best ceiling."""
+    levels: list[Level] = []
+    beside: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
+    for member in (member for member in done if member.kind in BESIDE):
+        by_rate = beside.setdefault((member.kind, member.arm), {})
+        by_rate.setdefault(member.rate, []).append(member)
+    for (kind, arm), by_rate in beside.items():
+        value = min(_loss(mine, runs) for mine in by_rate.values())
+        name, role = arm, "text"
+        if kind == "ceiling":
+            name, role = f"ceiling: {arm}", "ceiling"
+        elif arm == "none":
+            name, role = "floor: no prompt", "floor"
+        levels.append(Level(name, value, role))
+    if not any(level.role == "floor" for level in levels):
+        stored = [(runs[member.id].result or {}).get("val_loss_none") for member in done]
+        values = [float(value) for value in stored if value is not None]
+        if values:
+            levels.insert(0, Level("floor: no prompt", mean(values), "floor"))
+    return [level for level in levels if level.value < float("inf")]

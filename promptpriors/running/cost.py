@@ -1,0 +1,154 @@
+"""What a run costs, from steps, looks and answers measured on this machine."""
+
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from promptpriors.config.run import RunConfig
+from promptpriors.models import Backbone
+from promptpriors.packing import Encoded, encode, epochs
+from promptpriors.prompts import Prompt, Trunk, token_losses, trunk_of
+from promptpriors.running.workspace import Workspace
+from promptpriors.training import evaluate, quality
+from promptpriors.types import Task
+
+_STATUS = Path("/proc/self/status")
+CHECKED = 64
+"""Validation examples by which a look is measured."""
+ANSWERED = 8
+"""Test examples by which scoring is measured."""
+
+
+class Cost(NamedTuple):
+    """What a run costs.
+
+    Attributes:
+        step: seconds of an update.
+        look: seconds of one validation loss.
+        score: seconds of the answers to the test split, before or after training.
+        steps: updates.
+        looks: validation losses.
+        scores: times that answers are scored.
+        rate: tokens per second of a step, forward and backward.
+    """
+
+    step: float
+    look: float
+    score: float
+    steps: int
+    looks: int
+    scores: int
+    rate: float
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run, but for what is made once: model, spaces, trunk, prior."""
+        return self.steps * self.step + self.looks * self.look + self.scores * self.score
+
+
+def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
+    """Measure a step, a look and some answers of a run.
+
+    Args:
+        config: of the run, with its sites.
+        workspace: has its model and data.
+        prompt: of the run's shape; its values do not matter.
+
+    Raises:
+        InputError: if the data do not fit the model.
+    """
+    backbone, task = workspace.backbone(config), workspace.task(config).task
+    section = config.train
+    learn = encode(backbone, task.splits["train"], before=prompt.before)
+    order = epochs(
+        learn,
+        section.batch,
+        seed=config.seed,
+        grouping=section.grouping,
+        tokens=section.batch_tokens,
+    )
+    check = encode(backbone, task.splits["validation"], before=prompt.before)
+    part = check[:CHECKED]
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) if workspace.trunk(config) else None
+        step, tokens = 0.0, 0
+        if section.steps:
+            batch = [learn[i] for i in next(order)]
+            trunk = trunk_of(backbone, prompt, batch, kept)
+            checkpointing = config.device.checkpointing
+            step, tokens = time_step(backbone, prompt, batch, trunk, checkpointing=checkpointing)
+        trunk = trunk_of(backbone, prompt, part, kept)
+        look = 0.0
+        for _ in range(2 if trunk else 1):  # the first fills the trunk
+            began = time.perf_counter()
+            quality(backbone, prompt, part, trunk=trunk)
+            look = (time.perf_counter() - began) * len(check) / max(1, len(part))
+    trained = section.steps > 0
+    return Cost(
+        step=step,
+        look=look,
+        score=_scoring(backbone, prompt, task),
+        steps=section.steps,
+        looks=1 + math.ceil(section.steps / section.evaluate_every),
+        scores=1 + trained,
+        rate=tokens / step if step else 0.0,
+    )
+
+
+def time_step(
+    backbone: Backbone,
+    prompt: Prompt,
+    batch: Sequence[Encoded],
+    trunk: Trunk | None = None,
+    *,
+    checkpointing: bool = False,
+) -> tuple[float, int]:
+    """Seconds of a forward and backward pass over a batch, warmed up, and its tokens."""
+    seconds, computed = 0.0, 0
+    for _ in range(2):
+        began = time.perf_counter()
+        losses = token_losses(backbone, prompt, batch, trunk=trunk, checkpointing=checkpointing)
+        losses.nats.mean().backward()
+        seconds, computed = time.perf_counter() - began, losses.computed
+    prompt.zero_grad(set_to_none=True)
+    return seconds, computed
+
+
+def _scoring(backbone: Backbone, prompt: Prompt, task: Task) -> float:
+    examples = task.splits.get("test", ())
+    part = examples[:ANSWERED]
+    if not part:
+        return 0.0
+    began = time.perf_counter()
+    evaluate(backbone, prompt, replace(task, splits={**task.splits, "test": part}))
+    return (time.perf_counter() - began) * len(examples) / len(part)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start counting anew, where the system lets us."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def peak_memory_mib(device: torch.device) -> float | None:
+    """Peak since the reset, in MiB: allocated on the GPU, or resident; None where unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        Path("/proc/self/clear_refs").open("w", encoding="ascii").close()
+        lines = _STATUS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    peak = next((line for line in lines if line.startswith("VmHWM:")), None)
+    return int(peak.split()[1]) / 1024 if peak else None

@@ -1,0 +1,208 @@
+"""Does a set-up learn at all? Checks on the real model and data, in a minute or two."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from promptpriors.analysis.reach import MIN_REACH_RATIO
+from promptpriors.config.run import RunConfig
+from promptpriors.errors import InputError, WorkError
+from promptpriors.geometry import rms
+from promptpriors.models import Backbone
+from promptpriors.packing import encode, packs_exactly
+from promptpriors.prompts import Prompt, loss
+from promptpriors.rng import generator
+from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
+from promptpriors.running.run import draw
+from promptpriors.running.workspace import Workspace, check_lengths
+from promptpriors.training import Record, factor, quality, rates, train
+from promptpriors.types import Example, OnProgress, Task
+
+STEPS = 30
+"""Updates spent on overfitting one batch."""
+BATCH = 8
+"""Examples overfitted, so that a check costs a minute and not ten."""
+FALL = 0.5
+"""Share of its start that the overfitted batch's loss must fall below."""
+CHECKED = 64
+"""Validation examples on which questions are shuffled."""
+
+
+class Finding(NamedTuple):
+    """One check: passed, failed, or (None) a note without a verdict."""
+
+    check: str
+    passed: bool | None
+    found: str
+
+
+def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> Iterator[Finding]:
+    """Run the checks one after another.
+
+    Raises:
+        InputError: as a run of the same config would.
+    """
+    if config.train.lora is not None:
+        raise InputError("doctor examines prompts; this config trains an adapter (train.lora)")
+    on_progress("loading", 0.0, {})
+    config = config.placed(workspace.blocks(config))
+    backbone, task = workspace.backbone(config), workspace.task(config).task
+    prompt = draw(config, workspace)
+    check_lengths(backbone, task, prompt.before)
+    reset_peak_memory(backbone.device)
+    yield _packing(backbone)
+    yield _plain(backbone, task)
+    if config.train.frozen:
+        yield Finding("trains", None, "nothing to train: the prompt is frozen or empty")
+        return
+    yield from _size(config, workspace, prompt)
+    weights = _fingerprint(backbone)
+    yield _reach(config, workspace, prompt, rates(prompt, config.lr))
+    yield from _overfits(config, backbone, task, prompt, on_progress)
+    same = _fingerprint(backbone) == weights
+    yield Finding("only the prompt changes", same, "weights are the same bytes after training")
+    yield _reads(backbone, task, prompt)
+    yield _forecast(config, workspace, draw(config, workspace))
+
+
+def _packing(backbone: Backbone) -> Finding:
+    exact = packs_exactly(backbone)
+    limit = f", up to {backbone.reach} positions" if exact and backbone.reach else ""
+    found = f"packed rows are exact{limit}" if exact else "runs as padded batches, slower"
+    if backbone.seq2seq:
+        found = "none: an encoder looks both ways, so batches are padded"
+    return Finding("shared prefixes", None, found)
+
+
+def _plain(backbone: Backbone, task: Task) -> Finding:
+    """The loss without a prompt against Hugging Face's own, example by example."""
+    examples = task.splits["validation"][:BATCH]
+    ours = float(loss(backbone, None, examples))
+    nats, count = 0.0, 0
+    for item in encode(backbone, examples):
+        source, known = [i for piece in item.pieces for i in piece], list(item.target)
+        ids, labels = [*source, *known], [-100] * len(source) + known
+        if backbone.seq2seq:
+            ids, labels = [*source, backbone.end], known
+        predicted = len(known) - (0 if source else 1)
+        call = {"input_ids": torch.tensor([ids]), "labels": torch.tensor([labels])}
+        with torch.no_grad():
+            found = backbone.model(**{key: part.to(backbone.device) for key, part in call.items()})
+        nats += float(found.loss) * predicted
+        count += predicted
+    theirs = nats / count
+    agree = math.isclose(ours, theirs, rel_tol=1e-4 if backbone.dtype == torch.float32 else 2e-2)
+    return Finding("plain model", agree, f"loss {ours:.5f}, Hugging Face's {theirs:.5f}")
+
+
+def _size(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Iterator[Finding]:
+    cloud = workspace.vocabulary(config).points
+    for site, value in prompt.values.items():
+        size = rms(value.detach())
+        found = f"the start's rms is {size / rms(cloud):.2f} of the vocabulary's"
+        if prompt.mode == "kv":
+            found = f"the rms of the start's keys and values is {size:.3g}"
+        yield Finding(f"size at {site}", None, found)
+
+
+def _reach(
+    config: RunConfig, workspace: Workspace, prompt: Prompt, peak: dict[str, float]
+) -> Finding:
+    """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
+    if "embed" not in prompt.values:
+        return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
+    cloud = workspace.vocabulary(config).points
+    start = prompt.values["embed"].detach().cpu()
+    away = float(torch.cdist(start, cloud).amin(dim=1).mean())
+    section = config.train
+    shares = (
+        factor(step, section.steps, schedule=section.schedule, warmup=section.warmup)
+        for step in range(1, section.steps + 1)
+    )
+    reach = sum(shares) * peak["embed"] * math.sqrt(cloud.shape[1])
+    if away < 1e-3 * rms(cloud) * math.sqrt(cloud.shape[1]):
+        return Finding("reach", None, f"a vector can move {reach:.3g}; it starts in the vocabulary")
+    ratio = reach / away
+    verdict = (
+        "" if ratio >= MIN_REACH_RATIO else ": where prompts end is not testable at this budget"
+    )
+    return Finding("reach", None, f"{ratio:.2g} times the way to the vocabulary{verdict}")
+
+
+def _overfits(
+    config: RunConfig, backbone: Backbone, task: Task, prompt: Prompt, on_progress: OnProgress
+) -> Iterator[Finding]:
+    """Train on one batch alone, at the config's rate, without schedule or warm-up."""
+    few = task.splits["train"][:BATCH]
+    alone = replace(task, splits={"train": few, "validation": few})
+    records: list[Record] = []
+    try:
+        for record in train(
+            backbone,
+            prompt,
+            alone,
+            steps=STEPS,
+            batch=len(few),
+            lr=config.lr,
+            weight_decay=config.train.weight_decay,
+            clip=config.train.clip,
+            evaluate_every=STEPS,
+            seed=config.seed,
+        ):
+            records.append(record)
+            on_progress("overfitting one batch", record.step / STEPS, {})
+    except WorkError as error:
+        yield Finding("loss stays finite", False, str(error))
+        return
+    yield Finding("loss stays finite", True, f"over {STEPS} steps")
+    first, last = records[0].val_loss or 0.0, records[-1].val_loss or 0.0
+    found = f"{len(few)} examples, {STEPS} steps: {first:.3f} → {last:.3f} nats per token"
+    yield Finding("overfits one batch", last < FALL * first, found)
+
+
+def _reads(backbone: Backbone, task: Task, prompt: Prompt) -> Finding:
+    """The loss must rise when the sources are shuffled among the targets."""
+    examples = list(task.splits["validation"][:CHECKED])
+    if not all(e.source for e in examples) or len(examples) < 2:
+        return Finding("reads the question", None, "the task has no questions to shuffle")
+    shift = 1 + int(torch.randint(len(examples) - 1, (1,), generator=generator(0, "shuffle")))
+    moved = [
+        e._replace(source=examples[(i + shift) % len(examples)].source)
+        for i, e in enumerate(examples)
+    ]
+    real, shuffled = (_loss_of(backbone, prompt, part) for part in (examples, moved))
+    found = f"{real:.3f} → {shuffled:.3f} nats per token with shuffled questions"
+    return Finding("reads the question", shuffled > 1.02 * real, found)
+
+
+def _loss_of(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]) -> float:
+    return quality(backbone, prompt, encode(backbone, examples, before=prompt.before)).loss
+
+
+def _forecast(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Finding:
+    """Time of a step and of an evaluation, measured, times how many there will be."""
+    found = cost(config, workspace, prompt)
+    memory = peak_memory_mib(workspace.backbone(config).device)
+    peak = "" if memory is None else f", {memory:.0f} MiB at the peak"
+    return Finding(
+        "forecast",
+        None,
+        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.looks} evaluations and the "
+        f"answers to score, {found.rate:.0f} tokens/s{peak}",
+    )
+
+
+def _fingerprint(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for tensor in backbone.model.state_dict().values():
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,95 @@
+"""Names of runs that are shown together, and what runs have in common."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from promptpriors.files import canonical
+from promptpriors.runs.folder import Run
+
+BASELINE = "no prompt"
+COMPARED = ("prior", "prompt", "train")
+"""Sections of a config that may tell runs on one model and task apart."""
+
+
+class Label(NamedTuple):
+    """Name of a run among others, and the number of its variant among its prior's runs."""
+
+    name: str
+    variant: int
+
+
+def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
+    """Label of each run by id: the prior and what tells it from that prior's other runs."""
+    labels: dict[str, Label] = {}
+    for mine in _by(runs, setting_of):
+        names: dict[str, str] = {}
+        for alike in _by(mine, prior_of):
+            variants = _variants(alike)
+            kinds = sorted(set(variants))
+            for run, variant in zip(alike, variants, strict=True):
+                parts = [prior_of(run), *variant, f"seed {run.config['seed']}"]
+                names[run.id] = " · ".join(parts)
+                labels[run.id] = Label("", kinds.index(variant))
+        for run_id, name in _told_apart(names).items():
+            labels[run_id] = labels[run_id]._replace(name=name)
+    return labels
+
+
+def prior_of(run: Run) -> str:
+    """The name of a run's prior, such as ``gaussian``; without prompt vectors ``no prompt``.
+
+    A prior made of others names them, such as ``matched(gaussian)``. Priors chosen per site are
+    called by the one that the others replace.
+    """
+    if run.config["prompt"]["mode"] == "none":
+        return BASELINE
+    return _spoken(run.config["prior"])
+
+
+def _spoken(prior: Mapping[str, Any]) -> str:
+    inner = [_spoken(v) for v in prior.values() if isinstance(v, Mapping) and "name" in v]
+    return str(prior["name"]) + (f"({', '.join(inner)})" if inner else "")
+
+
+def setting_of(run: Run) -> str:
+    """Model and task as one string: runs are compared only where it is equal.
+
+    Paths are left out of the task, since they say where data lie and not what they are.
+    """
+    task = run.config["task"]
+    kept = {k: v for k, v in task.items() if k != "path" and not k.endswith("_path")}
+    return canonical([run.config["model"], kept])
+
+
+def _by(runs: Sequence[Run], key: Callable[[Run], str]) -> list[list[Run]]:
+    """Runs with equal keys together, in the order in which the keys first occur."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run)
+    return list(found.values())
+
+
+def _told_apart(names: Mapping[str, str]) -> dict[str, str]:
+    """Names with the beginning of the run's id added where they would be the same."""
+    counts = Counter(names.values())
+    return {i: name if counts[name] == 1 else f"{name} · {i[:6]}" for i, name in names.items()}
+
+
+def _variants(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """Of each run the settings in which the runs differ, as ``key=value``."""
+    flat = [_flatten({k: run.config.get(k, {}) for k in COMPARED}) for run in runs]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    differing = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
+    return [
+        tuple(f"{key.partition('.')[2]}={found[key]}" for key in differing if key in found)
+        for found in flat
+    ]
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        path = f"{prefix}{key}"
+        flat |= _flatten(inner, f"{path}.") if isinstance(inner, Mapping) else {path: str(inner)}
+    return flat

@@ -1,0 +1,92 @@
+"""One run of a study in this process; what runs of one process share is kept between them."""
+
+import errno
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from promptpriors.config.run import parse_config
+from promptpriors.errors import InputError, Note, WorkError
+from promptpriors.running.run import execute
+from promptpriors.running.workspace import Workspace
+from promptpriors.runs.folder import Busy
+from promptpriors.types import OnProgress, silent
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""Errors after which no other run could be written either."""
+SESSIONS: dict[str, Workspace] = {}
+"""By data folder; a worker's process goes from run to run with it."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        id: the run's.
+        status: ``done``, ``failed``, ``busy`` (another process has it) or ``full`` (the disk).
+        seconds: from start to end.
+        message: why it failed.
+        notes: what it had to say.
+    """
+
+    id: str
+    status: str
+    seconds: float
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def attempt(
+    run: str,
+    plain: Mapping[str, Any],
+    runs: Path,
+    workspace: Workspace,
+    threads: int,
+    on_progress: OnProgress = silent,
+) -> Outcome:
+    """Do one run, go on with it, or find it done; failures are answered, not raised.
+
+    Args:
+        run: its id.
+        plain: its config, as TOML has it.
+        runs: the folder of run folders.
+        workspace: what it shares with others.
+        threads: of torch, unless the config says how many.
+        on_progress: called with stage, share done, and what is known so far.
+    """
+    import torch
+
+    began = time.perf_counter()
+    status, message = "done", ""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", Note)
+        try:
+            config = parse_config(plain)
+            torch.set_num_threads(config.device.threads or threads)
+            execute(config, runs, workspace, known=run, on_progress=on_progress)
+        except Busy as error:
+            status, message = "busy", str(error)
+        except (InputError, WorkError) as error:
+            status, message = ("full" if _is_full(error) else "failed"), str(error)
+        except Exception as error:  # a defect of one run must not end the others
+            status = "full" if _is_full(error) else "failed"
+            message = f"{type(error).__name__}: {error}"
+    notes = tuple(str(w.message) for w in caught if issubclass(w.category, Note))
+    return Outcome(run, status, time.perf_counter() - began, message, notes)
+
+
+def workspace_of(data: Path | None) -> Workspace:
+    """This process's workspace for a data folder."""
+    return SESSIONS.setdefault(str(data), Workspace(data))
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full or read-only disk is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,151 @@
+"""What a folder holds of a study's runs: done, failed, half done, missing, damaged, or in work."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from promptpriors.errors import InputError
+from promptpriors.files import read_json_lines, read_tensors, write_toml
+from promptpriors.runs import Run, read_run
+from promptpriors.runs.folder import Busy, held, is_held
+from promptpriors.study.plan import Entry
+
+AGAIN = {
+    "done": "",
+    "half done": "resumed",
+    "failed": "tried again",
+    "damaged": "done again",
+    "in work": "by another process, waited for",
+    "missing": "",
+}
+"""What becomes of the runs of each state."""
+FILES = ("result.json", "prompt.safetensors", "metrics.jsonl", "state.safetensors")
+"""What is set aside of a damaged run."""
+
+
+class Surveyed(NamedTuple):
+    """What stands in the folder of one run.
+
+    Attributes:
+        state: a key of ``AGAIN``.
+        note: what else there is to say: the step, the error, the damage.
+    """
+
+    state: str
+    note: str = ""
+
+
+def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Surveyed]:
+    """RunStyles at every run of a study; nothing is changed."""
+    return {entry.id: _look(runs / entry.id) for entry in entries}
+
+
+def mend(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> dict[str, Surveyed]:
+    """Set damaged files aside so that their runs are done again; their content is kept.
+
+    A damaged config is written anew, since it is known; the run may be whole otherwise.
+
+    Returns:
+        What is found now.
+    """
+    mended = dict(found)
+    for entry in entries:
+        if mended[entry.id].state != "damaged":
+            continue
+        folder = runs / entry.id
+        try:
+            with held(folder):
+                write_toml(folder / "config.toml", entry.run.config.plain())
+                damage = _damage(folder)
+                for name in FILES if damage else ():
+                    if (folder / name).exists():
+                        (folder / name).replace(folder / f"{name}.damaged")
+        except Busy:
+            mended[entry.id] = Surveyed("in work")
+        else:
+            if not damage:
+                mended[entry.id] = Surveyed("done", "its damaged config.toml is written anew")
+    return mended
+
+
+def sentence(found: dict[str, Surveyed]) -> str:
+    """A line about what was found.
+
+    >>> sentence({"a": Surveyed("done"), "b": Surveyed("failed"), "c": Surveyed("missing")})
+    '3 runs: 1 done, 1 failed (tried again), 1 missing'
+    """
+    parts = []
+    for state, again in AGAIN.items():
+        count = sum(1 for f in found.values() if f.state == state)
+        if count:
+            parts.append(f"{count} {state}" + (f" ({again})" if again else ""))
+    return f"{len(found)} runs: {', '.join(parts)}"
+
+
+def _look(folder: Path) -> Surveyed:
+    if (folder / "result.json").exists():
+        damage = _damage(folder)
+        whole = (folder / "prompt.safetensors").exists()
+        note = "" if whole else "its vectors are not here"
+        return Surveyed("damaged", damage) if damage else Surveyed("done", note)
+    if is_held(folder):
+        return Surveyed("in work")
+    if (folder / "error.txt").exists():
+        return Surveyed("failed", _first_line(folder / "error.txt"))
+    if (folder / "state.safetensors").exists():
+        return _half_done(folder / "state.safetensors")
+    return (
+        Surveyed("half done", "step 0")
+        if (folder / "config.toml").exists()
+        else Surveyed("missing")
+    )
+
+
+def _half_done(path: Path) -> Surveyed:
+    try:
+        step = read_tensors(path)[1]["progress"]["step"]
+    except (InputError, KeyError, TypeError):
+        return Surveyed("damaged", f"{path.name} is damaged")
+    return Surveyed("half done", f"step {step}")
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with a finished or half-finished run; "" where nothing is."""
+    if not (folder / "result.json").exists():
+        found = _half_done(folder / "state.safetensors")
+        return found.note if found.state == "damaged" else ""
+    try:
+        run = read_run(folder)
+        _check_metrics(run)
+        _check_prompt(run)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _check_metrics(run: Run) -> None:
+    """Every step has its record, and the last loss is the result's."""
+    result: dict[str, Any] = run.result or {}
+    try:
+        rows = read_json_lines(run.folder / "metrics.jsonl")
+        steps = [row["step"] for row in rows]
+        last = rows[-1]["val_loss"]
+        expected = int(result["steps"]) + 1
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise InputError("metrics.jsonl lacks records, or result.json its steps") from None
+    if steps != list(range(expected)):
+        raise InputError(f"metrics.jsonl has {len(steps)} records, expected {expected}")
+    if last != result["val_loss"]:
+        raise InputError("metrics.jsonl does not end as result.json says")
+
+
+def _check_prompt(run: Run) -> None:
+    path, known = run.folder / "prompt.safetensors", (run.result or {}).get("prompt_sha256")
+    if path.exists() and known and hashlib.sha256(path.read_bytes()).hexdigest() != known:
+        raise InputError("prompt.safetensors is not what result.json says it is")
+
+
+def _first_line(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    return text.splitlines()[0] if text else "without a word"

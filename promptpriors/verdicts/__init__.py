@@ -1,0 +1,1 @@
+"""Study results from finished runs."""

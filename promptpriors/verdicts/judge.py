@@ -1,0 +1,177 @@
+"""What a study's setting says: scale, means, differences, equality, and whether controls hold."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from promptpriors.analysis.equality import Equality, equality
+from promptpriors.analysis.pooled import Pooled, pool
+from promptpriors.analysis.quality_scale import Scale, decides, scale_between
+from promptpriors.errors import InputError
+from promptpriors.verdicts.controls import (
+    ALPHA,
+    Control,
+    Row,
+    against,
+    checked,
+    negative,
+    positive,
+)
+from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
+
+NONE = "none: "
+"""How a verdict begins that is none."""
+
+Result = TypeVar("Result")
+
+
+class Best(NamedTuple):
+    """The rate at which an arm's runs are best on average."""
+
+    rate: str
+    mean: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A setting with all that is said of it; what can't be said is None, with the reason.
+
+    Attributes:
+        setting: its runs.
+        scale: from floor to ceiling.
+        margin: of equality, in the unit of the metric.
+        aside: arms that nothing is said of, since too many of their runs are missing.
+        pooled: the other arms over the grid.
+        differences: of the other arms to the reference.
+        equality: of all pairs.
+        positive: the control that must be found different.
+        negative: the control that must be found equal.
+        best: of each arm that is not aside.
+        reasons: why there is no scale, no pooled arms, no differences, by name.
+    """
+
+    setting: Setting
+    scale: Scale | None
+    margin: float | None
+    aside: Mapping[str, str]
+    pooled: Pooled | None
+    differences: Mapping[str, Row] | None
+    equality: Equality | None
+    positive: Control
+    negative: Control
+    best: Mapping[str, Best]
+    reasons: Mapping[str, str]
+
+    @property
+    def leader(self) -> str | None:
+        """The arm that is best at its best rate."""
+        sign = 1 if self.setting.lower_is_better else -1
+        return min(self.best, key=lambda arm: sign * self.best[arm].mean, default=None)
+
+    @property
+    def share(self) -> float | None:
+        """Of the way from floor to ceiling that the leader covers."""
+        if self.scale is None or self.leader is None:
+            return None
+        return self.scale.share(self.best[self.leader].mean)
+
+    @property
+    def gate(self) -> str:
+        """Why no verdict of the setting stands; "" where verdicts stand."""
+        found = [
+            f"the {name} control {control.state}" + (f" ({control.why})" if control.why else "")
+            for name, control in (("positive", self.positive), ("negative", self.negative))
+            if control.state != "passed"
+        ]
+        share = self.share
+        if self.scale is None:
+            found.append(self.reasons["scale"])
+        elif share is None or not decides(share):
+            covered = "no arm has a value" if share is None else f"the best arm covers {share:.0%}"
+            found.append(f"{covered} of the way from floor to ceiling, less than a fifth")
+        return NONE + "; ".join(found) if found else ""
+
+
+def judge(setting: Setting) -> Judged:
+    """All that is said of a setting."""
+    arms = setting.by_arm("arm")
+    aside = {arm: lacks(runs) for arm, runs in arms.items() if mostly_missing(runs)}
+    whole = {arm: runs for arm, runs in arms.items() if arm not in aside}
+    reasons: dict[str, str] = {}
+
+    def tried(name: str, make: Callable[[], Result]) -> Result | None:
+        try:
+            return make()
+        except InputError as error:
+            reasons[name] = str(error).splitlines()[0]
+            return None
+
+    scale = tried("scale", lambda: _scale(setting))
+    margin = None if scale is None else scale.margin(setting.compare.margin)
+    outcomes = setting.outcomes([run for runs in whole.values() for run in runs])
+    pooled = tried("pooled", lambda: pool(outcomes))
+    reference = setting.compare.reference
+    differences = tried("differences", lambda: _differences(pooled, reference, aside, reasons))
+    equal = None
+    if pooled is not None and margin is not None and len(pooled.arms) > 1:
+        equal = equality(pooled, margin, alpha=ALPHA)
+    return Judged(
+        setting=setting,
+        scale=scale,
+        margin=margin,
+        aside=aside,
+        pooled=pooled,
+        differences=differences,
+        equality=equal,
+        positive=positive(setting, outcomes, aside),
+        negative=negative(setting, outcomes, aside, margin),
+        best={arm: best for arm, runs in whole.items() if (best := best_rate(setting, runs))},
+        reasons=reasons,
+    )
+
+
+def best_rate(setting: Setting, runs: Sequence[RunOutcome]) -> Best | None:
+    """Among the rates at which an arm's runs are there, otherwise among all that have one."""
+    rates: dict[str, list[RunOutcome]] = {}
+    for run in runs:
+        rates.setdefault(run.plan.rate, []).append(run)
+    sound = {rate: mine for rate, mine in rates.items() if not mostly_missing(mine)} or rates
+    means = []
+    for rate, mine in sound.items():
+        values = [run.value for run in mine if run.value is not None]
+        means += [Best(rate, sum(values) / len(values))] if values else []
+    sign = 1 if setting.lower_is_better else -1
+    return min(means, key=lambda best: sign * best.mean, default=None)
+
+
+def _scale(setting: Setting) -> Scale:
+    """Floor: the baseline ``none``. Ceiling: the best mean over the rates of its runs."""
+    floors = [r.value for r in setting.by_arm("baseline").get("none", []) if r.value is not None]
+    if not floors and setting.compare.metric == "val_loss":
+        results = [run.run.result for run in setting.runs if run.run and run.run.result]
+        stated = [result["val_loss_none"] for result in results]
+        floors = [float(value) for value in stated if value is not None]
+    if not floors:
+        raise InputError("there is no floor: no run of the baseline 'none'")
+    ceilings = [
+        best
+        for runs in setting.by_arm("ceiling").values()
+        if (best := best_rate(setting, runs)) is not None
+    ]
+    if not ceilings:
+        raise InputError("there is no ceiling run, such as the baseline 'lora:16'")
+    sign = 1 if setting.lower_is_better else -1
+    ceiling = min((best.mean for best in ceilings), key=lambda mean: sign * mean)
+    floor = sum(floors) / len(floors)
+    return scale_between(floor, ceiling, lower_is_better=setting.lower_is_better)
+
+
+def _differences(
+    pooled: Pooled | None,
+    reference: str | None,
+    aside: Mapping[str, str],
+    reasons: Mapping[str, str],
+) -> Mapping[str, Row]:
+    if pooled is None:
+        raise InputError(reasons["pooled"])
+    return against(pooled, checked(reference, aside, pooled.arms))
