@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from promptpriors.figures.styles import RunStyles
-from promptpriors.files import read_json
 from promptpriors.measure.domain_gap import FILE
 from promptpriors.runs import Run
 from promptpriors.runs.tables import Table, tabulate
@@ -19,9 +18,9 @@ def bridge_table(runs: Sequence[Run], style: RunStyles) -> Table:
     """A row a run of which it was measured."""
     records = []
     for run in runs:
-        if not (run.folder / FILE).exists():
+        found = run.record(FILE)
+        if found is None:
             continue
-        found = read_json(run.folder / FILE)
         low, high = found["interval"]
         records.append(
             {

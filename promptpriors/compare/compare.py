@@ -94,8 +94,7 @@ def compare(
 
 def _known(runs: Sequence[Run]) -> list[Run]:
     """The runs whose vectors are there, or were when they were compared before."""
-    files = ("prompt.safetensors", "position.json")
-    found = [run for run in runs if any((run.folder / name).exists() for name in files)]
+    found = [run for run in runs if run.has_vectors or run.record("position.json") is not None]
     if len(found) < len(runs):
         without = [run.id for run in runs if run not in found]
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
@@ -119,14 +118,14 @@ def _finished(run: Run) -> bool:
 
 def _measure(run: Run, places: Places) -> Measured:
     """Where a run's vectors lie; once measured against the same points it stands in its folder."""
-    if not (run.folder / "prompt.safetensors").exists():
-        return Measured(run, {}, stored_positions(run.folder) or {})
+    if not run.has_vectors:
+        return Measured(run, {}, stored_positions(run) or {})
     config = parse_config(run.config)
     revision = str(run.about().get("model"))
     sites = config.prompt.sites or []
     ends = {site: ends_of(run, site) for site in sites}
     against = {site: places.names(revision, site) for site in sites}
-    positions = stored_positions(run.folder, against)
+    positions = stored_positions(run, against)
     if positions is None:
         positions = _positions_of(config, revision, ends, places)
         store_positions(run.folder, positions, against)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptpriors.figures.styles import RunStyles
-from promptpriors.files import read_json
 from promptpriors.measure.effects import FILE
 from promptpriors.runs import Run
 from promptpriors.runs.tables import Cell, Table, tabulate
@@ -21,9 +20,7 @@ NOTE = (
 def use_table(runs: Sequence[Run], style: RunStyles) -> Table:
     """A row a run whose use was measured."""
     records = [
-        _record(run, style, read_json(run.folder / FILE))
-        for run in runs
-        if (run.folder / FILE).exists()
+        _record(run, style, found) for run in runs if (found := run.record(FILE)) is not None
     ]
     return tabulate("use", "What vectors do", NOTE, records)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from promptpriors.errors import InputError
-from promptpriors.files import read_json, write_json
+from promptpriors.files import write_json
 from promptpriors.measure.position import Position
+from promptpriors.runs import Run
 from promptpriors.types import Site
 
 VERSION = 1
@@ -32,20 +32,19 @@ def store_positions(folder: Path, positions: Positions, against: Mapping[Site, s
     )
 
 
-def stored_positions(folder: Path, against: Mapping[Site, str] | None = None) -> Positions | None:
+def stored_positions(run: Run, against: Mapping[Site, str] | None = None) -> Positions | None:
     """What was measured of a run; None where nothing was, or by another version.
 
     Args:
-        folder: the run's.
+        run: whose.
         against: None also for what was measured against points of other names.
 
     Raises:
         InputError: if the file is damaged.
     """
-    path = folder / "position.json"
-    if not path.exists():
+    found = run.record("position.json")
+    if found is None:
         return None
-    found: Any = read_json(path)
     try:
         if found["version"] != VERSION or (against is not None and found["against"] != against):
             return None
@@ -54,4 +53,6 @@ def stored_positions(folder: Path, against: Mapping[Site, str] | None = None) ->
             for row in found["positions"]
         }
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path} is damaged; remove it, it is measured again") from None
+        raise InputError(
+            f"{run.folder / 'position.json'} is damaged; remove it, it is measured again"
+        ) from None

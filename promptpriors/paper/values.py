@@ -1,11 +1,9 @@
 """What a run of a study gave, by name: of its result, its position, its use, or its curve."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from promptpriors.errors import InputError
-from promptpriors.files import read_json
 from promptpriors.measure.domain_gap import FILE as BRIDGE
 from promptpriors.measure.effects import FILE as USE
 from promptpriors.measure.stored import stored_positions
@@ -48,10 +46,9 @@ def _read(found: RunOutcome, run: Run, name: str) -> float | None:
     if kind == "result":
         return _number(run.result, key)
     if kind in {"position", "visible"}:
-        return _position(run.folder, "raw" if kind == "position" else "visible", key)
+        return _position(run, "raw" if kind == "position" else "visible", key)
     if kind in {"use", "bridge"}:
-        path = run.folder / (USE if kind == "use" else BRIDGE)
-        return _number(read_json(path), key) if path.exists() else None
+        return _number(run.record(USE if kind == "use" else BRIDGE), key)
     raise InputError(
         f"value {name!r}: expected result:KEY, position:COLUMN, visible:COLUMN, use:KEY, "
         "bridge:KEY or 'steps to LOSS'"
@@ -73,8 +70,8 @@ def _steps(found: RunOutcome, name: str) -> float | None:
     return float(curve[-1][0]) if reached is None else reached
 
 
-def _position(folder: Path, coordinates: str, column: str) -> float | None:
-    places = stored_positions(folder) or {}
+def _position(run: Run, coordinates: str, column: str) -> float | None:
+    places = stored_positions(run) or {}
     for (_, kind), place in places.items():
         if kind == coordinates:
             if column.startswith("effect "):

@@ -115,7 +115,7 @@ def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     there, missing, problems = [], 0, []
     for run in runs:
         try:
-            if (run.folder / VECTORS).exists():
+            if run.has_vectors:
                 run.tensors()
                 there.append(run)
             else:

@@ -62,7 +62,7 @@ def build(runs_dir: Path) -> str:
         "claims": claims(runs_dir),
         "compared": compare and compare.general,
         "studies": studies(runs_dir, runs, style, compare),
-        "details": [(row, facts(row.run), _config(row.run)) for row in shown],
+        "details": [(row, facts(row.run), row.run.config_text()) for row in shown],
         "clouds": list(clouds.points.values()),
         "css": _assets(STYLES),
         "policy": _policy(scripts.values()),
@@ -142,10 +142,6 @@ def _summary(runs: list[Run]) -> str:
     counts = Counter(run.status for run in runs)
     parts = [f"{counts[s]} {s}" for s in ("done", "failed", "unfinished") if counts[s]]
     return f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {', '.join(parts)}"
-
-
-def _config(run: Run) -> str:
-    return (run.folder / "config.toml").read_text(encoding="utf-8")
 
 
 def _headline(error: str) -> str:

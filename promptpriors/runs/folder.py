@@ -65,6 +65,24 @@ class Run:
                 )
         return found
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the run's vectors are kept."""
+        return (self.folder / "prompt.safetensors").is_file()
+
+    def config_text(self) -> str:
+        """The text of ``config.toml``."""
+        return (self.folder / "config.toml").read_text(encoding="utf-8")
+
+    def record(self, name: str) -> Any | None:
+        """What a JSON file beside the result holds, such as ``position.json``; None without it.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        path = self.folder / name
+        return read_json(path) if path.exists() else None
+
     def about(self) -> dict[str, Any]:
         """What ``prompt.safetensors`` says of itself: format, mode, the model's revision."""
         return read_tensors(self.folder / "prompt.safetensors")[1]
