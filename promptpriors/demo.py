@@ -8,11 +8,11 @@ from typing import Any
 
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.packing import encode
+from promptpriors.progress import OnProgress
 from promptpriors.report import write_report
 from promptpriors.running.cost import time_step
 from promptpriors.running.run import draw, execute
 from promptpriors.running.workspace import Workspace
-from promptpriors.types import OnProgress
 
 BASE: dict[str, Any] = {
     "model": "smollm2",

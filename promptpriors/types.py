@@ -6,7 +6,7 @@ Shape words: ``n m`` points, ``dim`` coordinates of a point, ``length`` vectors 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
@@ -121,11 +121,3 @@ class Task:
     score: Callable[[str, Example], Mapping[str, float]]
     max_new_tokens: int = 32
     stop: str | None = "\n"
-
-
-OnProgress = Callable[[str, float, Mapping[str, Any]], None]
-"""Progress callback: stage, share of it that is done (0 to 1), and what is known so far."""
-
-
-def silent(stage: str, share: float, known: Mapping[str, Any]) -> None:
-    """Ignore progress."""

@@ -19,11 +19,11 @@ from promptpriors.bench.roofline import needed_work, plain_rate, product_rate
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError
 from promptpriors.packing import Encoded, encode, epochs, pack, packs_exactly
+from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt, insert
 from promptpriors.running.cost import peak_memory_mib, reset_peak_memory
 from promptpriors.running.run import draw
 from promptpriors.running.workspace import Workspace
-from promptpriors.types import OnProgress
 
 TASKS: dict[str, dict[str, Any]] = {
     "arithmetic": {"name": "mathematics", "train": 2000, "validation": 100, "test": 10},

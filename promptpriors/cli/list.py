@@ -9,13 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from promptpriors.cli.options import Json, Runs, print_json, print_table
-from promptpriors.data import TASKS
 from promptpriors.errors import unknown
-from promptpriors.models import MODELS
-from promptpriors.priors import PRIORS
-from promptpriors.prompts import MODES
-from promptpriors.runs import list_runs
-from promptpriors.training import REGULARISERS
 
 Rows = list[dict[str, Any]]
 
@@ -41,7 +35,7 @@ def list_(
 
 
 def _methods(table: Mapping[str, Callable[..., Any]], *, of_files: bool = True) -> Rows:
-    """A row a method, told by the first line of its file, or by its own."""
+    """A row a method, with the first line of its file's docstring, or of its own."""
     return [
         {
             "name": name,
@@ -52,9 +46,9 @@ def _methods(table: Mapping[str, Callable[..., Any]], *, of_files: bool = True) 
     ]
 
 
-def _about(told: Any) -> str:
+def _about(documented: Any) -> str:
     """First line of a docstring."""
-    return (inspect.getdoc(told) or "").partition("\n")[0].strip()
+    return (inspect.getdoc(documented) or "").partition("\n")[0].strip()
 
 
 def _parameters(function: Callable[..., Any]) -> str:
@@ -70,7 +64,39 @@ def _parameters(function: Callable[..., Any]) -> str:
     return ", ".join(shown)
 
 
+def _priors(_: Path) -> Rows:
+    from promptpriors.priors import PRIORS
+
+    return _methods(PRIORS)
+
+
+def _tasks(_: Path) -> Rows:
+    from promptpriors.data import TASKS
+
+    return _methods(TASKS)
+
+
+def _models(_: Path) -> Rows:
+    from promptpriors.models import MODELS
+
+    return [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}]
+
+
+def _modes(_: Path) -> Rows:
+    from promptpriors.prompts import MODES
+
+    return [{"name": name, "about": mode.about} for name, mode in MODES.items()]
+
+
+def _regularisers(_: Path) -> Rows:
+    from promptpriors.training import REGULARISERS
+
+    return _methods(REGULARISERS, of_files=False)
+
+
 def _runs(folder: Path) -> Rows:
+    from promptpriors.runs import list_runs
+
     return [
         {
             "id": run.id,
@@ -87,11 +113,11 @@ def _runs(folder: Path) -> Rows:
 
 
 INVENTORY: dict[str, Callable[[Path], Rows]] = {
-    "priors": lambda _: _methods(PRIORS),
-    "tasks": lambda _: _methods(TASKS),
-    "models": lambda _: [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}],
-    "regularisers": lambda _: _methods(REGULARISERS, of_files=False),
-    "modes": lambda _: [{"name": name, "about": mode.about} for name, mode in MODES.items()],
+    "priors": _priors,
+    "tasks": _tasks,
+    "models": _models,
+    "modes": _modes,
+    "regularisers": _regularisers,
     "runs": _runs,
 }
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from promptpriors.errors import InputError
-from promptpriors.files import finite
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run's config.")]
 Overrides = Annotated[
@@ -47,6 +46,8 @@ def data_folder(data: Path | None) -> Path | None:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
+    from promptpriors.files import finite
+
     sys.stdout.write(json.dumps(finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from promptpriors.types import OnProgress
+from promptpriors.progress import OnProgress
 
 
 @contextmanager

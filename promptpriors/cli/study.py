@@ -82,8 +82,8 @@ def study(
 
 def _carry_out(read: Any, missing: Sequence[Any], where: Any, workspace: Any) -> int:
     """Do the runs, a line for each; returns how many failed."""
+    from promptpriors.progress import silent
     from promptpriors.study import carry_out
-    from promptpriors.types import silent
 
     entries = {entry.id: entry.run for entry in missing}
     began, ended, failed = time.perf_counter(), 0, 0

@@ -19,11 +19,12 @@ from promptpriors.measure.effects import measure_use
 from promptpriors.measure.position import Ends, ends_of, position
 from promptpriors.measure.reference_points import Places
 from promptpriors.measure.stored import Positions, store_positions, stored_positions
+from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
 from promptpriors.runs.labels import BASELINE, prior_of, setting_of
 from promptpriors.runs.tables import Cell, Table, tabulate
-from promptpriors.types import OnProgress, Site
+from promptpriors.types import Site
 from promptpriors.verdicts.study_tables import read_study_tables
 
 POSITION_NOTE = (

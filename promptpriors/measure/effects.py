@@ -19,6 +19,7 @@ from promptpriors.files import read_json, write_json
 from promptpriors.geometry import nearest_by_cosine, neighbour_distance
 from promptpriors.models import Backbone
 from promptpriors.priors import fit_prior
+from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
 from promptpriors.prompts.ablation import ByExample, ablated, compared, replaced
 from promptpriors.prompts.attention_mass import attention_mass
@@ -27,7 +28,7 @@ from promptpriors.running.run import fit, place
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
 from promptpriors.runs.trained import warn_of_revision
-from promptpriors.types import Example, OnProgress, Site, silent
+from promptpriors.types import Example, Site
 
 FILE, FORMAT, SPLIT = "use.json", 1, "validation"
 NULLS = 1999

@@ -13,9 +13,9 @@ from promptpriors.paper.charts import chart_all
 from promptpriors.paper.figure_plan import FigurePlan
 from promptpriors.paper.figure_rules import write_claims
 from promptpriors.paper.inputs import Material
+from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.pictures import PICTURES, Picture, read_picture, write_picture
-from promptpriors.types import OnProgress
 
 FIGURES: dict[int, Callable[[Material], Picture]] = {
     1: vocabulary.sentences,

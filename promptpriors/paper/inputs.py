@@ -16,13 +16,14 @@ from promptpriors.config.sections import CaptureSection
 from promptpriors.data import choose_task
 from promptpriors.models import Backbone, load_model
 from promptpriors.paper.figure_plan import Domain, FigurePlan
+from promptpriors.progress import OnProgress
 from promptpriors.registry import Choice
 from promptpriors.rng import generator
 from promptpriors.running.capture import examples_of, plan_of
 from promptpriors.running.run import execute, fit
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
-from promptpriors.types import OnProgress, Prior, Site, Space
+from promptpriors.types import Prior, Site, Space
 
 STORES = "stores"
 """The folder of stores below a runs folder."""

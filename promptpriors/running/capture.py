@@ -14,11 +14,12 @@ from promptpriors.config.sections import CaptureSection
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
+from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
 from promptpriors.runs import find_run, load_prompt
 from promptpriors.runs.trained import warn_of_revision
-from promptpriors.types import Example, OnProgress, Site
+from promptpriors.types import Example, Site
 
 if TYPE_CHECKING:
     from promptpriors.running.workspace import Workspace

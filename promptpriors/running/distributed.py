@@ -9,12 +9,12 @@ from torch import Tensor
 
 from promptpriors.config.run import RunConfig
 from promptpriors.errors import InputError
+from promptpriors.progress import silent
 from promptpriors.prompts import Prompt
 from promptpriors.running.training_run import TrainingRun
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import Progress
 from promptpriors.training.parallel import Crew, Team
-from promptpriors.types import silent
 
 
 class Job(NamedTuple):

@@ -15,13 +15,14 @@ from promptpriors.errors import InputError, WorkError
 from promptpriors.geometry import rms
 from promptpriors.models import Backbone
 from promptpriors.packing import encode, packs_exactly
+from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt, loss
 from promptpriors.rng import generator
 from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
 from promptpriors.running.run import draw
 from promptpriors.running.workspace import Workspace, check_lengths
 from promptpriors.training import Record, factor, quality, rates, train
-from promptpriors.types import Example, OnProgress, Task
+from promptpriors.types import Example, Task
 
 STEPS = 30
 """Updates spent on overfitting one batch."""

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from promptpriors.config.run import RunConfig
 from promptpriors.errors import WorkError
+from promptpriors.progress import OnProgress
 from promptpriors.running.doctor import CHECKED, Finding
 from promptpriors.running.run import draw
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import train
-from promptpriors.types import OnProgress
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Tried, in units of the start's rms per coordinate."""

@@ -14,6 +14,7 @@ from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_bytes, write_toml
 from promptpriors.packing import packs_exactly
 from promptpriors.priors import build_prior
+from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
 from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
@@ -25,7 +26,7 @@ from promptpriors.runs import Run, read_run, run_id
 from promptpriors.runs.folder import held
 from promptpriors.training import Diverged, Progress, Regulariser, regularise
 from promptpriors.training.parallel import ALONE, Team, check_device
-from promptpriors.types import OnProgress, Prior, Site, Space, silent
+from promptpriors.types import Prior, Site, Space
 
 
 def execute(

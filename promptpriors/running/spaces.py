@@ -14,10 +14,11 @@ from promptpriors.config.sources import Source, inside, sources
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone, vocabulary
+from promptpriors.progress import OnProgress, silent
 from promptpriors.registry import Choice
 from promptpriors.running.capture import ensure_store, examples_of, plan_of
 from promptpriors.runs import list_runs
-from promptpriors.types import OnProgress, Site, Space, silent
+from promptpriors.types import Site, Space
 
 if TYPE_CHECKING:
     from promptpriors.running.workspace import Workspace

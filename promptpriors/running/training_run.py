@@ -24,6 +24,7 @@ from promptpriors.files import (
 )
 from promptpriors.models import Backbone
 from promptpriors.packing import encode
+from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt, trunk_of
 from promptpriors.prompts.objectives import mean_objective
 from promptpriors.running.cost import peak_memory_mib, reset_peak_memory
@@ -33,7 +34,7 @@ from promptpriors.training import Progress, Record, Regulariser, evaluate, train
 from promptpriors.training.evaluation import measure
 from promptpriors.training.lora import adapted
 from promptpriors.training.parallel import ALONE, Team
-from promptpriors.types import OnProgress, Task
+from promptpriors.types import Task
 
 
 @dataclass

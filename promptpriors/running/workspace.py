@@ -21,13 +21,14 @@ from promptpriors.models.cache import cache_folder
 from promptpriors.models.vocabulary import labels
 from promptpriors.packing import Encoded, encode
 from promptpriors.priors import fit_prior
+from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
 from promptpriors.rng import generator
 from promptpriors.running.spaces import cloud
 from promptpriors.runs import Map, write_map
 from promptpriors.training import Quality, quality
-from promptpriors.types import OnProgress, Prior, Site, Space, Task, silent
+from promptpriors.types import Prior, Site, Space, Task
 
 FITTED = 8
 """Priors that are kept: those of real points hold all their points."""

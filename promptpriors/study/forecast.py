@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 from promptpriors.config.run import RunConfig
 from promptpriors.priors import build_prior
+from promptpriors.progress import OnProgress
 from promptpriors.registry import Choice
 from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
 from promptpriors.running.run import place
 from promptpriors.running.workspace import Workspace
 from promptpriors.study.plan import Entry
-from promptpriors.types import OnProgress, Space
+from promptpriors.types import Space
 
 
 class Forecast(NamedTuple):

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.study.local import Outcome, attempt
 from promptpriors.study.plan import Entry
-from promptpriors.types import OnProgress
 
 PAUSE = 1.0
 """Seconds between looks at a run that another process has."""

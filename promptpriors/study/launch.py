@@ -6,6 +6,7 @@ from pathlib import Path
 
 from promptpriors.config.study import StudyFile
 from promptpriors.errors import WorkError
+from promptpriors.progress import OnProgress
 from promptpriors.running.run import check_writable
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import check_versions
@@ -15,7 +16,6 @@ from promptpriors.study.plan import Entry
 from promptpriors.study.ray_cluster import cluster, run_on_ray
 from promptpriors.study.record import write_record
 from promptpriors.study.status import Surveyed, mend, survey
-from promptpriors.types import OnProgress
 
 
 @dataclass(frozen=True)

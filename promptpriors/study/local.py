@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from promptpriors.config.run import parse_config
 from promptpriors.errors import InputError, Note, WorkError
+from promptpriors.progress import OnProgress, silent
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.folder import Busy
-from promptpriors.types import OnProgress, silent
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors after which no other run could be written either."""

@@ -8,8 +8,8 @@ from promptpriors.bench.benchmark import OURS, RANDOM, SORTED, bench, bench_conf
 from promptpriors.bench.engines import Ours, Peft
 from promptpriors.bench.roofline import needed_work
 from promptpriors.packing import Encoded, encode
+from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
-from promptpriors.types import silent
 from tests.test_contracts import EXAMPLES, drawn
 
 

@@ -14,11 +14,11 @@ from promptpriors.config.run import parse_config
 from promptpriors.errors import Note
 from promptpriors.files import write_json
 from promptpriors.measure.position import Cloud, Ends, position
+from promptpriors.progress import silent
 from promptpriors.rng import generator
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_runs
-from promptpriors.types import silent
 
 TASK = {"name": "mathematics", "train": 16, "validation": 4, "test": 0}
 TRAIN = {"steps": 2, "batch": 4, "evaluate_every": 1}

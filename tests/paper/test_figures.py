@@ -12,11 +12,11 @@ from promptpriors.figures.pictures import draw
 from promptpriors.paper import FIGURES, charts, produce, read_plan
 from promptpriors.paper import domain_figures as domains
 from promptpriors.paper.figure_rules import CLAIMS, judge
+from promptpriors.progress import silent
 from promptpriors.report import build
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_charts, list_runs, read_chart
 from promptpriors.runs.pictures import read_picture
-from promptpriors.types import silent
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "paper" / "figures.toml"
 ARITHMETIC = {"name": "mathematics", "train": 64, "validation": 16, "test": 0}

@@ -14,13 +14,13 @@ from promptpriors.config.run import parse_config
 from promptpriors.models import count_blocks
 from promptpriors.models.backbone import freeze
 from promptpriors.packing import encode, packs_exactly
+from promptpriors.progress import silent
 from promptpriors.prompts import Prompt, generate, token_losses
 from promptpriors.prompts.seq2seq import answers
 from promptpriors.running.doctor import examine
 from promptpriors.running.export import FORMATS, QUESTION, export
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
-from promptpriors.types import silent
 from tests.test_contracts import EXAMPLES, drawn
 
 ASKED = EXAMPLES[:5]

@@ -8,12 +8,12 @@ import torch
 import promptpriors as pp
 from promptpriors.config.run import parse_config
 from promptpriors.files import read_tensors, write_bytes, write_tensors
+from promptpriors.progress import silent
 from promptpriors.report import write_report
 from promptpriors.running.doctor import examine
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_runs
-from promptpriors.types import silent
 
 TINY = {
     "model": "tiny",

@@ -9,11 +9,11 @@ import promptpriors as pp
 from promptpriors.activations import Store, load_space
 from promptpriors.config.capture import CaptureConfig
 from promptpriors.config.run import parse_config
+from promptpriors.progress import silent
 from promptpriors.running.capture import execute_capture
 from promptpriors.running.run import draw, execute, fit, hold, identify
 from promptpriors.running.spaces import cloud, sites_read
 from promptpriors.running.workspace import Workspace
-from promptpriors.types import silent
 from tests.running.test_run import TINY
 
 SMALL = {"capture": {"documents": 12, "tokens": 32}}

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from promptpriors.errors import InputError
+from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.folder import held
 from promptpriors.study import (
@@ -23,7 +24,6 @@ from promptpriors.study import (
 from promptpriors.study import local as workers
 from promptpriors.study.launch import Stopped
 from promptpriors.study.status import mend
-from promptpriors.types import silent
 from tests.study.samples import write_study
 
 DAMAGE = {

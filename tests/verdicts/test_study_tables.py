@@ -8,9 +8,9 @@ import pytest
 from promptpriors.analysis.power import difference_power, equality_power
 from promptpriors.compare import compare, write_tables
 from promptpriors.errors import InputError, Note
+from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import Comparison, StudyRun
-from promptpriors.types import silent
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import (
     RunOutcome,
