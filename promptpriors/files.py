@@ -16,14 +16,21 @@ from torch import Tensor
 from promptpriors.errors import InputError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write through a temporary neighbour and a rename, flushed to the disk before it."""
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write through a temporary neighbour and a rename.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        durable: whether it is flushed to the disk before the rename; a cache need not be.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

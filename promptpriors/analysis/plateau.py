@@ -8,7 +8,7 @@ import torch
 from promptpriors.analysis.significance import Interval, t_interval
 from promptpriors.errors import InputError
 
-LEAST = 3
+MIN_EVALUATIONS = 3
 """Evaluations that a line is fitted to."""
 PART = 3
 """The last third of the steps is looked at."""
@@ -45,9 +45,9 @@ def rest(curve: Curve, margin: float) -> Rest:
     """
     last = curve[-1][0] if curve else 0
     part = [(step, loss) for step, loss in curve if step >= last - last / PART]
-    if len(part) < LEAST:
+    if len(part) < MIN_EVALUATIONS:
         raise InputError(
-            f"the last third of the steps has {len(part)} evaluations; expected {LEAST} at least: "
+            f"the last third of the steps has {len(part)} evaluations; expected {MIN_EVALUATIONS} at least: "
             "evaluate more often"
         )
     steps, losses = torch.tensor(part, dtype=torch.float64).T

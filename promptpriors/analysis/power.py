@@ -8,8 +8,8 @@ import torch
 from promptpriors.analysis.pooled import quantile
 from promptpriors.analysis.simultaneous import critical_value
 
-MOST = 100_000
-"""Units an arm beyond which none is looked for."""
+MAX_UNITS = 100_000
+"""Units an arm beyond which the search ends."""
 
 
 def equality_power(
@@ -59,7 +59,7 @@ def difference_power(
 def units_needed(
     power: Callable[[int, int], float], df_of: Callable[[int], int], *, least: float = 0.8
 ) -> int | None:
-    """The smallest number of units an arm that reaches a power, or None beyond ``MOST``.
+    """The smallest number of units an arm that reaches a power, or None beyond ``MAX_UNITS``.
 
     Args:
         power: by units and degrees of freedom, rising in units.
@@ -69,7 +69,7 @@ def units_needed(
     low, high = 1, 2
     while power(high, df_of(high)) < least:
         low, high = high, 2 * high
-        if high > MOST:
+        if high > MAX_UNITS:
             return None
     while high - low > 1:
         middle = (low + high) // 2

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from promptpriors.errors import InputError
 
-LEAST = 0.2
+MIN_SHARE = 0.2
 """Share of the way below which even the best arm shows that nothing is decided here."""
 
 
@@ -52,4 +52,4 @@ def scale_between(floor: float, ceiling: float, *, lower_is_better: bool = True)
 
 def decides(share: float) -> bool:
     """Whether an arm goes far enough, so that a comparison of arms can decide anything."""
-    return share >= LEAST
+    return share >= MIN_SHARE

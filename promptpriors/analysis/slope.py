@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from promptpriors.errors import InputError
@@ -48,6 +47,8 @@ def slope(
     Raises:
         InputError: where too few runs have both, or the regressor does not vary within cells.
     """
+    from scipy import stats
+
     rows = [
         (value, regressor, cell, block)
         for value, regressor, cell, block in zip(values, regressors, cells, blocks, strict=True)

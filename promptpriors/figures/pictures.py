@@ -58,7 +58,7 @@ def draw(picture: Picture) -> Any:
 
 def _panel(axes: Any, panel: Panel, framed: list[Layer], *, small: bool) -> None:
     for layer in panel.layers:
-        KINDS[layer.kind](axes, layer)
+        PAINTERS[layer.kind](axes, layer)
     outside = _frame(axes, panel.layers, framed)
     if outside:
         said = f"{outside:,} outside"
@@ -115,7 +115,11 @@ def _ways(axes: Any, layer: Layer) -> None:
     axes.plot(x, y, "-o", color=COLOURS[layer.role], label=layer.name, **look)
 
 
-KINDS: dict[str, Callable[[Any, Layer], None]] = {"cloud": _cloud, "marks": _marks, "ways": _ways}
+PAINTERS: dict[str, Callable[[Any, Layer], None]] = {
+    "cloud": _cloud,
+    "marks": _marks,
+    "ways": _ways,
+}
 
 
 class Written(NamedTuple):

@@ -3,7 +3,7 @@
 import html
 import unicodedata
 
-SHOWN = {" ": "␣", "\n": "↵", "\t": "⇥"}
+VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 
 def visible(token: str) -> str:
@@ -12,7 +12,7 @@ def visible(token: str) -> str:
     >>> visible(" the"), visible("\n\n"), visible("\u202e"), visible("")
     ('␣the', '↵↵', '\\u202e', '(empty)')
     """
-    return "".join(SHOWN.get(c) or (_code(c) if _hidden(c) else c) for c in token) or "(empty)"
+    return "".join(VISIBLE.get(c) or (_code(c) if _hidden(c) else c) for c in token) or "(empty)"
 
 
 def escape(text: object) -> str:

@@ -16,7 +16,7 @@ from promptpriors.priors.shell import crossing, draw_radii, log_mass, radii_beyo
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-LEAST = 1e-10
+MIN_ACCEPTANCE = 1e-10
 """Acceptance below which the difference of two survival functions is mostly rounding."""
 
 
@@ -117,7 +117,10 @@ def fit(
     core = gaussian.fit(space, generator=generator, covariance=covariance, shrinkage=shrinkage)
     factor = c ** (2 / core.rank) if isinstance(k, str) else float(k)
     inner = crossing(core.rank, factor) if factor > 1 else math.inf
-    if not inner < math.inf or math.exp(log_mass(core.rank, factor, np.array([inner]))[0]) < LEAST:
+    if (
+        not inner < math.inf
+        or math.exp(log_mass(core.rank, factor, np.array([inner]))[0]) < MIN_ACCEPTANCE
+    ):
         raise InputError(
             f"prior 'exclusion': k = {factor!r} is too close to 1, the two Gaussians are the same"
             "\nTake a larger k or c"

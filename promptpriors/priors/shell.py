@@ -8,7 +8,6 @@ beyond r ≥ r₀ is S_d(r²/k) − S_d(r²).
 import math
 
 import numpy as np
-import scipy.special
 import torch
 from jaxtyping import Float64
 from numpy import ndarray
@@ -32,6 +31,8 @@ def log_survival(rank: int, squares: Radii) -> Radii:
     By scipy where its share is above 1e-250, beyond by the continued fraction of the upper
     incomplete gamma function (Abramowitz & Stegun 6.5.31).
     """
+    import scipy.special
+
     half, x = rank / 2, np.asarray(squares) / 2
     share = scipy.special.gammaincc(half, x)
     far = share < NEGLIGIBLE

@@ -18,7 +18,7 @@ from promptpriors.geometry import axes_of, moments
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-LEAST = 20
+MIN_POINTS = 20
 """Points, at least."""
 RATE = 1e-3
 BATCH = 256
@@ -114,9 +114,9 @@ def fit(
     Raises:
         InputError: for fewer than 20 points.
     """
-    if len(space.points) < LEAST:
+    if len(space.points) < MIN_POINTS:
         raise InputError(
-            f"prior 'vae' needs at least {LEAST} points, found {len(space.points)}; capture more "
+            f"prior 'vae' needs at least {MIN_POINTS} points, found {len(space.points)}; capture more "
             "examples, or take gaussian with shrinkage = 'oas'"
         )
     order = torch.randperm(len(space.points), generator=generator)[:points]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from promptpriors.errors import InputError
+from promptpriors.files import write_tensors
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """The files of a PEFT adapter."""
@@ -68,14 +68,7 @@ def check_free(folder: Path) -> None:
 
 def write_export(path: Path, name: str, rows: Tensor, about: Mapping[str, Any]) -> None:
     """Write one tensor as safetensors, float32, with ``about`` as its only metadata entry."""
-    content = safetensors.torch.save(
-        {name: rows.detach().cpu().float().contiguous()},
-        {"promptpriors": json.dumps(about, sort_keys=True, ensure_ascii=False)},
-    )
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_tensors(path, {name: rows.detach().float()}, about)
 
 
 def _is_export(path: Path) -> bool:

@@ -17,8 +17,8 @@ from promptpriors.packing import Prefix, packs_exactly, prefixes_of
 from promptpriors.types import Site
 
 Values = Mapping[Site, Tensor]
-LAST = 3
-"""Blocks at the end of the network that a deep prompt enters unless told (the paper, 3.2)."""
+DEFAULT_BLOCKS = 3
+"""Blocks at the end of the network that a deep prompt enters by default (the paper, 3.2)."""
 
 
 class Mode(NamedTuple):
@@ -115,7 +115,7 @@ def _first(values: Values) -> int:
 
 
 def _last_blocks(count: int) -> tuple[Site, ...]:
-    return ("embed", *(f"block.{i}" for i in range(max(1, count - LAST), count)))
+    return ("embed", *(f"block.{i}" for i in range(max(1, count - DEFAULT_BLOCKS), count)))
 
 
 def _every_block(count: int) -> tuple[Site, ...]:

@@ -9,7 +9,6 @@ batches of a run, so that the same numbers come back whichever run was first.
 import contextlib
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +20,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import Note
+from promptpriors.files import write_bytes
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, Entry, Row, chain, pack, packs_exactly, states_of, units
 from promptpriors.prompts.insertion import insert
 from promptpriors.prompts.modes import block_of
 from promptpriors.prompts.prompt import Prompt
 
-LEAST = 256
+UNIT_TOKENS = 256
 """Tokens of a unit: examples that share a piece, or several of them, until there are so many."""
 
 
@@ -54,7 +54,7 @@ class Trunk:
         self._shift = inserted.shift
         self._prefixes = {i: p for i, p in inserted.prefixes.items() if i < self.block}
         self._folder = folder / _key(backbone, prompt, self.block, self._shift)
-        self._units = [[encoded[i] for i in unit] for unit in units(encoded, LEAST)]
+        self._units = [[encoded[i] for i in unit] for unit in units(encoded, UNIT_TOKENS)]
         self._where = {e: (u, p) for u, unit in enumerate(self._units) for p, e in enumerate(unit)}
         self._keeps = True
 
@@ -98,15 +98,12 @@ class Trunk:
     def _write(self, path: Path, hidden: Tensor) -> None:
         if not self._keeps:
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(safetensors.torch.save({"hidden": hidden.cpu().contiguous()}))
-            temporary.replace(path)
+            content = safetensors.torch.save({"hidden": hidden.cpu().contiguous()})
+            write_bytes(path, content, durable=False)
         except OSError as error:
             self._keeps = False
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             warnings.warn(
                 f"the trunk cache {path.parent} can't be written ({error.strerror}), so the lower "
                 "blocks are computed in every epoch",

@@ -19,10 +19,10 @@ from promptpriors.rng import generator
 from promptpriors.runs import Chart, Run, list_charts, thinned
 from promptpriors.runs.labels import prior_of
 
-MOST = 50_000
+MAX_POINTS = 50_000
 """Points of one chart."""
 
-LEAST = 500
+MIN_POINTS = 500
 """Points that a chart keeps, however large the rest of the page is."""
 
 HUES = ("#8a8f99", "#b98a3c", "#3f9b93", "#9a84c4", "#b9717c", "#7c9650", "#5c87ad", "#a0755a")
@@ -66,7 +66,7 @@ def explore(
 ) -> Explorer | None:
     """The charts of a runs folder in at most ``room`` bytes, or None where there are none.
 
-    Every chart keeps the same number of points, ``MOST`` at most and ``LEAST`` at least.
+    Every chart keeps the same number of points, ``MAX_POINTS`` at most and ``MIN_POINTS`` at least.
     """
     done = {run.id: run for run in runs if run.result is not None}
     sheets, problems = _sheets(folder, done, clouds)
@@ -74,13 +74,13 @@ def explore(
         return None
     seen = {found["run"] for sheet in sheets for found in sheet.ways}
     shown = [run for run in done.values() if run.id in seen]
-    most = MOST
+    most = MAX_POINTS
     while True:
         blocks, shared = _pack(sheets, shown, page_styles, most)
         size = len(shared) + sum(map(len, blocks))
-        if size <= room or most == LEAST:
+        if size <= room or most == MIN_POINTS:
             break
-        most = max(LEAST, int(most * max(0.0, min(0.95, room / size))))
+        most = max(MIN_POINTS, int(most * max(0.0, min(0.95, room / size))))
     priors = dict.fromkeys(prior_of(run) for run in shown)
     return Explorer(
         titles=[sheet.chart.title for sheet in sheets],

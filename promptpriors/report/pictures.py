@@ -19,7 +19,7 @@ PNG, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 ROOM = 5_000_000
 """Bytes of all images together, as they lie on the disk."""
 
-SHOWN = 40
+MAX_LISTED = 40
 """Values of one list that are written out."""
 
 
@@ -97,13 +97,13 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from flat(inner, f"{path} / {key}" if path else str(key))
     elif isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
-        for i, inner in enumerate(value[:SHOWN]):
+        for i, inner in enumerate(value[:MAX_LISTED]):
             yield from flat(inner, f"{path} / {i}")
-        if len(value) > SHOWN:
-            yield path, f"… and {len(value) - SHOWN:,} more"
+        if len(value) > MAX_LISTED:
+            yield path, f"… and {len(value) - MAX_LISTED:,} more"
     elif isinstance(value, list):
-        more = f", … ({len(value):,} values)" if len(value) > SHOWN else ""
-        yield path, ", ".join(map(_said, value[:SHOWN])) + more
+        more = f", … ({len(value):,} values)" if len(value) > MAX_LISTED else ""
+        yield path, ", ".join(map(_said, value[:MAX_LISTED])) + more
     else:
         yield path, _said(value)
 

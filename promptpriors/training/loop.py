@@ -201,8 +201,15 @@ def train(
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
     forward = partial(forward, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
     descend = backward(team, forward, learn, state.parameters)
-    shared = {"team": team, "trained": state.parameters}
-    measured = measure("validation", backbone, prompt, check, trunk=trunks[1], **shared)
+    measured = measure(
+        "validation",
+        backbone,
+        prompt,
+        check,
+        trunk=trunks[1],
+        team=team,
+        trained=state.parameters,
+    )
     if not team.main:
         return
     began = time.perf_counter() - state.seconds
@@ -217,8 +224,16 @@ def train(
             _check_loss(found, state)
         state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
-        about = (state.step, train_loss, val_loss, rate, state.seconds, state.tokens)
-        return Record(*about, penalty, aim)
+        return Record(
+            step=state.step,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            lr=rate,
+            seconds=state.seconds,
+            tokens=state.tokens,
+            penalty=penalty,
+            val_objective=aim,
+        )
 
     if state.step == 0:
         first = record(None, None, 0.0)
