@@ -47,8 +47,8 @@ def rest(curve: Curve, margin: float) -> Rest:
     part = [(step, loss) for step, loss in curve if step >= last - last / PART]
     if len(part) < MIN_EVALUATIONS:
         raise InputError(
-            f"the last third of the steps has {len(part)} evaluations; expected {MIN_EVALUATIONS} at least: "
-            "evaluate more often"
+            f"the last third of the steps has {len(part)} evaluations; expected {MIN_EVALUATIONS} "
+            "at least: evaluate more often"
         )
     steps, losses = torch.tensor(part, dtype=torch.float64).T
     centred = steps - steps.mean()

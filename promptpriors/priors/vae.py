@@ -116,8 +116,8 @@ def fit(
     """
     if len(space.points) < MIN_POINTS:
         raise InputError(
-            f"prior 'vae' needs at least {MIN_POINTS} points, found {len(space.points)}; capture more "
-            "examples, or take gaussian with shrinkage = 'oas'"
+            f"prior 'vae' needs at least {MIN_POINTS} points, found {len(space.points)}; capture "
+            "more examples, or take gaussian with shrinkage = 'oas'"
         )
     order = torch.randperm(len(space.points), generator=generator)[:points]
     some = space.points[order].float()
