@@ -11,7 +11,7 @@ UNEXPECTED = "a defect of ours or a damaged file (PROMPTPRIORS_TRACEBACK=1 shows
 
 
 def main() -> None:
-    """Run a command; bad input ends with status 2 and failed work with 1, without a traceback."""
+    """Run a command; bad input ends with status 2, failed work with 1."""
     _quieten()
     try:
         from promptpriors.cli.app import app

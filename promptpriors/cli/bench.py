@@ -1,4 +1,4 @@
-"""The command that times us against PEFT: bench."""
+"""The command `bench`: speed and memory against PEFT."""
 
 import sys
 from typing import Annotated, Any

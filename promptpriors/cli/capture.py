@@ -1,4 +1,4 @@
-"""The command that reads a model's activations: capture."""
+"""The command `capture`: activations of a task into a store."""
 
 import sys
 from pathlib import Path

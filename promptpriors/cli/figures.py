@@ -1,4 +1,4 @@
-"""The command that makes the paper's figures: figures."""
+"""The command `figures`: the paper's figures from stored results."""
 
 import shlex
 import sys

@@ -19,7 +19,7 @@ def list_(
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """What there is, from the tables that the code uses.
+    """Priors, tasks, models, modes, regularisers or runs, as a table.
 
     Example: promptpriors list priors
     """
@@ -77,9 +77,10 @@ def _tasks(_: Path) -> Rows:
 
 
 def _models(_: Path) -> Rows:
-    from promptpriors.models import MODELS
+    from promptpriors.models import MODEL_NOTES, MODELS
 
-    return [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}]
+    rows = [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}]
+    return [{**row, "note": MODEL_NOTES.get(row["name"], "")} for row in rows]
 
 
 def _modes(_: Path) -> Rows:

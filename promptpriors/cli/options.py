@@ -1,4 +1,4 @@
-"""Options that several commands take, and how results are printed."""
+"""Options shared by commands, and printed results."""
 
 import json
 import sys
@@ -52,7 +52,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    """A plain table on stdout, as wide as the terminal allows; dashes where nothing is known."""
+    """Print a plain table as wide as the terminal allows."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -74,7 +74,7 @@ def _cell(value: Any) -> str:
 
 @contextmanager
 def resumable(how: str = "the same command goes on from the last evaluation") -> Iterator[None]:
-    """End an interrupted program with a word on how to go on, and the status of an interrupt."""
+    """End an interrupted command with a word on how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -83,7 +83,7 @@ def resumable(how: str = "the same command goes on from the last evaluation") ->
 
 
 def use_threads(threads: int | None, processes: int = 1) -> None:
-    """Set torch's threads for this process: as asked, else its part of all cores."""
+    """Set torch's threads for this process."""
     import os
 
     import torch

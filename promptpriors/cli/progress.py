@@ -1,4 +1,4 @@
-"""A progress bar on stderr with an estimate of what is left."""
+"""Progress bar on stderr with an estimate of the time left."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from promptpriors.progress import OnProgress
 
 @contextmanager
 def progress_bar(label: str = "") -> Iterator[OnProgress]:
-    """A bar for one stage after another; without a terminal, a line for each stage."""
+    """Progress callback drawn as a bar, or as lines without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""The command for many runs: study."""
+"""The command `study`: a grid of runs."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""One function per figure: stored results in, plotly Figure out; nothing is computed here."""
+"""Plotly and matplotlib figures drawn from stored results."""
 
 from promptpriors.figures.displacement import displacement
 from promptpriors.figures.loss import validation_loss

@@ -1,4 +1,4 @@
-"""The empty figure that every figure starts from, and rows of strips on it."""
+"""Empty figures with shared axes and margins."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ ROW = 50
 
 
 def canvas(height: int) -> go.Figure:
-    """A figure without plotly's default theme: whoever shows it chooses font and background."""
+    """Figure without plotly's default theme, so that the page chooses font and background."""
     return go.Figure(
         layout={
             "template": "none",
@@ -32,7 +32,7 @@ def canvas(height: int) -> go.Figure:
 
 
 def rows(names: Sequence[str]) -> go.Figure:
-    """A figure with one row per name, from the top: row i lies at height −i, its name above it."""
+    """Figure with one labelled row a name, row i at height −i."""
     figure = canvas(height=ROW * len(names) + 84)
     figure.update_layout(margin={"l": 16, "t": 12}, showlegend=False)
     for i, name in enumerate(names):

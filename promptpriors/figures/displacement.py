@@ -1,4 +1,4 @@
-"""How far training moved each prompt vector, in units of its length at the start."""
+"""Displacement of prompt vectors in training, relative to the start's length."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ WIDE = 30.0
 
 
 def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
-    """Draw ‖final − initial‖ / ‖initial‖ of every vector, a row for each run and site.
+    """Draw ‖final − initial‖ / ‖initial‖ of every vector, a row a run and site.
 
     Args:
         runs: runs of one model on one task; those that are not done are left out.
@@ -43,7 +43,7 @@ def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figu
 
 
 def moved(run: Run) -> list[tuple[str, Float[Tensor, " length"]]]:
-    """Each site with the relative displacement of its vectors; a start of length 0 is left out."""
+    """Relative displacement of vectors by site, without starts of length 0."""
     tensors = run.tensors()
     found = []
     for key in sorted(key for key in tensors if key.startswith("initial/")):

@@ -12,7 +12,7 @@ from promptpriors.runs.labels import BASELINE, prior_of
 
 
 def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
-    """Draw the stored evaluations of every finished run, and the loss without a prompt.
+    """Draw validation losses of finished runs, and the loss without a prompt.
 
     Args:
         runs: runs of one model on one task; those that are not done are left out.
@@ -37,7 +37,7 @@ def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.F
 
 
 def baselines(runs: Sequence[Run]) -> list[float]:
-    """The losses without a prompt that runs stored; those equal to four decimals count as one."""
+    """Losses without a prompt, one for those equal to four decimals."""
     found = [run.result.get("val_loss_none") for run in runs if run.result is not None]
     found += [run.result["val_loss"] for run in runs if run.result and _is_plain(run)]
     return sorted({round(value, 4): value for value in found if value is not None}.values())
@@ -49,7 +49,7 @@ def _is_plain(run: Run) -> bool:
 
 
 def evaluations(run: Run) -> dict[int, float]:
-    """Step to validation loss, where one was measured."""
+    """Validation loss by step."""
     records = [r for r in run.metrics() if r.get("val_loss") is not None]
     return {record["step"]: record["val_loss"] for record in records}
 

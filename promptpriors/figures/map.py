@@ -1,4 +1,4 @@
-"""The vocabulary on its plane of largest variance, and where prompts started and ended on it."""
+"""Vocabulary on its first two principal axes, with prompts before and after training."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,14 +23,14 @@ Path2 = Float[Tensor, "moments length 2"]
 
 
 class Marks(NamedTuple):
-    """A run's vectors on the plane: moments from the start to the end, and hover texts."""
+    """A run's vectors on the plane, with hover texts."""
 
     path: Path2
     texts: dict[str, list[str]]
 
 
 def vocabulary_map(plane: Map, runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
-    """Draw the vocabulary in grey; of each prior's vectors the start hollow and the end filled.
+    """Draw the vocabulary and each prior's vectors, hollow at the start and filled at the end.
 
     Args:
         plane: the stored map; prompt vectors at its site are projected into it.

@@ -1,4 +1,4 @@
-"""How close each prompt vector is to the vocabulary, before and after training."""
+"""Cosine of prompt vectors to their nearest vocabulary rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def nearest(
     site: str = "embed",
     style: RunStyles | None = None,
 ) -> go.Figure:
-    """Draw the cosine of every vector to its nearest vocabulary row, beside the null values.
+    """Draw each vector's cosine to the nearest vocabulary row, with null values.
 
     Args:
         runs: runs of one model on one task; those without stored tokens are left out.
@@ -47,7 +47,7 @@ def nearest(
 
 
 def tokens_of(run: Run, site: str) -> dict[str, list[list[dict[str, Any]]]]:
-    """``initial`` and ``final``: per vector its nearest tokens; empty where none are stored."""
+    """Nearest tokens of each vector by moment (``initial``, ``final``), if stored."""
     stored = (run.result or {}).get("nearest_tokens") or {}
     return stored.get(site) or {}
 

@@ -1,4 +1,4 @@
-"""The paper's figures as matplotlib draws them: stored pictures in, Figure out."""
+"""The paper's figures drawn by matplotlib from stored pictures."""
 
 import math
 from collections.abc import Callable
@@ -37,7 +37,7 @@ MANY = 6
 
 
 def draw(picture: Picture) -> Any:
-    """A picture as a matplotlib Figure, on white; nothing is computed."""
+    """Draw a picture as a matplotlib Figure on white."""
     from matplotlib.figure import Figure
 
     count = len(picture.panels)
@@ -123,7 +123,7 @@ PAINTERS: dict[str, Callable[[Any, Layer], None]] = {
 
 
 class Written(NamedTuple):
-    """The files of a drawn figure."""
+    """Files of a drawn figure."""
 
     png: Path
     svg: Path

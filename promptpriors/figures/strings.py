@@ -1,4 +1,4 @@
-"""Strings from models and data sets, made fit to be read: whitespace shown, markup disarmed."""
+"""Strings from models and data sets, made readable and harmless."""
 
 import html
 import unicodedata
@@ -7,7 +7,7 @@ VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 
 def visible(token: str) -> str:
-    r"""A token string with nothing invisible in it.
+    r"""Token string without invisible characters.
 
     >>> visible(" the"), visible("\n\n"), visible("\u202e"), visible("")
     ('␣the', '↵↵', '\\u202e', '(empty)')
@@ -16,7 +16,7 @@ def visible(token: str) -> str:
 
 
 def escape(text: object) -> str:
-    """Text for plotly, which reads names, labels and hover texts as HTML.
+    """Text escaped for plotly, which reads names and labels as HTML.
 
     >>> escape("<b>")
     '&lt;b&gt;'
@@ -34,7 +34,7 @@ def _code(character: str) -> str:
 
 
 def clipped(text: str, most: int = 30) -> str:
-    """Text no longer than ``most`` characters, its middle left out.
+    """Text of at most ``most`` characters, with the middle left out.
 
     >>> clipped("text: Answer the question.", 15)
     'text: A…estion.'
@@ -46,7 +46,7 @@ def clipped(text: str, most: int = 30) -> str:
 
 
 def signed(value: float, decimals: int) -> str:
-    """A difference with its sign.
+    """A difference with a sign.
 
     >>> signed(0.012, 3), signed(-3.0, 1), signed(-0.0001, 2)
     ('+0.012', '−3.0', '0.00')

@@ -23,7 +23,7 @@ LINES = tuple(dash for dash in DASHES if dash != DOTTED)
 
 
 class Style(NamedTuple):
-    """A prior's colour and marker; the pair is unique for the first 56 priors."""
+    """Colour and marker of a prior, unique for the first 56 priors."""
 
     colour: str
     symbol: str
@@ -62,7 +62,7 @@ def run_styles(runs: Sequence[Run]) -> RunStyles:
 
 
 class ArmStyle(NamedTuple):
-    """An arm's colour, marker and line; the triple is unique for the first dozens of arms."""
+    """Colour, marker and line of an arm."""
 
     colour: str
     symbol: str
@@ -75,7 +75,7 @@ PLAIN = ArmStyle(NEUTRAL, "circle")
 def arm_styles(
     priors: Mapping[str, str], page: RunStyles, controls: Collection[str] = ()
 ) -> dict[str, ArmStyle]:
-    """Choose how each arm is drawn.
+    """Choose colour, marker and line of each arm.
 
     The first arm of a prior has the prior's colour and marker; further arms of that prior have what
     the others leave free. A control has the colour of its prior's first arm, a dotted line and a

@@ -14,6 +14,12 @@ OURS = {"smollm2": smollm2, "tiny": tiny, "tiny-t5": tiny_t5}
 MODELS: dict[str, Callable[..., Backbone]] = {name: module.load for name, module in OURS.items()}
 """Models by a name of ours; any other name is a hub id or a folder."""
 
+MODEL_NOTES = {
+    "smollm2": "SmolLM2-135M-Instruct, dequantised from 4-bit (Q4_1) weights, instruction-tuned",
+    "tiny": "a randomly initialised model for tests: numbers from it mean nothing",
+}
+"""Cautions about models, shown beside their figures."""
+
 
 def load_model(
     name: str,

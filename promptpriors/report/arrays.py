@@ -1,4 +1,4 @@
-"""Data for the page's scripts: arrays as base64, the rest as JSON that no browser runs."""
+"""Arrays and JSON embedded in the page for its scripts."""
 
 import base64
 from typing import Any
@@ -15,10 +15,10 @@ LEVELS = 65_535
 """Steps of a quantised coordinate: finer than a pixel until the map is enlarged fifty times."""
 
 
-def packed(values: Tensor, dtype: torch.dtype) -> str:
-    """A tensor's values, little-endian, as base64.
+def as_base64(values: Tensor, dtype: torch.dtype) -> str:
+    """Little-endian bytes of a tensor as base64.
 
-    >>> packed(torch.tensor([1, 2]), torch.int16)
+    >>> as_base64(torch.tensor([1, 2]), torch.int16)
     'AQACAA=='
     """
     plain = values.detach().cpu().to(dtype).contiguous().numpy()
@@ -34,9 +34,9 @@ def quantised(points: Float[Tensor, "n 2"]) -> dict[str, Any]:
     low, high = exact.amin(0), exact.amax(0)
     spread = torch.where(high > low, high - low, 1.0)
     levels = ((exact - low) / spread * LEVELS).round() - (LEVELS + 1) // 2
-    return {"data": packed(levels, torch.int16), "low": low.tolist(), "high": high.tolist()}
+    return {"data": as_base64(levels, torch.int16), "low": low.tolist(), "high": high.tolist()}
 
 
-def inert(value: Any) -> Markup:
-    """JSON for a script element: no NaN, and nothing in it that could end the element."""
+def safe_json(value: Any) -> Markup:
+    """JSON that is safe inside a script element."""
     return htmlsafe_json_dumps(finite(value), allow_nan=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The explorer: a folder's charts, packed for the page and thinned until they fit into it."""
+"""Charts of a runs folder, packed for the page and thinned to fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from markupsafe import Markup
 from promptpriors.errors import InputError
 from promptpriors.figures import RunStyles, visible
 from promptpriors.figures.nearest import NULLS
-from promptpriors.report.arrays import inert, packed, quantised
-from promptpriors.report.groups import Clouds
-from promptpriors.report.paths import way
+from promptpriors.report.arrays import as_base64, quantised, safe_json
+from promptpriors.report.groups import MapCache
+from promptpriors.report.paths import prompt_path
 from promptpriors.report.sound import sound_chart
 from promptpriors.rng import generator
 from promptpriors.runs import Chart, Run, list_charts, thinned
@@ -33,7 +33,7 @@ NAMES = {"pca": "PCA", "tsne": "t-SNE"}
 
 @dataclass(frozen=True)
 class Explorer:
-    """Everything the template needs about the charts.
+    """Template data of all charts.
 
     Attributes:
         titles: of the charts, in the order of ``blocks``.
@@ -54,25 +54,28 @@ class Explorer:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A whole chart and what its runs stored."""
+    """Chart with the paths that its runs stored."""
 
     chart: Chart
-    ways: list[dict[str, Any]]
+    paths: list[dict[str, Any]]
     nulls: list[tuple[str, float]]
 
 
 def explore(
-    folder: Path, runs: Sequence[Run], page_styles: RunStyles, clouds: Clouds, room: int
+    folder: Path, runs: Sequence[Run], page_styles: RunStyles, maps: MapCache, room: int
 ) -> Explorer | None:
-    """The charts of a runs folder in at most ``room`` bytes, or None where there are none.
+    """Pack the charts of a runs folder into ``room`` bytes.
 
     Every chart keeps the same number of points, ``MAX_POINTS`` at most and ``MIN_POINTS`` at least.
+
+    Returns:
+        None where the folder has no charts.
     """
     done = {run.id: run for run in runs if run.result is not None}
-    sheets, problems = _sheets(folder, done, clouds)
+    sheets, problems = _sheets(folder, done, maps)
     if not sheets and not problems:
         return None
-    seen = {found["run"] for sheet in sheets for found in sheet.ways}
+    seen = {found["run"] for sheet in sheets for found in sheet.paths}
     shown = [run for run in done.values() if run.id in seen]
     most = MAX_POINTS
     while True:
@@ -94,8 +97,8 @@ def explore(
     )
 
 
-def _sheets(folder: Path, runs: dict[str, Run], clouds: Clouds) -> tuple[list[Sheet], list[str]]:
-    """Every readable chart with its runs' ways; what could not be read or matched is said."""
+def _sheets(folder: Path, runs: dict[str, Run], maps: MapCache) -> tuple[list[Sheet], list[str]]:
+    """Every readable chart with its runs' paths; what could not be read or matched is said."""
     sheets, problems = [], []
     for path in list_charts(folder):
         try:
@@ -103,26 +106,26 @@ def _sheets(folder: Path, runs: dict[str, Run], clouds: Clouds) -> tuple[list[Sh
         except InputError as error:
             problems.append(f"A chart can’t be shown: {error}")
             continue
-        ways = []
+        paths = []
         for name in chart.prompts:
             try:
                 if name not in runs:
                     raise InputError(f"no finished run {name} is in the folder")
-                ways.append(way(runs[name], chart))
+                paths.append(prompt_path(runs[name], chart))
             except InputError as error:
                 problems.append(f"Prompts are left out of {chart.title}: {error}")
         order = list(runs)
-        ways.sort(key=lambda found: order.index(found["run"]))
-        mine = [runs[found["run"]] for found in ways]
-        sheets.append(Sheet(chart, ways, _nulls(chart, mine, clouds)))
+        paths.sort(key=lambda found: order.index(found["run"]))
+        mine = [runs[found["run"]] for found in paths]
+        sheets.append(Sheet(chart, paths, _nulls(chart, mine, maps)))
     return sheets, problems
 
 
-def _nulls(chart: Chart, runs: Sequence[Run], clouds: Clouds) -> list[tuple[str, float]]:
+def _nulls(chart: Chart, runs: Sequence[Run], maps: MapCache) -> list[tuple[str, float]]:
     """What cosines at the chart's site are held against, from its runs' map."""
     for name in dict.fromkeys((run.result or {}).get("map") for run in runs):
         try:
-            plane = clouds.read(name) if name else None
+            plane = maps.read(name) if name else None
         except InputError:  # the section of the map says so
             continue
         if plane is not None and plane.site == chart.site:
@@ -135,7 +138,7 @@ def _pack(
 ) -> tuple[list[Markup], Markup]:
     """Charts of at most ``most`` points, and the runs and tokens that they share."""
     tokens: dict[str, int] = {}
-    blocks = [inert(_block(sheet, most, tokens)) for sheet in sheets]
+    blocks = [safe_json(_block(sheet, most, tokens)) for sheet in sheets]
     styles = {
         run.id: {
             "name": page_styles.names[run.id],
@@ -145,7 +148,7 @@ def _pack(
         }
         for run in runs
     }
-    return blocks, inert({"runs": styles, "tokens": [visible(token) for token in tokens]})
+    return blocks, safe_json({"runs": styles, "tokens": [visible(token) for token in tokens]})
 
 
 def _block(sheet: Sheet, most: int, tokens: dict[str, int]) -> dict[str, Any]:
@@ -158,14 +161,14 @@ def _block(sheet: Sheet, most: int, tokens: dict[str, int]) -> dict[str, Any]:
         "domains": list(zip(chart.domains, colours, strict=True)),
         "points": len(chart.labels),
         "whole": len(whole.labels),
-        "domain": packed(chart.domain, torch.int16),
-        "document": packed(chart.document, torch.int32),
-        "token": packed(torch.tensor(numbers), torch.int32),
+        "domain": as_base64(chart.domain, torch.int16),
+        "document": as_base64(chart.document, torch.int32),
+        "token": as_base64(torch.tensor(numbers), torch.int32),
         "layouts": {
             name: quantised(points.float()) | {"name": NAMES.get(name, name)}
             for name, points in chart.layouts.items()
         },
         "explained": [round(100 * share, 1) for share in chart.explained.tolist()],
-        "prompts": sheet.ways,
+        "prompts": sheet.paths,
         "nulls": sheet.nulls,
     }

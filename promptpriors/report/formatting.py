@@ -1,4 +1,4 @@
-"""Numbers as people read them; what is missing is an en dash."""
+"""Numbers formatted for people; a missing value is an en dash."""
 
 import math
 
@@ -15,7 +15,7 @@ def fixed(value: float | None, digits: int = 3) -> str:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """A number with its significant digits, trailing zeros among them.
+    """A number with three significant digits, trailing zeros kept.
 
     >>> significant(0.0140), significant(123.4), significant(12345.6), significant(None)
     ('0.0140', '123', '12,346', '–')

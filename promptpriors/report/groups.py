@@ -1,6 +1,7 @@
-"""What the page says about one group of runs: figures as JSON, tables as rows."""
+"""Sections of the page, one for the finished runs of a model on a task."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,14 @@ from promptpriors.figures import (
     displacement,
     nearest,
     prior_of,
+    setting_of,
     validation_loss,
     visible,
     vocabulary_map,
 )
 from promptpriors.figures.loss import baselines, evaluations
+from promptpriors.models import MODEL_NOTES
 from promptpriors.report.formatting import fixed
-from promptpriors.report.notes import Group
 from promptpriors.runs import Map, Run, read_map
 from promptpriors.runs.labels import BASELINE
 
@@ -29,7 +31,7 @@ VECTORS = "prompt.safetensors"
 
 
 class MapView(NamedTuple):
-    """A map of the vocabulary and what its caption needs; ``plane`` is None if it is unreadable."""
+    """Map of the vocabulary as a figure, or the reason why there is none."""
 
     figure: dict[str, Any] | None
     plane: Map | None
@@ -37,7 +39,7 @@ class MapView(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """The nearest tokens of a run's vectors at a site: per vector at the start and at the end."""
+    """Nearest tokens of a run's vectors at a site, before and after training."""
 
     name: str
     site: str
@@ -45,8 +47,28 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Group:
+    """The finished runs of one model on one task.
+
+    Attributes:
+        model: as the config names it.
+        task: the task's name, with its parameters where two groups share the name.
+        runs: in the order of the folder.
+    """
+
+    model: str
+    task: str
+    runs: list[Run]
+
+    @property
+    def note(self) -> str:
+        """Caution about the model, or nothing."""
+        return MODEL_NOTES.get(self.model, "")
+
+
+@dataclass(frozen=True)
 class Section:
-    """Everything the template needs about a group; ``unmoved`` says whose vectors are not there."""
+    """Template data of a group of runs."""
 
     group: Group
     chips: list[tuple[str, str]]
@@ -63,8 +85,8 @@ class Section:
 
 
 @dataclass
-class Clouds:
-    """Maps read so far, and their point clouds, which figures share."""
+class MapCache:
+    """Cache of maps and of the point clouds that figures share."""
 
     folder: Path
     maps: dict[str, Map] = field(default_factory=dict)
@@ -77,14 +99,35 @@ class Clouds:
         return self.maps[name]
 
     def share(self, name: str, figure: dict[str, Any]) -> dict[str, Any]:
-        """Take the cloud out of a map's figure; the page puts it back."""
+        """Move the point cloud out of a map's figure into the shared ones."""
         cloud = figure["data"][0]
         self.points[name] = {key: cloud.pop(key) for key in ("x", "y", "text")}
         cloud["meta"] = {"cloud": list(self.points).index(name)}
         return figure
 
 
-def section(group: Group, page_styles: RunStyles, clouds: Clouds) -> Section:
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Finished runs by model and task, in the order of the folder."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.result is not None:
+            groups.setdefault(setting_of(run), []).append(run)
+    heads = [(str(g[0].config["model"]), str(g[0].config["task"]["name"])) for g in groups.values()]
+    counts = Counter(heads)
+    return [
+        Group(model, name if counts[model, name] == 1 else _in_full(mine[0]), mine)
+        for (model, name), mine in zip(heads, groups.values(), strict=True)
+    ]
+
+
+def _in_full(run: Run) -> str:
+    """The task's name with its parameters."""
+    task = run.config["task"]
+    rest = ", ".join(f"{key}={value}" for key, value in task.items() if key != "name")
+    return f"{task['name']} ({rest})"
+
+
+def section(group: Group, page_styles: RunStyles, clouds: MapCache) -> Section:
     """Gather a group's figures and tables."""
     prompted = [run for run in group.runs if prior_of(run) != BASELINE]
     priors = dict.fromkeys(prior_of(run) for run in prompted)
@@ -132,7 +175,7 @@ def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
 
 def plain(figure: go.Figure) -> dict[str, Any]:
-    """A figure as plain JSON values; arrays are base64."""
+    """Figure as plain JSON values; arrays are base64."""
     return json.loads(figure.to_json() or "{}")
 
 
@@ -141,7 +184,7 @@ def _map_names(runs: Iterable[Run]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _map(name: str, runs: list[Run], page_styles: RunStyles, clouds: Clouds) -> MapView:
+def _map(name: str, runs: list[Run], page_styles: RunStyles, clouds: MapCache) -> MapView:
     try:
         plane = clouds.read(name)
     except InputError as error:

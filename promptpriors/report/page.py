@@ -17,8 +17,7 @@ from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims
 from promptpriors.report.formatting import fixed, whole
-from promptpriors.report.groups import Clouds, section
-from promptpriors.report.notes import grouped
+from promptpriors.report.groups import MapCache, grouped, section
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
 from promptpriors.report.tables import compared
@@ -35,7 +34,7 @@ STYLES = ("page.css", "charts.css", "claims.css", "study.css")
 
 
 def build(runs_dir: Path) -> str:
-    """The report about the runs below ``runs_dir``, as HTML.
+    """HTML page about the runs below ``runs_dir``.
 
     Raises:
         InputError: if there is no such folder or no run in it.
@@ -46,8 +45,8 @@ def build(runs_dir: Path) -> str:
             f"{runs_dir} holds no runs; `promptpriors run CONFIG.toml --runs {runs_dir}` makes one"
         )
     style = run_styles(runs)
-    clouds = Clouds(runs_dir)
-    sections = [section(group, style, clouds) for group in grouped(runs)]
+    maps = MapCache(runs_dir)
+    sections = [section(group, style, maps) for group in grouped(runs)]
     table = columns(runs)
     shown = rows(runs, table, style)
     compare = compared(runs_dir)
@@ -63,19 +62,19 @@ def build(runs_dir: Path) -> str:
         "compared": compare and compare.general,
         "studies": studies(runs_dir, runs, style, compare),
         "details": [(row, facts(row.run), row.run.config_text()) for row in shown],
-        "clouds": list(clouds.points.values()),
+        "clouds": list(maps.points.values()),
         "css": _assets(STYLES),
         "policy": _policy(scripts.values()),
         **scripts,
     }
     template = _template()
     page = template.render(**parts, explorer=None)
-    explorer = explore(runs_dir, runs, style, clouds, LIMIT - SPARE - len(page.encode()))
+    explorer = explore(runs_dir, runs, style, maps, LIMIT - SPARE - len(page.encode()))
     return template.render(**parts, explorer=explorer) if explorer else page
 
 
 def write_report(runs_dir: Path, out: Path | None = None) -> Path:
-    """Write the report, by default to ``report.html`` beside the runs, and return its path.
+    """Write the page about a folder of runs.
 
     Raises:
         InputError: as ``build``, and if the page can't be written.

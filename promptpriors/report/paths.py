@@ -1,4 +1,4 @@
-"""A run's prompt on a chart: its way, the steps of it, and how far it went in the full space."""
+"""Paths of a run's vectors on a chart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +12,15 @@ from promptpriors.errors import InputError
 from promptpriors.figures import visible
 from promptpriors.figures.loss import evaluations
 from promptpriors.figures.nearest import tokens_of
-from promptpriors.report.arrays import packed
+from promptpriors.report.arrays import as_base64
 from promptpriors.runs import Chart, Run
 
 NEAREST = 3
 """Tokens named for a vector."""
 
 
-def way(run: Run, chart: Chart) -> dict[str, Any]:
-    """What the page shows of a run's vectors on a chart.
+def prompt_path(run: Run, chart: Chart) -> dict[str, Any]:
+    """Collect a run's vectors on a chart: positions, steps, distances, nearest tokens.
 
     Raises:
         InputError: if the chart's moments are not those that the run stored.
@@ -36,7 +36,7 @@ def way(run: Run, chart: Chart) -> dict[str, Any]:
         "length": length,
         "steps": steps,
         "losses": [losses.get(step) for step in steps],
-        "ways": {name: packed(path, torch.float32) for name, path in layouts.items()},
+        "ways": {name: as_base64(path, torch.float32) for name, path in layouts.items()},
         "distances": _distances(tensors, chart.site, moments, length),
         "displacements": _displacements(tensors, chart.site, length),
         "nearest": {moment: _named(near.get(moment), length) for moment in ("initial", "final")},
@@ -62,7 +62,7 @@ def _distances(tensors: Mapping[str, Tensor], site: str, moments: int, length: i
         if moments != 2 or any(end is None or len(end) != length for end in ends):
             return None
         path = torch.stack([end for end in ends if end is not None])
-    return packed(_from_start(path), torch.float32)
+    return as_base64(_from_start(path), torch.float32)
 
 
 def _from_start(path: Float[Tensor, "k length dim"]) -> Float[Tensor, "k length"]:

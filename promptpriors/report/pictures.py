@@ -1,4 +1,4 @@
-"""Stored figures: the image, what is written beside it, and its numbers."""
+"""Stored figures with their images and numbers."""
 
 import base64
 import re
@@ -24,7 +24,7 @@ MAX_LISTED = 40
 
 
 class Figure(BaseModel):
-    """A stored figure: ``figures/figNN.json``."""
+    """Text beside a stored figure, ``figures/figNN.json``."""
 
     figure: int
     title: str
@@ -35,7 +35,7 @@ class Figure(BaseModel):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as the page shows it.
+    """Figure with its image as the page shows it.
 
     Attributes:
         figure: what is written beside it.
@@ -53,7 +53,7 @@ class Picture:
 
 
 def pictures(folder: Path) -> tuple[dict[int, Picture], dict[int, str]]:
-    """Figures by number, and what is wrong with those that can't be shown."""
+    """Read figures by number, and the reasons for those that are lost."""
     found: dict[int, Picture] = {}
     lost: dict[int, str] = {}
     room = ROOM

@@ -1,4 +1,4 @@
-"""The table of runs: what each column shows, and what it sorts by."""
+"""Table of runs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ SCORES = {
 
 
 class Column(NamedTuple):
-    """A column of numbers: its heading, what it says in full, the value and its text."""
+    """Column of numbers: heading, full name, value and its text."""
 
     title: str
     hint: str
@@ -28,14 +28,14 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A value to sort by (empty where missing) and the text that is shown."""
+    """Sort key (empty where missing) and shown text of a value."""
 
     key: str
     text: str
 
 
 class Row(NamedTuple):
-    """A run in the table."""
+    """A run's row."""
 
     run: Run
     name: str
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def columns(runs: Sequence[Run]) -> list[Column]:
-    """The columns that some run has something to say in; every run has the same."""
+    """Columns for which some run has a value."""
     fixed_ones = [
         Column("Steps", "training steps", _steps, whole),
         Column("Peak rate", "largest learning rate, at the first site", _rate, significant),
@@ -77,7 +77,7 @@ def rows(runs: Sequence[Run], table: Sequence[Column], page_styles: RunStyles) -
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """What the table has no room for: name and value."""
+    """Further facts about a run, as name and value."""
     result = run.result or {}
     prompt = run.config["prompt"]
     lr = result.get("lr")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from promptpriors.files import write_json
 from promptpriors.report import build, write_report
-from promptpriors.report.arrays import inert, packed, quantised
+from promptpriors.report.arrays import as_base64, quantised, safe_json
 from promptpriors.report.claims import claims
 from promptpriors.report.pictures import flat
 from promptpriors.report.tables import compared
@@ -56,11 +56,11 @@ def test_quantised_points_come_back_within_half_a_level(points):
 
 def test_packed_values_are_little_endian():
     values = torch.tensor([1.5, -2.0])
-    assert numbers(packed(values, torch.float32), "<f4").tolist() == [1.5, -2.0]
+    assert numbers(as_base64(values, torch.float32), "<f4").tolist() == [1.5, -2.0]
 
 
 def test_inert_json_can_neither_end_its_element_nor_hold_a_nan():
-    text = inert({"a": SCRIPT, "b": float("nan")})
+    text = safe_json({"a": SCRIPT, "b": float("nan")})
     assert not set("<>&") & set(text)
     assert json.loads(text) == {"a": SCRIPT, "b": None}
 
