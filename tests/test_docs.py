@@ -35,6 +35,14 @@ def test_every_link_leads_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_exists(page):
+    text = page.read_text(encoding="utf-8")
+    invented = {"promptpriors/priors/laplace.py"}  # the example of add_a_prior.md
+    for name in set(re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`", text)) - invented:
+        assert any((folder / name).exists() for folder in (ROOT, ROOT / "promptpriors")), name
+
+
 def test_the_version_is_said_once():
     from promptpriors import __version__
 
