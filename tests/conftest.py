@@ -20,9 +20,11 @@ def require(name: str, reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _two_threads():
-    torch.set_num_threads(2)
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    """A test has one core, a command that takes all of them too: another test has the other."""
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

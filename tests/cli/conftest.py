@@ -4,7 +4,6 @@ import json
 import sys
 
 import pytest
-import torch
 
 from promptpriors.cli import main
 
@@ -38,7 +37,6 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def cli(monkeypatch, capsys):
     """Call a command: its status, and what it wrote to stdout and stderr."""
-    threads = torch.get_num_threads()
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["promptpriors", *map(str, words)])
@@ -47,8 +45,7 @@ def cli(monkeypatch, capsys):
         out, err = capsys.readouterr()
         return end.value.code or 0, out, err
 
-    yield call
-    torch.set_num_threads(threads)
+    return call
 
 
 @pytest.fixture
