@@ -20,11 +20,13 @@ def require(name: str, reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch):
-    """A test has one core, a command that takes all of them too: another test has the other."""
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """A command that takes all cores takes one here: tests of another process have the others."""
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.cpu_count", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")
