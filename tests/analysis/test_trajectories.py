@@ -58,6 +58,14 @@ def test_random_paths_are_not_flagged():
     assert 0.4 < float(torch.tensor(p).mean()) < 0.6
 
 
+def test_paths_and_pools_may_differ_in_length():
+    paths = [normal(20 + s, 3, seed=s) for s in range(12)]
+    pools = {"near": normal(50, 3, seed=20), "far": normal(60, 3, seed=21)}
+    found = localisation(paths, pools, generator=generator(0))
+    assert set(found.step) == {"shuffled", "near", "far"}
+    assert all(0.7 < against.ratio < 1.4 for against in found.step.values())
+
+
 def test_copies_of_a_documents_paths_are_no_more_evidence():
     paths = [normal(20, 3, seed=s).cumsum(0) for s in range(7)]
     copied = [path for path in paths for _ in range(5)]

@@ -10,7 +10,7 @@ from promptpriors.bench.roofline import needed_work
 from promptpriors.packing import Encoded, encode
 from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 
 @pytest.mark.parametrize("mode", ["soft", "kv"])

@@ -1,10 +1,12 @@
 """The command line, called as a user calls it."""
 
+import contextlib
+import io
 import json
+import shutil
 import sys
 
 import pytest
-import torch
 
 from promptpriors.cli import main
 
@@ -35,24 +37,39 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Call a command: its status, and what it wrote to stdout and stderr."""
-    threads = torch.get_num_threads()
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["promptpriors", *map(str, words)])
+def call(*words):
+    """The status with which a command ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["promptpriors", *map(str, words)])
         with pytest.raises(SystemExit) as end:
             main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    yield call
-    torch.set_num_threads(threads)
+    return end.value.code or 0
 
 
 @pytest.fixture
-def ran(place, cli):
-    status, out, _ = cli("run", "run.toml", "--json")
-    assert status == 0
-    return json.loads(out)
+def cli(capsys):
+    """Call a command: its status, and what it wrote to stdout and stderr."""
+
+    def answer(*words):
+        status = call(*words)
+        return status, *capsys.readouterr()
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory):
+    """A working folder in which the config's run was done, and what the command printed."""
+    folder, printed = tmp_path_factory.mktemp("first"), io.StringIO()
+    (folder / "run.toml").write_text(CONFIG)
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        assert call("run", "run.toml", "--json") == 0
+    return folder, json.loads(printed.getvalue())
+
+
+@pytest.fixture
+def ran(place, first):
+    """The finished run, in the working folder of this test alone."""
+    folder, printed = first
+    shutil.copytree(folder / "runs", place / "runs")
+    return printed

@@ -28,7 +28,7 @@ from promptpriors.packing.attention import NAME
 from promptpriors.prompts import generate, token_losses
 from promptpriors.prompts.losses import packed_losses, padded_losses
 from promptpriors.prompts.modes import split_keys
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 SMALL = {
     "vocab_size": 264,

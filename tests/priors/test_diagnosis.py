@@ -12,7 +12,7 @@ from promptpriors.priors.gaussian import Gaussian
 from promptpriors.priors.mixture import Mixture
 from promptpriors.rng import generator
 from promptpriors.types import Space
-from tests.test_contracts import cloud
+from tests.helpers import cloud
 
 DIM = 6
 LEAST = 1 / 1000

@@ -15,7 +15,7 @@ from promptpriors.priors.gaussian import Gaussian
 from promptpriors.priors.shell import crossing, log_mass, radii_beyond
 from promptpriors.rng import generator
 from promptpriors.types import Density, Space
-from tests.test_contracts import cloud
+from tests.helpers import cloud
 
 BALANCED = "c^(2/d)"
 """The default k, for which the two densities' ratio at the mean is c = 5."""

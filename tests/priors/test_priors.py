@@ -9,7 +9,7 @@ from promptpriors.geometry import rms
 from promptpriors.priors import fit_prior
 from promptpriors.rng import generator
 from promptpriors.types import Density, Space
-from tests.test_contracts import cloud
+from tests.helpers import cloud
 
 
 def draws(prior, n=60_000):

@@ -10,7 +10,7 @@ from promptpriors.files import read_tensors, write_tensors
 from promptpriors.priors import fit_prior
 from promptpriors.priors.storage import REMEDY
 from promptpriors.rng import generator
-from tests.test_contracts import TWO, cloud
+from tests.helpers import TWO, cloud
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from promptpriors.prompts import Prompt, draw_prompt, generate, insert
 from promptpriors.prompts.losses import packed_losses
 from promptpriors.prompts.modes import join_keys, split_keys
 from promptpriors.rng import generator
+from tests.helpers import EXAMPLES, drawn
 from tests.literal import literal_losses
-from tests.test_contracts import EXAMPLES, drawn
 
 BLOCKS, DIM, LENGTH = 5, 32, 4
 SHAPE = {"vocab_size": 264, "num_hidden_layers": BLOCKS, "initializer_range": 0.2}

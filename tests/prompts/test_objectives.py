@@ -19,7 +19,7 @@ from promptpriors.prompts.objectives import (
     misaligned,
     objective_of,
 )
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 ASKED = EXAMPLES[:5]
 LONG = [

@@ -16,7 +16,7 @@ import promptpriors as pp
 from promptpriors.models import Backbone
 from promptpriors.packing import encode, logits_of, pack
 from promptpriors.prompts import Prompt, draw_prompt, generate, insert
-from tests.test_contracts import cloud
+from tests.helpers import cloud
 
 QUESTION = "Question: 2 + 2?\nAnswer:"
 CAUSAL = {"task_type": "CAUSAL_LM", "num_virtual_tokens": 3}

@@ -6,7 +6,7 @@ import torch
 import promptpriors as pp
 from promptpriors.prompts import Prompt, draw_prompt, generate
 from promptpriors.rng import generator
-from tests.test_contracts import EXAMPLES, cloud, drawn
+from tests.helpers import EXAMPLES, cloud, drawn
 
 
 def test_a_prompt_registers_its_values_under_the_site_with_slashes():

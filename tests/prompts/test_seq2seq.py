@@ -21,7 +21,7 @@ from promptpriors.running.doctor import examine
 from promptpriors.running.export import FORMATS, QUESTION, export
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 ASKED = EXAMPLES[:5]
 STOPS = {188, 203}

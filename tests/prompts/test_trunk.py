@@ -10,8 +10,8 @@ from promptpriors.packing import encode
 from promptpriors.prompts import Prompt, trunk, trunk_of
 from promptpriors.prompts.losses import packed_losses
 from promptpriors.training import quality
+from tests.helpers import EXAMPLES
 from tests.prompts.test_modes import LAST, built, prompt_of
-from tests.test_contracts import EXAMPLES
 
 MORE = [
     example._replace(id=f"{example.id}.{i}", source=(f"Context {i}.\n", *example.source))

@@ -13,7 +13,7 @@ from promptpriors.prompts.objectives import mean_objective
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_runs
-from tests.test_contracts import EXAMPLES
+from tests.helpers import EXAMPLES
 
 TINY = {
     "model": "tiny",

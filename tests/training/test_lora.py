@@ -16,7 +16,7 @@ from promptpriors.prompts.losses import packed_losses, padded_losses
 from promptpriors.rng import derive
 from promptpriors.training import Progress
 from promptpriors.training.lora import NAME, adapted
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 SOME = EXAMPLES[:4]
 TINY = {

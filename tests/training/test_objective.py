@@ -8,7 +8,7 @@ import promptpriors as pp
 from promptpriors.packing import encode
 from promptpriors.prompts.objectives import mean_objective
 from promptpriors.training import Progress
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 ASKED = EXAMPLES[:5]
 SETTINGS = {"steps": 12, "batch": 5, "lr": 0.05, "evaluate_every": 5, "grouping": "none"}

@@ -30,7 +30,7 @@ from promptpriors.training.lora import adapted
 from promptpriors.training.parallel import ALONE, Crew, check_device, gathered, launched
 from promptpriors.training.regularisers import regularise
 from promptpriors.training.shares import share_out
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 
 class Parts:

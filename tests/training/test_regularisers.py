@@ -15,7 +15,7 @@ from promptpriors.rng import generator
 from promptpriors.training import REGULARISERS, Progress, Regulariser, regularise
 from promptpriors.training.regularisers import EVERYWHERE, everywhere
 from promptpriors.types import Elliptical, Space
-from tests.test_contracts import EXAMPLES, VARIANTS, cloud, drawn, fitted
+from tests.helpers import EXAMPLES, VARIANTS, cloud, drawn, fitted
 
 DIM = 6
 

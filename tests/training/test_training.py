@@ -11,7 +11,7 @@ import promptpriors as pp
 from promptpriors.geometry import rms
 from promptpriors.packing import encode
 from promptpriors.training import Progress, factor, quality, rates
-from tests.test_contracts import EXAMPLES, drawn
+from tests.helpers import EXAMPLES, drawn
 
 
 @pytest.fixture
