@@ -89,11 +89,11 @@ def list_runs(runs: Path) -> list[Run]:
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; runs are written by `promptpriors run`")
     found: dict[str, Run] = {}
-    for pack in find_packs(runs):
-        content = read_pack(pack)
-        for problem in content.problems:
-            note(problem)
-        for packed in content.runs:
+    packs = [read_pack(path) for path in find_packs(runs)]
+    for problem in dict.fromkeys(problem for pack in packs for problem in pack.problems):
+        note(problem)
+    for pack in packs:
+        for packed in pack.runs:
             try:
                 run = _packed_run(runs, packed)
             except InputError as error:

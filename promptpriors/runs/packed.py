@@ -187,12 +187,20 @@ def read_pack(path: Path) -> Pack:
         InputError: if it is no such file, of a newer format, or damaged as a whole.
     """
     status = path.stat()
-    return _read(path, status.st_mtime_ns, status.st_size)
+    header, found = _read(path, status.st_mtime_ns, status.st_size)
+    missing = [
+        f"{path.with_name(name)} is missing: it was packed together with others that are here"
+        for name in header.files
+        if path.name in header.files and not path.with_name(name).is_file()
+    ]
+    if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
+        missing.append(_lost_vectors(path, "its runs"))
+    return Pack(found.runs, [*found.problems, *missing])
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, _time: int, _size: int) -> Pack:
-    first, *lines = _unzip(path)
+def _read(path: Path, _time: int, _size: int) -> tuple[Header, Pack]:
+    (first, *lines), whole = _unzip(path)
     header = _header(path, first)
     runs, problems, ended = [], [], False
     for number, text in enumerate(lines, start=2):
@@ -204,26 +212,19 @@ def _read(path: Path, _time: int, _size: int) -> Pack:
             runs.append(PackedRun(path, number, Line.model_validate(content), header.shapes))
         except (ValueError, RecursionError) as error:
             problems.append(f"{path}, line {number} is damaged and left out: {_reason(error)}")
-    if not ended:
+    if not (ended and whole):
         problems.append(
             f"{path} was cut off: {len(runs)} of its {header.runs} runs are there; copy it again"
         )
-    problems += [
-        f"{path} was packed together with {name}, which is not beside it"
-        for name in header.files
-        if not path.with_name(name).is_file() and name != path.name and path.name in header.files
-    ]
-    if any(run.line.vectors != "none" for run in runs) and not vectors_path(path).is_file():
-        problems.append(_lost_vectors(path, "its runs"))
-    return Pack(runs, problems)
+    return header, Pack(runs, problems)
 
 
-def _unzip(path: Path) -> list[str]:
-    """The whole lines of a gzip file, even of one that was cut off."""
+def _unzip(path: Path) -> tuple[list[str], bool]:
+    """The whole lines of a gzip file, and whether its end is there as well."""
     unzip = zlib.decompressobj(wbits=31)
     try:
         content = unzip.decompress(path.read_bytes())
-        return content.rpartition(b"\n")[0].decode().split("\n")
+        return content.rpartition(b"\n")[0].decode().split("\n"), unzip.eof
     except (zlib.error, ValueError, OSError) as error:
         raise InputError(
             f"{path} is damaged or not a file of packed runs ({error}); copy it again, or remove it"
