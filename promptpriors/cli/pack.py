@@ -30,7 +30,7 @@ def pack(
 ) -> None:
     """Runs of a folder in few files, which every command reads like the folder.
 
-    Studies and tables are copied beside FILE. RUNS stays as it is.
+    Studies, tables and stored figures are copied beside FILE. RUNS stays as it is.
 
     Example: promptpriors pack runs results/all.runs.jsonl.gz
     """

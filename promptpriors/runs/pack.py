@@ -13,6 +13,7 @@ from torch import Tensor
 from promptpriors import __version__
 from promptpriors.errors import InputError, note
 from promptpriors.files import write_bytes, write_tensors
+from promptpriors.runs.charts import list_charts
 from promptpriors.runs.columns import Shape, encode_rows, shared_shapes
 from promptpriors.runs.folder import list_runs
 from promptpriors.runs.packed import PACK_FORMAT, SUFFIX, Header, Line, Vectors, vectors_path
@@ -134,16 +135,20 @@ def _paths(file: Path, count: int) -> list[Path]:
 
 
 def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -> dict[Path, bytes]:
-    """Studies, tables, claims and needed maps of a runs folder, by where they go.
+    """Studies, tables, claims, figures, and with all vectors maps and charts, by where they go.
 
     Raises:
         InputError: if another file is there.
     """
     if target.resolve() == runs.resolve():
         return {}
-    maps = {(run.result or {}).get("map") for run in listed} if vectors == "all" else set()
-    paths = [*sorted(runs.glob("studies/*.json")), runs / "compare.json", runs / "claims.json"]
-    paths += [runs / str(name) for name in sorted(filter(None, maps))]
+    paths = [runs / "compare.json", runs / "claims.json"]
+    for pattern in ("studies/*.json", "figures/fig*.json", "figures/fig*.safetensors"):
+        paths += sorted(runs.glob(pattern))
+    if vectors == "all":
+        maps = {(run.result or {}).get("map") for run in listed}
+        paths += [runs / str(name) for name in sorted(filter(None, maps))]
+        paths += list_charts(runs)
     copies: dict[Path, bytes] = {}
     for path in paths:
         if not path.is_file():

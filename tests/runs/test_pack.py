@@ -232,9 +232,12 @@ def test_large_results_become_several_files_none_of_which_may_be_missing(runs, t
 
 
 def test_studies_and_tables_are_copied_and_never_overwritten(runs, tmp_path):
-    write_json(runs / "claims.json", {"claims": []})
-    folder = pack(runs).parent
-    for name in ("studies/small.json", "claims.json"):
+    names = ("studies/small.json", "claims.json", "figures/fig01.json", "charts/x.safetensors")
+    for name in names[1:]:
+        (runs / name).parent.mkdir(exist_ok=True)
+        write_json(runs / name, {"claims": []})
+    folder = pack(runs, vectors="all").parent
+    for name in names:
         assert (folder / name).read_bytes() == (runs / name).read_bytes()
     write_json(folder / "claims.json", {"claims": [1]})
     with pytest.raises(pp.InputError, match=r"packed/claims\.json exists and is not .*runs/claims"):
