@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from promptpriors.experiments.reproduction import judge_claims, read_analysis
 
 from promptpriors.analysis.equality import equality
 from promptpriors.analysis.pooled import pool
@@ -26,9 +25,10 @@ from promptpriors.figures.forest import effects
 from promptpriors.figures.study import bands, forest, save
 from promptpriors.figures.styles import arm_styles, run_styles
 from promptpriors.files import write_bytes
+from promptpriors.paper import judge_claims, read_analysis
 from promptpriors.paper.values import valued
 from promptpriors.report.study_curves import BEST, curves_of
-from promptpriors.runs import Run, list_runs, read_run
+from promptpriors.runs import Run, list_runs
 from promptpriors.runs.labels import prior_of
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, read_settings
@@ -233,8 +233,7 @@ def precision(folder: Path) -> list[dict[str, Any]]:
     """Trained runs that were made in both precisions, and the mean of what lies between them."""
     twins = {key(run): run for run in list_runs(folder / "runs") if run.result}
     rows = []
-    for path in sorted((folder / "float32").glob("*/result.json")):
-        run = read_run(path.parent)
+    for run in sorted(list_runs(folder / "float32"), key=lambda run: run.id):
         twin = twins.get(key(run))
         if twin is None or run.result is None or twin.result is None or not run.result["steps"]:
             continue

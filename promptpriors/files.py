@@ -104,9 +104,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError, OSError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
         raise InputError(f"{path} is not readable TOML: {error}") from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, where: Path | str) -> dict[str, Any]:
+    """Parse the text of a TOML file.
+
+    Raises:
+        InputError: if it is not TOML; the message says where.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not readable TOML: {error}") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -115,8 +128,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     write_bytes(path, safetensors.torch.save(ready, {"promptpriors": canonical(finite(about))}))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and their ``about``.
+
+    Args:
+        path: the file.
+        prefix: how the names of the tensors begin that are read.
 
     Raises:
         InputError: if the file is missing, damaged, or not one of ours.
@@ -126,7 +143,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
             about = (file.metadata() or {}).get("promptpriors")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from None
     if about is None:

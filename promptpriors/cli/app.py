@@ -14,6 +14,7 @@ from promptpriors.cli import (
     doctor,
     export,
     figures,
+    pack,
     report,
     run,
     study,
@@ -58,6 +59,7 @@ app.command("figures")(figures.figures)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.command("pack")(pack.pack)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)

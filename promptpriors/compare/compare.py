@@ -129,7 +129,7 @@ def _measure(run: Run, places: Places) -> Measured:
     positions = stored_positions(run, against)
     if positions is None:
         positions = _positions_of(config, revision, ends, places)
-        store_positions(run.folder, positions, against)
+        store_positions(run, positions, against)
     return Measured(run, ends, positions)
 
 

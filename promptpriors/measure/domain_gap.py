@@ -10,7 +10,6 @@ from promptpriors.config.run import parse_config
 from promptpriors.config.sections import CaptureSection
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
-from promptpriors.files import read_json, write_json
 from promptpriors.models import Backbone
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
@@ -64,11 +63,9 @@ def measure_bridge(
     domains = {"own": config.task, "other": other}
     settings = {"format": FORMAT, "documents": documents, "tokens": tokens}
     settings |= {name: choice.plain() for name, choice in domains.items()}
-    path = run.folder / FILE
-    if path.exists():
-        known = read_json(path)
-        if known.get("settings") == settings and known.get("model") == backbone.revision:
-            return known
+    known = run.record(FILE)
+    if known and known.get("settings") == settings and known.get("model") == backbone.revision:
+        return known
     blocks = [site for site in backbone.sites if site.startswith("block.")]
     if not blocks:
         raise InputError(f"run {run.id}: {backbone.name} has no blocks whose input can be read")
@@ -90,8 +87,8 @@ def measure_bridge(
         generator=generator(0, "bridge"),
         quotient=True,
     )["own", "other"]
-    write_json(
-        path,
+    run.write_record(
+        FILE,
         {
             "settings": settings,
             "model": backbone.revision,
@@ -100,7 +97,7 @@ def measure_bridge(
             "interval": [found.low, found.high],
         },
     )
-    return read_json(path)
+    return run.record(FILE) or {}
 
 
 def _read(

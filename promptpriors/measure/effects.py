@@ -15,7 +15,6 @@ from promptpriors.analysis.change import change
 from promptpriors.analysis.readout import read_out
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError
-from promptpriors.files import read_json, write_json
 from promptpriors.geometry import nearest_by_cosine, neighbour_distance
 from promptpriors.models import Backbone
 from promptpriors.priors import fit_prior
@@ -81,11 +80,9 @@ def measure_use(
     warn_of_revision(run, backbone)
     settings = {"format": FORMAT, "examples": examples, "draws": draws, "seed": seed}
     settings |= {"clouds": {site: _digest(points) for site, points in sorted(clouds.items())}}
-    path = run.folder / FILE
-    if path.exists():
-        known = read_json(path)
-        if known.get("settings") == settings and known.get("model") == backbone.revision:
-            return known
+    known = run.record(FILE)
+    if known and known.get("settings") == settings and known.get("model") == backbone.revision:
+        return known
     use = _Use(
         config=config,
         workspace=workspace,
@@ -98,8 +95,8 @@ def measure_use(
         on_progress=on_progress,
     )
     found = {"settings": settings, "model": backbone.revision, "split": SPLIT, **use.measured()}
-    write_json(path, found)
-    return read_json(path)
+    run.write_record(FILE, found)
+    return run.record(FILE) or {}
 
 
 @dataclass(frozen=True)

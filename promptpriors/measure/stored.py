@@ -1,10 +1,8 @@
 """A run's position as it was measured while its vectors were there: ``position.json`` beside it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from promptpriors.errors import InputError
-from promptpriors.files import write_json
 from promptpriors.measure.position import Position
 from promptpriors.runs import Run
 from promptpriors.types import Site
@@ -15,11 +13,11 @@ Positions = dict[tuple[Site, str], Position]
 """By site and kind of coordinates."""
 
 
-def store_positions(folder: Path, positions: Positions, against: Mapping[Site, str]) -> None:
+def store_positions(run: Run, positions: Positions, against: Mapping[Site, str]) -> None:
     """Write what was measured of a run into its folder.
 
     Args:
-        folder: the run's.
+        run: whose.
         positions: what was measured.
         against: at each site, the names of the points that it was measured against.
     """
@@ -27,8 +25,8 @@ def store_positions(folder: Path, positions: Positions, against: Mapping[Site, s
         {"site": site, "coordinates": kind, **place._asdict()}
         for (site, kind), place in positions.items()
     ]
-    write_json(
-        folder / "position.json", {"version": VERSION, "against": dict(against), "positions": rows}
+    run.write_record(
+        "position.json", {"version": VERSION, "against": dict(against), "positions": rows}
     )
 
 
@@ -54,5 +52,5 @@ def stored_positions(run: Run, against: Mapping[Site, str] | None = None) -> Pos
         }
     except (KeyError, TypeError, ValueError):
         raise InputError(
-            f"{run.folder / 'position.json'} is damaged; remove it, it is measured again"
+            f"position.json of {run.where} is damaged; remove it, it is measured again"
         ) from None

@@ -145,7 +145,7 @@ def section(group: Group, page_styles: RunStyles, clouds: MapCache) -> Section:
             for step in sorted({step for found in steps.values() for step in found})
         ],
         names=[page_styles.names[run.id] for run in prompted],
-        unmoved=unmoved,
+        unmoved=[*unmoved, *_left_out(prompted)],
         maps=maps,
         displacement=plain(displacement(moved, page_styles)) if moved else None,
         nearest=list(_nearest(prompted, page_styles, maps)),
@@ -172,6 +172,15 @@ def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             "in the tables and the losses, and in no map and no displacement.",
         )
     return there, problems
+
+
+def _left_out(runs: Sequence[Run]) -> list[str]:
+    """Sentences about what was left out of results when runs were packed."""
+    counts = Counter(name for run in runs for name in run.left_out)
+    return [
+        f"{count} of {len(runs)} runs were packed without {name}, which is not shown of them."
+        for name, count in sorted(counts.items())
+    ]
 
 
 def plain(figure: go.Figure) -> dict[str, Any]:

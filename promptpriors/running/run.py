@@ -22,7 +22,7 @@ from promptpriors.running.distributed import begin
 from promptpriors.running.spaces import identity
 from promptpriors.running.training_run import TrainingRun
 from promptpriors.running.workspace import Workspace, check_lengths
-from promptpriors.runs import Run, read_run, run_id
+from promptpriors.runs import Run, is_done, read_run, run_id
 from promptpriors.runs.folder import held
 from promptpriors.training import Diverged, Progress, Regulariser, regularise
 from promptpriors.training.parallel import ALONE, Team, check_device
@@ -65,7 +65,7 @@ def execute(
             f"this was run {known} and would be {folder.name} now: its data or its space (such as "
             "runs:FOLDER) have changed since; give the same command again"
         )
-    if (folder / "result.json").exists():
+    if is_done(folder):
         on_progress("done before", 1.0, {"folder": folder})
         return read_run(folder)
     on_progress("loading", 0.0, {"folder": folder})
@@ -84,7 +84,7 @@ def execute(
     check_writable(runs)
     begin(team, config, workspace, prompt)
     with held(folder):
-        if (folder / "result.json").exists():  # done by another process in the meantime
+        if is_done(folder):  # done by another process in the meantime
             return read_run(folder)
         folder.mkdir(exist_ok=True)
         write_toml(folder / "config.toml", config.plain())

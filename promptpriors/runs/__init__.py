@@ -1,15 +1,19 @@
-"""Run folders: their names, files, locks; written atomically, read back strictly."""
+"""Runs in folders and packed files: names, files, locks; written atomically, read strictly."""
 
 from promptpriors.runs.charts import Chart, list_charts, read_chart, thinned, write_chart
-from promptpriors.runs.folder import Run, find_run, list_runs, load_prompt, read_run
+from promptpriors.runs.folder import find_run, has_run, is_done, list_runs, read_run
 from promptpriors.runs.identity import run_id
 from promptpriors.runs.maps import Map, read_map, write_map
+from promptpriors.runs.run import Run
+from promptpriors.runs.trained import load_prompt
 
 __all__ = [
     "Chart",
     "Map",
     "Run",
     "find_run",
+    "has_run",
+    "is_done",
     "list_charts",
     "list_runs",
     "load_prompt",

@@ -1,111 +1,69 @@
-"""One run's folder: ``result.json`` is written last, so its existence means done."""
+"""Runs of a folder, each a folder of its own or a line in a packed file.
 
-import warnings
+A run is done when its ``result.json`` exists, which is written last.
+"""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from filelock import FileLock, Timeout
-from torch import Tensor
 
-from promptpriors.errors import InputError, Note
-from promptpriors.files import read_json, read_json_lines, read_tensors, read_toml
-from promptpriors.prompts import Prompt
+from promptpriors.errors import InputError, note
+from promptpriors.files import parse_toml, read_json, read_toml
+from promptpriors.runs.packed import SUFFIX, PackedRun, find_packed, find_packs, read_pack
+from promptpriors.runs.run import Run
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run folder holds.
+def has_run(folder: Path) -> bool:
+    """Existence of a run, as a folder or in a packed file beside it."""
+    return (folder / "config.toml").is_file() or find_packed(folder.parent, folder.name) is not None
 
-    Attributes:
-        folder: the folder; its name is the run's id.
-        config: the resolved config.
-        result: ``result.json``, None unless the run is done.
-        error: ``error.txt``, None unless the run failed.
-    """
 
-    folder: Path
-    config: dict[str, Any]
-    result: dict[str, Any] | None
-    error: str | None
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.folder.name
-
-    @property
-    def status(self) -> str:
-        """``done``, ``failed`` or ``unfinished``."""
-        if self.result is not None:
-            return "done"
-        return "unfinished" if self.error is None else "failed"
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """The records of ``metrics.jsonl``, oldest first."""
-        return read_json_lines(self.folder / "metrics.jsonl")
-
-    def tensors(self) -> dict[str, Tensor]:
-        """``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``.
-
-        Raises:
-            InputError: if the file is damaged or the vectors of a site are missing or malformed.
-        """
-        path = self.folder / "prompt.safetensors"
-        found = read_tensors(path)[0]
-        for site in self.config["prompt"].get("sites", []):
-            pair = [found.get(f"{when}/{site}") for when in ("initial", "final")]
-            shapes = {(t.ndim, t.shape) for t in pair if t is not None and t.is_floating_point()}
-            if any(t is None for t in pair) or len(shapes) != 1 or shapes.pop()[0] != 2:
-                raise InputError(
-                    f"{path} is damaged: expected vectors at {site!r}, [length, width]"
-                )
-        return found
-
-    @property
-    def has_vectors(self) -> bool:
-        """Whether the run's vectors are kept."""
-        return (self.folder / "prompt.safetensors").is_file()
-
-    def config_text(self) -> str:
-        """The text of ``config.toml``."""
-        return (self.folder / "config.toml").read_text(encoding="utf-8")
-
-    def record(self, name: str) -> Any | None:
-        """What a JSON file beside the result holds, such as ``position.json``; None without it.
-
-        Raises:
-            InputError: if the file is damaged.
-        """
-        path = self.folder / name
-        return read_json(path) if path.exists() else None
-
-    def about(self) -> dict[str, Any]:
-        """What ``prompt.safetensors`` says of itself: format, mode, the model's revision."""
-        return read_tensors(self.folder / "prompt.safetensors")[1]
+def is_done(folder: Path) -> bool:
+    """Existence of a run's result, in its folder or, where it has none, in a packed file."""
+    if (folder / "config.toml").exists() or (folder / "result.json").exists():
+        return (folder / "result.json").exists()
+    packed = find_packed(folder.parent, folder.name)
+    return packed is not None and packed.line.result is not None
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder.
+    """Read a run from its folder, or where there is none from a packed file beside it.
 
     Raises:
-        InputError: if ``folder`` is not a run folder or a file in it is damaged.
+        InputError: if ``folder`` is no run or a file of it is damaged.
     """
     if not (folder / "config.toml").is_file():
+        packed = find_packed(folder.parent, folder.name)
+        if packed is not None:
+            return _packed_run(folder.parent, packed)
         raise InputError(f"{folder} is not a run folder: it has no config.toml")
     path, error = folder / "result.json", folder / "error.txt"
     config = read_toml(folder / "config.toml")
-    sections = [config.get(name) for name in ("task", "prior", "prompt", "train")]
-    if "model" not in config or not all(isinstance(section, dict) for section in sections):
-        raise InputError(f"{folder / 'config.toml'} is not the resolved config of a run")
+    _check_config(config, folder / "config.toml")
     result = read_json(path) if path.exists() else None
     if path.exists() and not _is_result(result):
         raise InputError(f"{path} is not the result of a run")
     text = error.read_text(encoding="utf-8", errors="replace").strip() if error.exists() else None
     return Run(folder, config, result, text)
+
+
+def _packed_run(runs: Path, packed: PackedRun) -> Run:
+    line = packed.line
+    config = parse_toml(line.config, packed.where)
+    _check_config(config, packed.where)
+    if line.result is not None and not _is_result(line.result):
+        raise InputError(f"{packed.where} is not the result of a run")
+    return Run(runs / line.id, config, line.result, line.error, packed)
+
+
+def _check_config(config: dict[str, Any], where: Path | str) -> None:
+    sections = [config.get(name) for name in ("task", "prior", "prompt", "train")]
+    if "model" not in config or not all(isinstance(section, dict) for section in sections):
+        raise InputError(f"{where} is not the resolved config of a run")
 
 
 def _is_result(value: Any) -> bool:
@@ -118,61 +76,70 @@ def _is_result(value: Any) -> bool:
 
 
 def list_runs(runs: Path) -> list[Run]:
-    """Every run below ``runs``, by the time its config was written.
+    """List every run of a folder: packed ones by file and id, others by their config's time.
 
-    A folder that can't be read is left out with a warning.
+    A run that can't be read is left out with a note. Of a run that is there more than once a folder
+    counts, else the first file; where they differ a note says so.
 
     Raises:
-        InputError: if ``runs`` is not a folder.
+        InputError: if ``runs`` is not a folder, or a packed file in it can't be read at all.
     """
+    if runs.is_file() and runs.name.endswith(SUFFIX):
+        raise InputError(f"{runs} is a file of packed runs; give the folder that it lies in")
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; runs are written by `promptpriors run`")
+    found: dict[str, Run] = {}
+    packs = [read_pack(path) for path in find_packs(runs)]
+    for problem in dict.fromkeys(problem for pack in packs for problem in pack.problems):
+        note(problem)
+    for pack in packs:
+        for packed in pack.runs:
+            try:
+                run = _packed_run(runs, packed)
+            except InputError as error:
+                note(f"left out: {error}")
+                continue
+            _note_difference(found.setdefault(run.id, run), run)
     configs = sorted(runs.glob("*/config.toml"), key=lambda path: (path.stat().st_mtime, path))
-    found = []
     for path in configs:
         try:
-            found.append(read_run(path.parent))
+            run = read_run(path.parent)
         except InputError as error:
-            warnings.warn(f"left out: {error}", Note, stacklevel=2)
-    return found
+            note(f"left out: {error}")
+            continue
+        _note_difference(run, found.pop(run.id, run))
+        found[run.id] = run
+    return list(found.values())
+
+
+def _note_difference(kept: Run, other: Run) -> None:
+    """Note that a run is there twice with different content."""
+    if kept is other:
+        return
+    same = (kept.config, kept.result, kept.error) == (other.config, other.result, other.error)
+    if not same or kept.metrics() != other.metrics():
+        note(f"run {kept.id} is there twice with different content: {kept.where} counts, not "
+             f"{other.where}")  # fmt: skip
 
 
 def find_run(name: str, runs: Path) -> Run:
-    """The finished run that ``name`` means: a folder, an id, or the unique beginning of one.
+    """Find the finished run of that name: a folder, an id, or the unique beginning of one.
 
     Raises:
         InputError: if there is none, more than one, or it is not finished.
     """
-    folder = Path(name)
-    if not (folder / "config.toml").is_file():
-        names = sorted(runs.iterdir()) if runs.is_dir() and name else []
-        found = [p for p in names if p.name.startswith(name) and (p / "config.toml").is_file()]
+    run = read_run(Path(name)) if name and has_run(Path(name)) else None
+    if run is None:
+        folders = [path.parent.name for path in runs.glob("*/config.toml")]
+        packed = [run.line.id for pack in find_packs(runs) for run in read_pack(pack).runs]
+        found = sorted({id_ for id_ in [*folders, *packed] if name and id_.startswith(name)})
         if len(found) != 1:
             many = f"{len(found)} runs begin with" if found else "no run is called"
             raise InputError(f"{many} {name!r} in {runs}; see `promptpriors list runs`")
-        folder = found[0]
-    run = read_run(folder)
+        run = read_run(runs / found[0])
     if run.result is None:
         raise InputError(f"run {run.id} is {run.status}: {run.error or 'start it again to end it'}")
     return run
-
-
-def load_prompt(folder: str | Path) -> Prompt:
-    """The trained prompt of a finished run.
-
-    Raises:
-        InputError: if ``folder`` is not a finished run, or one of an adapter, which is not kept.
-    """
-    run = find_run(str(folder), Path())
-    if run.config.get("train", {}).get("lora") is not None:
-        raise InputError(
-            f"run {run.id} trained an adapter of rank {run.config['train']['lora']}, a ceiling to "
-            "measure prompts by; it left no prompt"
-        )
-    tensors = run.tensors()
-    sites = run.config["prompt"]["sites"]
-    values = {site: tensors[f"final/{site}"] for site in sites}
-    return Prompt(run.config["prompt"]["mode"], values, bos=run.config["prompt"].get("bos", False))
 
 
 class Busy(InputError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from promptpriors.files import canonical
-from promptpriors.runs.folder import Run
+from promptpriors.runs.run import Run
 
 BASELINE = "no prompt"
 COMPARED = ("prior", "prompt", "train")

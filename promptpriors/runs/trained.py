@@ -1,19 +1,34 @@
 """A finished run's prompt and the model that it was trained on."""
 
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
-from promptpriors.errors import Note
+from promptpriors.errors import InputError, Note
 from promptpriors.models import Backbone, load_model
 from promptpriors.prompts import Prompt
-from promptpriors.runs import Run, load_prompt
+from promptpriors.runs.folder import find_run
+from promptpriors.runs.run import Run
 
 
 class Trained(NamedTuple):
-    """What a run left, ready for use."""
+    """Model and prompt of a run, ready for use."""
 
     backbone: Backbone
     prompt: Prompt
+
+
+def load_prompt(folder: str | Path) -> Prompt:
+    """Load the trained prompt of a finished run.
+
+    Args:
+        folder: the run's; of a packed run the folder that it would have.
+
+    Raises:
+        InputError: if it is not a finished run, one of an adapter, which is not kept, or one that
+            was packed without its vectors.
+    """
+    return _prompt(find_run(str(folder), Path()))
 
 
 def load_trained(run: Run, device: str | None = None) -> Trained:
@@ -29,10 +44,11 @@ def load_trained(run: Run, device: str | None = None) -> Trained:
         InputError: if the model can't be loaded or the prompt's file is damaged.
     """
     settings = run.config["device"]
-    place = device or settings["name"]
-    backbone = load_model(run.config["model"], dtype=settings["dtype"], device=place)
+    backbone = load_model(
+        run.config["model"], dtype=settings["dtype"], device=device or settings["name"]
+    )
     warn_of_revision(run, backbone)
-    return Trained(backbone, load_prompt(run.folder))
+    return Trained(backbone, _prompt(run))
 
 
 def warn_of_revision(run: Run, backbone: Backbone) -> None:
@@ -44,3 +60,15 @@ def warn_of_revision(run: Run, backbone: Backbone) -> None:
             Note,
             stacklevel=3,
         )
+
+
+def _prompt(run: Run) -> Prompt:
+    if run.config["train"].get("lora") is not None:
+        raise InputError(
+            f"run {run.id} trained an adapter of rank {run.config['train']['lora']}, a ceiling to "
+            "measure prompts by; it left no prompt"
+        )
+    tensors = run.tensors()
+    settings = run.config["prompt"]
+    values = {site: tensors[f"final/{site}"] for site in settings["sites"]}
+    return Prompt(settings["mode"], values, bos=settings.get("bos", False))

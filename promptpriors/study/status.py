@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from promptpriors.errors import InputError
-from promptpriors.files import read_json_lines, read_tensors, write_toml
-from promptpriors.runs import Run, read_run
+from promptpriors.files import read_tensors, write_toml
+from promptpriors.runs import Run, is_done, read_run
 from promptpriors.runs.folder import Busy, held, is_held
 from promptpriors.study.plan import Entry
 
@@ -89,6 +89,8 @@ def _look(folder: Path) -> Surveyed:
         whole = (folder / "prompt.safetensors").exists()
         note = "" if whole else "its vectors are not here"
         return Surveyed("damaged", damage) if damage else Surveyed("done", note)
+    if is_done(folder):
+        return Surveyed("done", "packed")
     if is_held(folder):
         return Surveyed("in work")
     if (folder / "error.txt").exists():
@@ -128,7 +130,7 @@ def _check_metrics(run: Run) -> None:
     """Every step has its record, and the last loss is the result's."""
     result: dict[str, Any] = run.result or {}
     try:
-        rows = read_json_lines(run.folder / "metrics.jsonl")
+        rows = run.metrics()
         steps = [row["step"] for row in rows]
         last = rows[-1]["val_loss"]
         expected = int(result["steps"]) + 1

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from promptpriors.analysis.plateau import Curve
 from promptpriors.analysis.pooled import Outcome
 from promptpriors.errors import InputError
-from promptpriors.runs import Run, read_run
+from promptpriors.runs import Run, has_run, read_run
 from promptpriors.runs.studies import (
     Comparison,
     Kind,
@@ -150,9 +150,9 @@ def _settings(path: Path, folder: Path) -> list[Setting]:
 
 def _open(folder: Path) -> tuple[Run | None, str]:
     """The run in a folder, or why there is none."""
-    if not (folder / "config.toml").exists():
-        return None, "not begun"
     try:
+        if not has_run(folder):
+            return None, "not begun"
         run = read_run(folder)
     except InputError as error:
         return None, str(error).splitlines()[0]

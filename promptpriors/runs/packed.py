@@ -1,0 +1,262 @@
+"""Runs packed into one file: gzipped JSON lines, with vectors in a safetensors file beside it.
+
+The first line is the header, then comes a line a run, and the last line has their number, so that a
+file that was cut off is recognised.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.files import read_tensors
+from promptpriors.runs.columns import Row, Shape, decode_rows
+
+SUFFIX = ".runs.jsonl.gz"
+VECTORS_SUFFIX = ".runs.safetensors"
+PACK_FORMAT = 1
+"""Version of packed files; raised whenever an older program would read one wrongly."""
+
+Vectors = Literal["none", "final", "all"]
+"""Vectors of a run that are kept: none, those of the last step, or all that it stored."""
+
+
+class Header(BaseModel):
+    """First line of a packed file.
+
+    Attributes:
+        format: version of packed files.
+        version: the version of the program that wrote it.
+        runs: their number.
+        vectors: the vectors that were to be kept.
+        precision: the precision in which they are stored.
+        left_out: names of what is left out of results.
+        files: the names of all files that were packed together.
+        shapes: schedules that the metrics refer to.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    format: int
+    version: str
+    runs: int
+    vectors: Vectors
+    precision: Literal["float16", "float32"]
+    left_out: list[str]
+    files: list[str]
+    shapes: list[Shape]
+
+
+class Line(BaseModel):
+    """A run's line in a packed file.
+
+    Attributes:
+        id: of the run.
+        config: the text of its ``config.toml``.
+        result: ``result.json``.
+        error: ``error.txt``.
+        metrics: the encoded rows of ``metrics.jsonl``.
+        records: JSON files beside the result, by name.
+        vectors: the vectors that are kept of it.
+        about: metadata of ``prompt.safetensors``; None where no vectors are kept.
+        left_out: names of what is left out of its result.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    id: str
+    config: str
+    result: dict[str, Any] | None
+    error: str | None
+    metrics: dict[str, Any]
+    records: dict[str, Any]
+    vectors: Vectors
+    about: dict[str, Any] | None
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class PackedRun:
+    """A run in a packed file.
+
+    Attributes:
+        pack: the file.
+        number: of the line, from 1.
+        line: its content.
+        shapes: schedules that the metrics refer to.
+    """
+
+    pack: Path
+    number: int
+    line: Line
+    shapes: Sequence[Shape]
+
+    @property
+    def where(self) -> str:
+        """File, line and run in words."""
+        return f"{self.pack}, line {self.number} (run {self.line.id})"
+
+    def metrics(self) -> list[Row]:
+        """Decode the rows of the metrics.
+
+        Raises:
+            InputError: if they are damaged.
+        """
+        try:
+            return decode_rows(self.line.metrics, self.shapes)
+        except InputError as error:
+            raise InputError(f"{self.where}: {error}") from None
+
+    @property
+    def vectors(self) -> Vectors:
+        """The vectors that can be read."""
+        return self.line.vectors if vectors_path(self.pack).is_file() else "none"
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Read the kept vectors, float32 where they are stored in float16.
+
+        Raises:
+            InputError: if none were packed, or their file is missing or damaged.
+        """
+        self.about()
+        path, prefix = vectors_path(self.pack), f"{self.line.id}/"
+        if not path.is_file():
+            raise InputError(f"{_lost_vectors(self.pack, f'run {self.line.id}')}; copy it there")
+        found = read_tensors(path, prefix)[0]
+        return {
+            name.removeprefix(prefix): t.float() if t.dtype == torch.float16 else t
+            for name, t in found.items()
+        }
+
+    def about(self) -> dict[str, Any]:
+        """Metadata of the vectors.
+
+        Raises:
+            InputError: if no vectors were packed.
+        """
+        if self.line.about is None:
+            raise InputError(
+                f"run {self.line.id} was packed without its vectors ({self.pack}); take another "
+                "run, or train it again in another folder"
+            )
+        return self.line.about
+
+
+class Pack(NamedTuple):
+    """Content of a packed file, and its problems in words."""
+
+    runs: list[PackedRun]
+    problems: list[str]
+
+
+def vectors_path(pack: Path) -> Path:
+    """Path of the vectors that belong to a packed file."""
+    return pack.with_name(pack.name.removesuffix(SUFFIX) + VECTORS_SUFFIX)
+
+
+def find_packs(runs: Path) -> list[Path]:
+    """Packed files of a runs folder, by name."""
+    return sorted(runs.glob(f"*{SUFFIX}"))
+
+
+def find_packed(runs: Path, run_id: str) -> PackedRun | None:
+    """Find a run in the packed files of a folder; None where it is in none of them.
+
+    Raises:
+        InputError: as ``read_pack``.
+    """
+    for path in find_packs(runs):
+        for run in read_pack(path).runs:
+            if run.line.id == run_id:
+                return run
+    return None
+
+
+def read_pack(path: Path) -> Pack:
+    """Read a packed file; of one that was cut off, the whole lines.
+
+    Raises:
+        InputError: if it is no such file, of a newer format, or damaged as a whole.
+    """
+    status = path.stat()
+    header, found = _read(path, status.st_mtime_ns, status.st_size)
+    missing = [
+        f"{path.with_name(name)} is missing: it was packed together with others that are here"
+        for name in header.files
+        if path.name in header.files and not path.with_name(name).is_file()
+    ]
+    if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
+        missing.append(_lost_vectors(path, "its runs"))
+    return Pack(found.runs, [*found.problems, *missing])
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, _time: int, _size: int) -> tuple[Header, Pack]:
+    (first, *lines), whole = _unzip(path)
+    header = _header(path, first)
+    runs, problems, ended = [], [], False
+    for number, text in enumerate(lines, start=2):
+        try:
+            content = json.loads(text)
+            if isinstance(content, Mapping) and "end" in content:
+                ended = content["end"] == header.runs == number - 2
+                break
+            runs.append(PackedRun(path, number, Line.model_validate(content), header.shapes))
+        except (ValueError, RecursionError) as error:
+            problems.append(f"{path}, line {number} is damaged and left out: {_reason(error)}")
+    if not (ended and whole):
+        problems.append(
+            f"{path} was cut off: {len(runs)} of its {header.runs} runs are there; copy it again"
+        )
+    return header, Pack(runs, problems)
+
+
+def _unzip(path: Path) -> tuple[list[str], bool]:
+    """The whole lines of a gzip file, and whether its end is there as well."""
+    unzip = zlib.decompressobj(wbits=31)
+    try:
+        content = unzip.decompress(path.read_bytes())
+        return content.rpartition(b"\n")[0].decode().split("\n"), unzip.eof
+    except (zlib.error, ValueError, OSError) as error:
+        raise InputError(
+            f"{path} is damaged or not a file of packed runs ({error}); copy it again, or remove it"
+        ) from None
+
+
+def _header(path: Path, text: str) -> Header:
+    try:
+        content = json.loads(text)
+        found = content["format"]
+        if isinstance(found, int) and found > PACK_FORMAT:
+            raise InputError(
+                f"{path} has format {found}, expected {PACK_FORMAT}: promptpriors "
+                f"{content.get('version')} wrote it; install that version"
+            )
+        return Header.model_validate(content)
+    except InputError:
+        raise
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is not a file of packed runs, or was cut off in its first line: "
+            f"{_reason(error)}; `promptpriors pack` writes such files"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
+    return f"expected {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _lost_vectors(pack: Path, whose: str) -> str:
+    return f"the vectors of {whose} lie in {vectors_path(pack).name}, which is not beside {pack}"

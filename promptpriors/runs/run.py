@@ -1,0 +1,128 @@
+"""A run, from its folder or from a packed file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from promptpriors.errors import InputError
+from promptpriors.files import read_json, read_json_lines, read_tensors, write_json
+from promptpriors.runs.packed import PackedRun, Vectors
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, from its folder or from a packed file.
+
+    Attributes:
+        folder: the folder, whose name is the run's id; of a packed run it may be missing.
+        config: the resolved config.
+        result: ``result.json``, None unless the run is done.
+        error: ``error.txt``, None unless the run failed.
+        packed: the run in a packed file; None if it has a folder.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+    error: str | None
+    packed: PackedRun | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.folder.name
+
+    @property
+    def status(self) -> str:
+        """``done``, ``failed`` or ``unfinished``."""
+        if self.result is not None:
+            return "done"
+        return "unfinished" if self.error is None else "failed"
+
+    @property
+    def where(self) -> str:
+        """Folder of the run, or packed file and line."""
+        return self.packed.where if self.packed else str(self.folder)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Read the records of ``metrics.jsonl``, oldest first."""
+        if self.packed:
+            return self.packed.metrics()
+        return read_json_lines(self.folder / "metrics.jsonl")
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Read ``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``.
+
+        Of a packed run only what was kept of them.
+
+        Raises:
+            InputError: if the file is damaged or the vectors of a site are missing or malformed.
+        """
+        path = self.packed.where if self.packed else self.folder / "prompt.safetensors"
+        found = self.packed.tensors() if self.packed else read_tensors(Path(path))[0]
+        ends = ("final",) if self.vectors == "final" else ("initial", "final")
+        for site in self.config["prompt"].get("sites", []):
+            pair = [found.get(f"{when}/{site}") for when in ends]
+            shapes = {(t.ndim, t.shape) for t in pair if t is not None and t.is_floating_point()}
+            if any(t is None for t in pair) or len(shapes) != 1 or shapes.pop()[0] != 2:
+                raise InputError(
+                    f"{path} is damaged: expected vectors at {site!r}, [length, width]"
+                )
+        return found
+
+    @property
+    def vectors(self) -> Vectors:
+        """Vectors that can be read: none, those of the last step, or all."""
+        if self.packed:
+            return self.packed.vectors
+        return "all" if (self.folder / "prompt.safetensors").is_file() else "none"
+
+    @property
+    def has_vectors(self) -> bool:
+        """Availability of the vectors at both ends of training, and of those stored between."""
+        return self.vectors == "all"
+
+    @property
+    def left_out(self) -> list[str]:
+        """Names of what was left out of the result when the run was packed."""
+        return self.packed.line.left_out if self.packed else []
+
+    def config_text(self) -> str:
+        """Read the text of ``config.toml``."""
+        if self.packed:
+            return self.packed.line.config
+        return (self.folder / "config.toml").read_text(encoding="utf-8")
+
+    def record(self, name: str) -> Any | None:
+        """Read a JSON file beside the result, such as ``position.json``; None without it.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        path = self.folder / name
+        if path.exists():
+            return read_json(path)
+        return self.packed.line.records.get(name) if self.packed else None
+
+    def records(self) -> dict[str, Any]:
+        """Read all JSON files beside the result, by name.
+
+        Raises:
+            InputError: if one is damaged.
+        """
+        names = {path.name for path in self.folder.glob("*.json")} - {"result.json"}
+        names |= set(self.packed.line.records) if self.packed else set()
+        return {name: self.record(name) for name in sorted(names)}
+
+    def write_record(self, name: str, value: Any) -> None:
+        """Write a JSON file beside the result; a packed run gets a folder for it."""
+        self.folder.mkdir(exist_ok=True)
+        write_json(self.folder / name, value)
+
+    def about(self) -> dict[str, Any]:
+        """Read the metadata of ``prompt.safetensors``: format, mode, the model's revision."""
+        if self.packed:
+            return self.packed.about()
+        return read_tensors(self.folder / "prompt.safetensors")[1]

@@ -1,0 +1,53 @@
+"""The committed reproduction: its packed runs give the committed tables and numbers."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+from promptpriors.files import read_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results" / "reproduction"
+COMMAND = 2
+"""Line of the tables, from 0, that says which command wrote them."""
+
+
+def tables(folder):
+    lines = (folder / "tables.md").read_text(encoding="utf-8").splitlines()
+    return lines[:COMMAND] + lines[COMMAND + 1 :]
+
+
+def leaves(value, path=""):
+    """Each number or word of a JSON value, by where it stands."""
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in inner:
+            yield from leaves(each, f"{path}/{key}")
+    else:
+        yield path, value
+
+
+def script():
+    """The module that writes the tables."""
+    (path,) = [p for d in ("scripts", "benchmarks") for p in [ROOT / d / "reproduction.py"]
+               if p.exists()]  # fmt: skip
+    spec = importlib.util.spec_from_file_location("reproduction", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_packed_runs_give_the_committed_tables_and_pictures(tmp_path):
+    for name in ("runs", "float32"):
+        shutil.copytree(RESULTS / name, tmp_path / name)
+    script().main(tmp_path, ROOT / "configs" / "paper" / "analysis.toml")
+    assert tables(tmp_path) == tables(RESULTS)
+    numbers = {path.name for path in RESULTS.glob("*-forest.json")}
+    numbers |= {path.name for path in RESULTS.glob("*-curves.json")}
+    assert {path.name for path in tmp_path.glob("*.json")} == numbers
+    for name in numbers:
+        found, known = (dict(leaves(read_json(f / name))) for f in (tmp_path, RESULTS))
+        assert found == pytest.approx(known, rel=1e-9, abs=1e-12)
