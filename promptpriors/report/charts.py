@@ -14,9 +14,8 @@ from promptpriors.figures.nearest import NULLS
 from promptpriors.report.arrays import inert, packed, quantised
 from promptpriors.report.groups import Clouds
 from promptpriors.report.paths import way
-from promptpriors.report.sound import sound_chart
 from promptpriors.rng import generator
-from promptpriors.runs import Chart, Run, list_charts, thinned
+from promptpriors.runs import Chart, Run, list_charts, read_chart, thinned
 from promptpriors.runs.labels import prior_of
 
 MOST = 50_000
@@ -99,7 +98,7 @@ def _sheets(folder: Path, runs: dict[str, Run], clouds: Clouds) -> tuple[list[Sh
     sheets, problems = [], []
     for path in list_charts(folder):
         try:
-            chart = sound_chart(path)
+            chart = read_chart(path)
         except InputError as error:
             problems.append(f"A chart can’t be shown: {error}")
             continue

@@ -405,6 +405,7 @@ def test_compare_gives_a_studys_tables_without_any_vectors(tmp_path):
 
 def test_the_page_reads_what_compare_stores(tmp_path):
     from promptpriors.report.study_rows import faults
+
     from promptpriors.report.tables import compared
 
     Study(APART, seeds=2).write(tmp_path)
