@@ -18,6 +18,8 @@ BASELINES: tuple[Kind, ...] = ("baseline", "ceiling")
 """Kinds that arms are measured against: lines across their curves."""
 RESULT = ".result.json"
 """Ending of a study's result, which is no record."""
+Name = Annotated[str, Field(pattern=r"^[^/\\]+$")]
+"""Name of a study, which is that of its files."""
 VERSIONS = {"format": FORMAT, "results": RESULTS}
 """Versions of the run folders and of what is computed."""
 
@@ -80,7 +82,7 @@ class StudyRecord(Stored):
 
     format: int = FORMAT
     results: int = RESULTS
-    name: str
+    name: Name
     compare: Comparison
     earlier: list[dict[str, Any]] = []
     runs: list[StudyRun]

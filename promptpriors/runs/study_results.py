@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from promptpriors.errors import InputError
 from promptpriors.files import write_json
 from promptpriors.registry import validate
-from promptpriors.runs.studies import RESULT, Kind, Stored, read_object
+from promptpriors.runs.studies import RESULT, Kind, Name, Stored, read_object
 
 VERSION = 1
 """Version of the file."""
@@ -305,7 +305,7 @@ class StudyResult(Stored):
     """Content of ``studies/NAME.result.json``."""
 
     format: int = VERSION
-    study: str
+    study: Name
     settings: list[SettingResult]
 
 
