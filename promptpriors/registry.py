@@ -88,16 +88,29 @@ def choose(
     return Choice(name, values)
 
 
-def validate(schema: type[Model], values: Mapping[str, Any], where: str) -> Model:
-    """Build ``schema`` from ``values``; errors are said in the words of ``where``.
+def validate(schema: type[Model], values: Any, where: str, *, brief: bool = False) -> Model:
+    """Build ``schema`` from a mapping; errors are said in the words of ``where``.
+
+    Args:
+        schema: the expected fields.
+        values: the mapping; anything else is an error.
+        where: the place that errors name.
+        brief: one line for the first error, without its value: for files that programs write.
 
     Raises:
         InputError: one line for each of the first two errors.
     """
     try:
-        return schema.model_validate(dict(values))
+        return schema.model_validate(dict(values) if isinstance(values, Mapping) else values)
     except ValidationError as error:
-        raise InputError(_sentences(schema, error.errors(), where)) from None
+        found = error.errors(include_url=False)
+        line = _line(found[0], where) if brief else _sentences(schema, found, where)
+        raise InputError(line) from None
+
+
+def _line(item: Mapping[str, Any], where: str) -> str:
+    place = ".".join(map(str, item["loc"]))
+    return f"{where}{f', {place}' if place else ''}: {item['msg']}"
 
 
 def _sentences(schema: type[BaseModel], errors: list[Any], where: str) -> str:

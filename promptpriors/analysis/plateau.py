@@ -1,8 +1,9 @@
 """Curves of losses: have they come to rest, when do they reach a loss, how high are they?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from promptpriors.analysis.significance import Interval, t_interval
@@ -108,3 +109,58 @@ def mean_loss(curve: Curve) -> float:
         raise InputError(f"a curve needs 2 evaluations at least, found {len(curve)}")
     steps, losses = torch.tensor(curve, dtype=torch.float64).T
     return float(torch.trapezoid(losses, steps) / (steps[-1] - steps[0]))
+
+
+class MeanCurve(NamedTuple):
+    """Mean loss of an arm's runs at a rate, with its interval.
+
+    Attributes:
+        arm: its name.
+        rate: a word for its rate.
+        steps: those at which every run was evaluated.
+        mean: nats per target token at each.
+        low: lower ends of the 95 % t intervals of the mean; empty for a single run.
+        high: upper ends.
+        runs: number of runs.
+    """
+
+    arm: str
+    rate: str
+    steps: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    runs: int
+
+
+def mean_curve(
+    arm: str, rate: str, evaluations: Sequence[Mapping[int, float]], *, at_most: int = 120
+) -> MeanCurve | None:
+    """Average runs at the steps that they share; None where they share none.
+
+    Args:
+        arm: its name.
+        rate: a word for its rate.
+        evaluations: step to validation loss of each run.
+        at_most: steps to keep: evenly spread ones, the first and the last among them.
+    """
+    if not evaluations:
+        return None
+    shared = sorted(set.intersection(*(set(found) for found in evaluations)))
+    if not shared:
+        return None
+    kept = np.linspace(0, len(shared) - 1, min(at_most, len(shared))).round().astype(int)
+    steps = [shared[i] for i in kept]
+    values = torch.tensor(
+        [[found[step] for found in evaluations] for step in steps], dtype=torch.float64
+    )
+    intervals = [t_interval(row) for row in values] if len(evaluations) > 1 else []
+    return MeanCurve(
+        arm=arm,
+        rate=rate,
+        steps=steps,
+        mean=values.mean(dim=1).tolist(),
+        low=[interval.low for interval in intervals],
+        high=[interval.high for interval in intervals],
+        runs=len(evaluations),
+    )

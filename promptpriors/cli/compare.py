@@ -36,8 +36,8 @@ def compare(
 ) -> None:
     """Prior against posterior, and prior against prior, with intervals and tests.
 
-    Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare; with a
-    plan DIR/claims.json as well.
+    Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare; of a
+    study DIR/studies/NAME.result.json, and with a plan DIR/claims.json as well.
 
     Example: promptpriors compare runs
     """
@@ -61,7 +61,7 @@ def compare(
         tables = [*tables, claims_table(claims)]
     write_tables(tables, folder)
     if as_json:
-        print_json({"tables": [table._asdict() for table in tables]})
+        print_json({"tables": [table.model_dump() for table in tables]})
         return
     for table in tables:
         sys.stdout.write(f"\n{table.title}\n{table.note}\n\n")

@@ -23,9 +23,12 @@ from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
 from promptpriors.runs.labels import BASELINE, prior_of, setting_of
+from promptpriors.runs.study_results import write_study_result
 from promptpriors.runs.tables import Cell, Table, tabulate
 from promptpriors.types import Site
-from promptpriors.verdicts.study_tables import read_study_tables
+from promptpriors.verdicts.outcomes import read_settings
+from promptpriors.verdicts.results import study_results
+from promptpriors.verdicts.study_tables import study_tables
 
 POSITION_NOTE = (
     "A row a run, site and kind of coordinates: raw as they are stored, visible as the block "
@@ -42,7 +45,8 @@ def compare(
 ) -> list[Table]:
     """Compare the finished runs of a folder; what can't be compared is named and left out.
 
-    Where the folder has the record of a study, its tables come last.
+    Where the folder has the record of a study, its result is stored beside the record, and its
+    tables come last.
 
     Args:
         runs_dir: the folder.
@@ -57,7 +61,9 @@ def compare(
         InputError: if there is neither a finished run with a prompt nor a study, or if the record
             of a study is damaged.
     """
-    studies = read_study_tables(runs_dir)
+    studies = study_results(read_settings(runs_dir))
+    for result in studies:
+        write_study_result(runs_dir, result)
     runs = [run for run in list_runs(runs_dir) if _finished(run)]
     style = run_styles(runs)
     trained = _known([run for run in runs if prior_of(run) != BASELINE])
@@ -89,7 +95,7 @@ def compare(
         pairs_table(groups),
         use_table(trained, style),
         bridge_table(trained, style),
-        *studies,
+        *study_tables(studies),
     ]
 
 

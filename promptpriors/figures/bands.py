@@ -1,19 +1,15 @@
-"""Validation loss of a study's arms: the mean over seeds and the band of its t interval."""
+"""Curves of a study's arms: mean validation loss over seeds, on the band of its t interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-import torch
 
-from promptpriors.analysis.significance import t_interval
+from promptpriors.analysis.plateau import MeanCurve
 from promptpriors.figures.canvas import NEUTRAL, canvas
 from promptpriors.figures.strings import clipped, escape
 from promptpriors.figures.styles import DOTTED, PLAIN, ArmStyle
-
-MOST = 120
-"""Steps of one curve; of more, evenly spread ones are drawn, the first and the last among them."""
 
 FAINT, FAINTEST = 0.18, 0.06
 """Opacity of a band, alone and among many."""
@@ -28,68 +24,16 @@ PAD = 0.04
 """Of the frame's height, left free above and below."""
 
 
-class Curve(NamedTuple):
-    """The validation loss of an arm at a rate, over its seeds.
-
-    Attributes:
-        arm: its name.
-        rate: a word for its rate.
-        steps: those at which every run was evaluated.
-        mean: nats per target token at each.
-        low: where the 95 % t interval of the mean begins; empty for a single run.
-        high: where it ends.
-        runs: how many there are.
-    """
-
-    arm: str
-    rate: str
-    steps: list[int]
-    mean: list[float]
-    low: list[float]
-    high: list[float]
-    runs: int
-
-
 class Level(NamedTuple):
-    """A loss to hold curves against: ``role`` is ``floor``, ``ceiling`` or ``text``."""
+    """Validation loss across the curves: ``role`` is ``floor``, ``ceiling`` or ``text``."""
 
     name: str
     value: float
     role: str = "text"
 
 
-def curve(arm: str, rate: str, evaluations: Sequence[Mapping[int, float]]) -> Curve | None:
-    """Mean and band over runs at the steps that they share; None where they share none.
-
-    Args:
-        arm: its name.
-        rate: a word for its rate.
-        evaluations: step to validation loss of each run.
-    """
-    if not evaluations:
-        return None
-    shared = sorted(set.intersection(*(set(found) for found in evaluations)))
-    if not shared:
-        return None
-    kept = np.linspace(0, len(shared) - 1, min(MOST, len(shared))).round().astype(int)
-    steps = [shared[i] for i in kept]
-    values = torch.tensor(
-        [[found[step] for found in evaluations] for step in steps], dtype=torch.float64
-    )
-    bands = [t_interval(row) for row in values] if len(evaluations) > 1 else []
-    return Curve(
-        arm=arm,
-        rate=rate,
-        steps=steps,
-        mean=values.mean(dim=1).tolist(),
-        low=[band.low for band in bands],
-        high=[band.high for band in bands],
-        runs=len(evaluations),
-    )
-
-
-def reach(curves: Sequence[Curve], levels: Sequence[Level] = ()) -> tuple[float, float]:
-    """The lowest and highest loss that a frame need show; 0 to 1 where there is nothing.
+def reach(curves: Sequence[MeanCurve], levels: Sequence[Level] = ()) -> tuple[float, float]:
+    """Find the lowest and highest loss that a frame need show; 0 to 1 without curves.
 
     It holds every mean and level, and the bands of ``NARROW`` or more runs.
     """
@@ -103,13 +47,13 @@ def reach(curves: Sequence[Curve], levels: Sequence[Level] = ()) -> tuple[float,
     return min(values) - pad, max(values) + pad
 
 
-def opacity(curves: Sequence[Curve]) -> float:
-    """Of a band: the more arms there are, the less of it."""
+def opacity(curves: Sequence[MeanCurve]) -> float:
+    """Opacity of a band: the more arms there are, the less."""
     return max(FAINTEST, min(FAINT, 1 / max(1, len({found.arm for found in curves}))))
 
 
 def bands(
-    curves: Sequence[Curve],
+    curves: Sequence[MeanCurve],
     levels: Sequence[Level] = (),
     *,
     styles: Mapping[str, ArmStyle] | None = None,
@@ -148,7 +92,7 @@ def bands(
     return figure
 
 
-def _band(found: Curve, style: ArmStyle, meta: dict[str, Any], faint: float) -> go.Scatter:
+def _band(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], faint: float) -> go.Scatter:
     red, green, blue = (int(style.colour[i : i + 2], 16) for i in (1, 3, 5))
     return go.Scatter(
         x=_whole([*found.steps, *found.steps[::-1]]),
@@ -164,7 +108,7 @@ def _band(found: Curve, style: ArmStyle, meta: dict[str, Any], faint: float) -> 
     )
 
 
-def _mean(found: Curve, style: ArmStyle, meta: dict[str, Any], *, thick: bool) -> go.Scatter:
+def _mean(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], *, thick: bool) -> go.Scatter:
     spans = [f"{a:.4f} to {b:.4f}" for a, b in zip(found.low, found.high, strict=True)]
     count = f"{found.runs} run{'s' if found.runs > 1 else ''}"
     return go.Scatter(

@@ -1,7 +1,7 @@
-"""Differences to a reference with their intervals, a row each, and what counts as equal."""
+"""Differences to a reference with their intervals, a row each, on the margin of equality."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 from promptpriors.figures.canvas import NEUTRAL, canvas
 from promptpriors.figures.strings import clipped, escape, signed
 from promptpriors.figures.styles import PLAIN, ArmStyle
-from promptpriors.figures.verdict_marks import brief, mark
+from promptpriors.figures.verdict_marks import MARKS, label
+from promptpriors.runs.studies import CONTROLS
+from promptpriors.runs.study_results import Contrast, Verdict
 
 ROW = 46
 """Height of a row, in pixels."""
@@ -25,68 +27,61 @@ BAND = "rgba(128, 133, 145, 0.16)"
 
 
 class Effect(NamedTuple):
-    """An arm's difference to the reference.
+    """Difference of an arm to the reference, as a row of the figure.
 
     Attributes:
         name: the arm.
-        difference: arm minus reference, in units of the metric.
-        low: where its interval begins, None where there is none.
-        high: where it ends.
-        verdict: in words.
+        difference: arm less reference, in units of the metric.
+        low: lower end of its interval.
+        high: upper end.
+        verdict: on the difference.
         control: whether the arm is a control.
     """
 
     name: str
     difference: float
-    low: float | None = None
-    high: float | None = None
-    verdict: str = ""
+    low: float
+    high: float
+    verdict: Verdict
     control: bool = False
 
     @property
     def reach(self) -> float:
-        """How far from 0 the difference and its interval reach."""
-        return max(
-            abs(value) for value in (self.difference, self.low, self.high) if value is not None
+        """Largest distance of the difference and its interval from 0."""
+        return max(abs(self.difference), abs(self.low), abs(self.high))
+
+    def text(self, decimals: int) -> str:
+        """Write the difference with its interval."""
+        middle, low, high = (
+            signed(value, decimals) for value in (self.difference, self.low, self.high)
         )
+        return f"{middle} ({low} to {high})"
 
-    def said(self, decimals: int) -> str:
-        """The difference with its interval."""
-        middle, *ends = (
-            "" if value is None else signed(value, decimals)
-            for value in (self.difference, self.low, self.high)
+
+def ordered(contrasts: Iterable[Contrast]) -> list[Effect]:
+    """Sort arms by difference, then controls; those without a difference are left out."""
+    effects = [
+        Effect(
+            name=contrast.arm,
+            difference=contrast.difference.value,
+            low=contrast.difference.low,
+            high=contrast.difference.high,
+            verdict=contrast.verdict,
+            control=contrast.kind in CONTROLS,
         )
-        return f"{middle} ({' to '.join(ends)})" if all(ends) else middle
-
-
-def effects(rows: Iterable[Mapping[str, Any]], controls: Collection[str] = ()) -> list[Effect]:
-    """Rows of a table of differences by column, as effects; those without a number are left out."""
-    found = []
-    for row in rows:
-        numbers = [_number(row.get(name)) for name in ("difference", "low", "high")]
-        difference, low, high = numbers
-        if difference is not None:
-            name, verdict = str(row["arm"]), str(row.get("verdict") or "")
-            found.append(Effect(name, difference, low, high, verdict, name in controls))
-    return found
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def ordered(shown: Iterable[Effect]) -> list[Effect]:
-    """Arms from the smallest difference to the largest, then controls in the same order."""
-    return sorted(shown, key=lambda effect: (effect.control, effect.difference))
+        for contrast in contrasts
+        if contrast.difference is not None
+    ]
+    return sorted(effects, key=lambda effect: (effect.control, effect.difference))
 
 
 def heights(shown: Sequence[Effect]) -> list[float]:
-    """The height of each row, the first at 0, controls a little apart."""
+    """Height of each row, the first at 0, controls a little apart."""
     return [-i - APART * effect.control for i, effect in enumerate(shown)]
 
 
 def above_controls(shown: Sequence[Effect]) -> float | None:
-    """The height of the line between arms and controls; None where it would part nothing."""
+    """Height of the line between arms and controls; None without one of them."""
     rows = zip(shown, heights(shown), strict=True)
     first = next((height for effect, height in rows if effect.control), None)
     if first is None or first == -APART:
@@ -95,7 +90,7 @@ def above_controls(shown: Sequence[Effect]) -> float | None:
 
 
 def frame(shown: Sequence[Effect], margin: float | None) -> tuple[float, float]:
-    """Where the axis begins and ends: all intervals but those that reach much farther than most.
+    """Find the ends of the axis: all intervals but those that reach much farther than most.
 
     A positive control is meant to be far away, and would leave the arms no room.
     """
@@ -104,23 +99,24 @@ def frame(shown: Sequence[Effect], margin: float | None) -> tuple[float, float]:
     near = [effect for effect in shown if effect.reach <= limit]
     values = [0.0, *(() if margin is None else (-margin, margin))]
     for effect in near:
-        values += [v for v in (effect.difference, effect.low, effect.high) if v is not None]
+        values += [effect.difference, effect.low, effect.high]
     room = 0.08 * (max(values) - min(values)) or 1.0
     return min(values) - room, max(values) + room
 
 
 def decimals(shown: Sequence[Effect]) -> int:
-    """Decimals that leave half the median reach two significant digits.
+    """Choose decimals that leave half the median reach two significant digits.
 
-    >>> decimals([Effect("a", 0.06, 0.0, 0.12)]), decimals([Effect("a", 1234.0)])
-    (3, 0)
+    >>> equal = Verdict(state="equal")
+    >>> [decimals([Effect("a", 0.0, 0.0, high, equal)]) for high in (0.12, 1234.0)]
+    [3, 0]
     """
     reach = median(effect.reach for effect in shown) / 2
     return max(0, 1 - math.floor(math.log10(reach))) if reach > 0 else 3
 
 
 def forest(
-    shown: Iterable[Effect],
+    contrasts: Iterable[Contrast],
     *,
     reference: str,
     margin: float | None,
@@ -130,13 +126,13 @@ def forest(
     """Draw a row an arm, the smallest difference on top and controls below.
 
     Args:
-        shown: the differences, at least one.
+        contrasts: at least one with a difference.
         reference: the arm at 0.
         margin: half the width of the band within which arms count as equal, in the same units.
         axis: what is measured, in which unit.
         styles: how each arm is drawn; grey where it is not said.
     """
-    rows = ordered(shown)
+    rows = ordered(contrasts)
     places = heights(rows)
     low, high = frame(rows, margin)
     digits = decimals(rows)
@@ -177,9 +173,11 @@ def _interval(
     place = min(max(effect.difference, low), high)
     if place != effect.difference:
         symbol = "triangle-right" if place == high else "triangle-left"
-    bar = None
-    if effect.low is not None and effect.high is not None:
-        bar = {
+    verdict = escape(effect.verdict.text)
+    return go.Scatter(
+        x=[place],
+        y=[height],
+        error_x={
             "type": "data",
             "symmetric": False,
             "array": [max(effect.high, place) - place],
@@ -187,15 +185,11 @@ def _interval(
             "color": colour,
             "thickness": 2.5,
             "width": 0,
-        }
-    return go.Scatter(
-        x=[place],
-        y=[height],
-        error_x=bar,
+        },
         mode="markers",
         name=escape(effect.name),
         legendgroup=effect.name,
-        text=[f"{effect.said(digits)}<br>{mark(effect.verdict).sign} {escape(effect.verdict)}"],
+        text=[f"{effect.text(digits)}<br>{MARKS[effect.verdict.state].sign} {verdict}"],
         marker={"color": colour, "symbol": symbol, "size": 12, "line": _edge(symbol)},
         cliponaxis=place == effect.difference,
         hovertemplate="%{text}<extra>%{fullData.name}</extra>",
@@ -213,7 +207,7 @@ def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> Non
     line = {"y": height + 0.4, **common}
     name = escape(clipped(effect.name))
     figure.add_annotation(x=0, xanchor="left", text=name, **line)
-    verdict = escape(brief(effect.verdict))
+    verdict = escape(label(effect.verdict))
     figure.add_annotation(x=1, xanchor="right", text=verdict, **line)
-    said = effect.said(digits)
-    figure.add_annotation(x=1, xanchor="right", xshift=-176, text=said, name="wide", **line)
+    numbers = effect.text(digits)
+    figure.add_annotation(x=1, xanchor="right", xshift=-176, text=numbers, name="wide", **line)

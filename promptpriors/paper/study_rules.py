@@ -79,7 +79,7 @@ def equal(setting: Setting, arms: Sequence[str]) -> Finding:
         found.verdict, "undecided"
     )
     if judged.gate:
-        verdict, said = "undecided", f"{judged.gate}; {said}"
+        verdict, said = "undecided", f"none: {judged.gate}; {said}"
     interval = (widest.low, widest.high)
     return Finding(widest.difference, interval, found.p, verdict, said)
 

@@ -14,9 +14,8 @@ from promptpriors.figures.nearest import NULLS
 from promptpriors.report.arrays import as_base64, quantised, safe_json
 from promptpriors.report.groups import MapCache
 from promptpriors.report.paths import prompt_path
-from promptpriors.report.sound import sound_chart
 from promptpriors.rng import generator
-from promptpriors.runs import Chart, Run, list_charts, thinned
+from promptpriors.runs import Chart, Run, list_charts, read_chart, thinned
 from promptpriors.runs.labels import prior_of
 
 MAX_POINTS = 50_000
@@ -102,7 +101,7 @@ def _sheets(folder: Path, runs: dict[str, Run], maps: MapCache) -> tuple[list[Sh
     sheets, problems = [], []
     for path in list_charts(folder):
         try:
-            chart = sound_chart(path)
+            chart = read_chart(path)
         except InputError as error:
             problems.append(f"A chart can’t be shown: {error}")
             continue

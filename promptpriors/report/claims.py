@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from promptpriors.errors import InputError
+from promptpriors.figures.verdict_marks import MARKS
 from promptpriors.files import read_json
+from promptpriors.registry import validate
 from promptpriors.report.formatting import significant
 from promptpriors.report.pictures import Picture, pictures
-from promptpriors.report.sound import sound
-
-SIGNS = {"confirmed": "✓", "refuted": "✕", "undecided": "?", "not testable": "∅"}
-"""A sign for every verdict, so that none is told by its colour alone."""
 
 
 class Claim(BaseModel):
@@ -32,7 +30,7 @@ class Claim(BaseModel):
     @property
     def sign(self) -> str:
         """The verdict's sign."""
-        return SIGNS[self.verdict]
+        return MARKS[self.verdict].sign
 
     @property
     def numbers(self) -> list[tuple[str, str]]:
@@ -96,7 +94,7 @@ def _stored(path: Path) -> tuple[list[Claim | str], list[str]]:
     found: list[Claim | str] = []
     for i, row in enumerate(rows, 1):
         try:
-            found.append(sound(Claim, row, f"{path}, entry {i}"))
+            found.append(validate(Claim, row, f"{path}, entry {i}", brief=True))
         except InputError as error:
             found.append(f"This claim can’t be shown: {error}")
     return found, []

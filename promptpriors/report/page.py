@@ -12,7 +12,6 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import run_styles, setting_of
-from promptpriors.figures.verdict_marks import mark, parted
 from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims
@@ -20,7 +19,7 @@ from promptpriors.report.formatting import fixed, whole
 from promptpriors.report.groups import MapCache, grouped, section
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
-from promptpriors.report.tables import compared
+from promptpriors.report.tables import read_tables
 from promptpriors.runs import Run, list_runs
 
 LIMIT = 15_000_000
@@ -49,7 +48,6 @@ def build(runs_dir: Path) -> str:
     sections = [section(group, style, maps) for group in grouped(runs)]
     table = columns(runs)
     shown = rows(runs, table, style)
-    compare = compared(runs_dir)
     scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _assets(SCRIPTS)}
     parts = {
         "name": _name(runs_dir.resolve()),
@@ -59,8 +57,8 @@ def build(runs_dir: Path) -> str:
         "rows": shown,
         "sections": sections,
         "claims": claims(runs_dir),
-        "compared": compare and compare.general,
-        "studies": studies(runs_dir, runs, style, compare),
+        "compared": read_tables(runs_dir),
+        "studies": studies(runs_dir, runs, style),
         "details": [(row, facts(row.run), row.run.config_text()) for row in shown],
         "clouds": list(maps.points.values()),
         "css": _assets(STYLES),
@@ -100,13 +98,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    environment.filters |= {
-        "fixed": fixed,
-        "whole": whole,
-        "headline": _headline,
-        "mark": mark,
-        "parted": parted,
-    }
+    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline}
     return environment.get_template("page.html")
 
 

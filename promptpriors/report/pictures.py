@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_json
+from promptpriors.registry import validate
 from promptpriors.report.formatting import MISSING
-from promptpriors.report.sound import sound
 
 PNG, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
@@ -61,7 +61,7 @@ def pictures(folder: Path) -> tuple[dict[int, Picture], dict[int, str]]:
     for name in sorted(name for name in names if re.fullmatch(r"fig\d\d", name)):
         path = folder / f"{name}.json"
         try:
-            figure = sound(Figure, read_json(path), str(path))
+            figure = validate(Figure, read_json(path), str(path), brief=True)
         except InputError as error:
             lost[int(name[3:])] = f"Figure {int(name[3:])} can’t be shown: {error}"
             continue

@@ -1,4 +1,4 @@
-"""The curves of a study in one setting: which runs there are, which are lost, what lies across."""
+"""Curves of a study in one setting: mean losses by arm and rate, and runs that are in none."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -6,24 +6,23 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import NamedTuple
 
-from promptpriors.figures.bands import Curve, Level, curve
+from promptpriors.analysis.plateau import MeanCurve, mean_curve
+from promptpriors.figures.bands import Level
 from promptpriors.figures.loss import evaluations
 from promptpriors.report.formatting import fixed, whole
-from promptpriors.report.run_table import Cell
-from promptpriors.report.study_file import BESIDE
-from promptpriors.report.tables import Value
+from promptpriors.report.tables import ShownCell
 from promptpriors.runs import Run
-from promptpriors.runs.studies import StudyRun
+from promptpriors.runs.studies import BASELINES, StudyRun
 
 BEST = "best"
-"""The choice of each arm's best rate."""
+"""Choice of each arm's best rate."""
 
 
 class Lost(NamedTuple):
-    """A run that is in no curve.
+    """Run that is in no curve.
 
     Attributes:
-        member: what the study says of it.
+        member: the run as planned.
         status: ``failed``, ``unfinished``, ``missing``, ``without evaluations``, or ``no step
             in common`` with the other seeds of its arm and rate.
         run: where there is such a folder.
@@ -36,18 +35,18 @@ class Lost(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """What is drawn, and what is not.
+    """Curves of a setting, lines across them, and runs that are in neither.
 
     Attributes:
         curves: of each arm and rate, arms in the order of the study.
         choices: for each curve the choices under which it is shown.
         rates: the rates to choose from.
-        levels: the floor, the ceiling and what else was evaluated without training.
+        levels: validation losses of baselines and ceilings.
         lost: runs that are in no curve and no level.
         members: how many runs the study has in the setting.
     """
 
-    curves: list[Curve]
+    curves: list[MeanCurve]
     choices: list[list[str]]
     rates: list[str]
     levels: list[Level]
@@ -56,45 +55,45 @@ class Curves:
 
     @property
     def options(self) -> list[tuple[str, str]]:
-        """Choices with their texts."""
+        """Choices of the selector with their texts."""
         return [(BEST, "the best of each arm"), *((rate, rate) for rate in self.rates)]
 
     @property
-    def rows(self) -> list[tuple[Curve, list[Cell]]]:
-        """Of each curve runs, losses at the start, halfway and at the end, and the interval."""
+    def rows(self) -> list[tuple[MeanCurve, list[ShownCell]]]:
+        """Rows of the table of values: runs, losses by time, and the interval at the end."""
         return [(found, [_cell(value) for value in _numbers(found)]) for found in self.curves]
 
 
 def curves_of(
-    members: Sequence[StudyRun], runs: Mapping[str, Run], best: Mapping[str, Value]
+    members: Sequence[StudyRun], runs: Mapping[str, Run], best: Mapping[str, str | None]
 ) -> Curves:
     """Gather a setting's runs.
 
     Args:
         members: the study's runs in the setting.
         runs: those of the folder, by id.
-        best: the best rate of an arm where a table says it; else that of the lowest mean loss.
+        best: the best rate of an arm; where there is none, that of the lowest mean loss.
     """
     measured = {m.id: evaluations(runs[m.id]) for m in members if _is_curve(m, runs)}
     status = [(member, _status(member, runs, measured)) for member in members]
     lost = [Lost(member, said, runs.get(member.id)) for member, said in status if said != "done"]
     done = [member for member, said in status if said == "done"]
     arms: dict[str, dict[str, list[StudyRun]]] = {}
-    for member in (member for member in done if member.kind not in BESIDE):
+    for member in (member for member in done if member.kind not in BASELINES):
         arms.setdefault(member.arm, {}).setdefault(member.rate, []).append(member)
     rates = _rates(done)
-    found, choices = [], []
+    curves, choices = [], []
     for arm, by_rate in arms.items():
         lowest = min(by_rate, key=lambda rate: _loss(by_rate[rate], runs))
         chosen = best[arm] if best.get(arm) in by_rate else lowest
         for rate, mine in by_rate.items():
-            drawn = curve(arm, rate, [measured[member.id] for member in mine])
+            drawn = mean_curve(arm, rate, [measured[member.id] for member in mine])
             if drawn is None:
                 lost += [Lost(member, "no step in common", runs[member.id]) for member in mine]
                 continue
-            found.append(drawn)
+            curves.append(drawn)
             choices.append([BEST] * (rate == chosen) + (rates if len(by_rate) == 1 else [rate]))
-    return Curves(found, choices, rates, _levels(done, runs), lost, len(members))
+    return Curves(curves, choices, rates, _levels(done, runs), lost, len(members))
 
 
 def _rates(done: Sequence[StudyRun]) -> list[str]:
@@ -102,20 +101,20 @@ def _rates(done: Sequence[StudyRun]) -> list[str]:
     return list(dict.fromkeys(m.rate for m in done if m.kind in {"arm", "negative"} and m.rate))
 
 
-def _numbers(found: Curve) -> list[float | None]:
+def _numbers(found: MeanCurve) -> list[float | None]:
     low, high = (found.low[-1], found.high[-1]) if found.low else (None, None)
     half = bisect_left(found.steps, found.steps[-1] / 2)
     return [found.runs, found.mean[0], found.mean[half], found.mean[-1], low, high]
 
 
-def _cell(value: float | None) -> Cell:
+def _cell(value: float | None) -> ShownCell:
     if isinstance(value, int):
-        return Cell(str(value), whole(value))
-    return Cell("" if value is None else f"{value:.7g}", fixed(value))
+        return ShownCell(str(value), whole(value))
+    return ShownCell("" if value is None else f"{value:.7g}", fixed(value))
 
 
 def _is_curve(member: StudyRun, runs: Mapping[str, Run]) -> bool:
-    return member.kind not in BESIDE and member.id in runs and runs[member.id].status == "done"
+    return member.kind not in BASELINES and member.id in runs and runs[member.id].status == "done"
 
 
 def _status(
@@ -137,11 +136,11 @@ def _loss(members: Sequence[StudyRun], runs: Mapping[str, Run]) -> float:
 def _levels(done: Sequence[StudyRun], runs: Mapping[str, Run]) -> list[Level]:
     """The floor from the baseline without a prompt or what runs stored of it; the best ceiling."""
     levels: list[Level] = []
-    beside: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
-    for member in (member for member in done if member.kind in BESIDE):
-        by_rate = beside.setdefault((member.kind, member.arm), {})
+    baselines: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
+    for member in (member for member in done if member.kind in BASELINES):
+        by_rate = baselines.setdefault((member.kind, member.arm), {})
         by_rate.setdefault(member.rate, []).append(member)
-    for (kind, arm), by_rate in beside.items():
+    for (kind, arm), by_rate in baselines.items():
         value = min(_loss(mine, runs) for mine in by_rate.values())
         name, role = arm, "text"
         if kind == "ceiling":

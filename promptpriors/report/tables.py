@@ -1,68 +1,56 @@
-"""Tables that ``promptpriors compare`` stored beside the runs."""
+"""Tables as the page shows them: cells with text, sorting key and mark."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, model_validator
-
 from promptpriors.errors import InputError
+from promptpriors.figures.verdict_marks import MARKS, Mark
+from promptpriors.registry import validate
 from promptpriors.report.claims import listed
 from promptpriors.report.formatting import MISSING, significant, whole
-from promptpriors.report.run_table import Cell
-from promptpriors.report.sound import sound
+from promptpriors.runs.study_results import SettingResult, Verdict
+from promptpriors.runs.tables import Cell, Table
+from promptpriors.verdicts.study_tables import NOTES, RECORDS
 
-Value = str | int | float | None
+
+class ShownCell(NamedTuple):
+    """Cell of a table.
+
+    Attributes:
+        key: to sort by; empty where nothing is known.
+        text: of the cell; of a verdict its state.
+        mark: of a verdict.
+        reason: of a verdict.
+    """
+
+    key: str
+    text: str
+    mark: Mark | None = None
+    reason: str = ""
 
 
-class Table(BaseModel):
-    """A table as stored: rows as long as there are columns."""
+class ShownTable(NamedTuple):
+    """Table with its cells; ``numeric`` marks columns that hold nothing but numbers."""
 
     name: str
     title: str
     note: str
     columns: list[str]
-    rows: list[list[Value]]
-
-    @model_validator(mode="after")
-    def _rectangular(self) -> "Table":
-        for i, row in enumerate(self.rows):
-            if len(row) != len(self.columns):
-                raise ValueError(f"row {i} has {len(row)} values, {len(self.columns)} columns")
-        return self
-
-    @property
-    def of_study(self) -> bool:
-        """Whether its rows are of studies, which have a section of their own."""
-        return {"study", "setting"} <= set(self.columns)
-
-    @property
-    def numeric(self) -> list[bool]:
-        """For every column whether it holds nothing but numbers."""
-        columns = [[row[i] for row in self.rows] for i in range(len(self.columns))]
-        return [not any(isinstance(value, str) for value in column) for column in columns]
-
-    @property
-    def cells(self) -> list[list[Cell]]:
-        """Every value with what it sorts by."""
-        return [[_cell(value) for value in row] for row in self.rows]
+    numeric: list[bool]
+    cells: list[list[ShownCell]]
 
 
 class Tables(NamedTuple):
-    """The tables, and what can't be shown."""
+    """General tables of a folder, and errors of those that can't be shown."""
 
-    tables: list[Table]
+    tables: list[ShownTable]
     problems: list[str]
 
-    @property
-    def general(self) -> "Tables | None":
-        """Those of no study, and what can't be shown; None where there is neither."""
-        rest = [table for table in self.tables if not table.of_study]
-        return Tables(rest, self.problems) if rest or self.problems else None
 
-
-def compared(folder: Path) -> Tables | None:
-    """The tables of a runs folder, or None where there is no such file."""
+def read_tables(folder: Path) -> Tables | None:
+    """Read the tables of a runs folder but those of studies; None where there are none."""
     path = folder / "compare.json"
     if not path.exists():
         return None
@@ -70,18 +58,46 @@ def compared(folder: Path) -> Tables | None:
     try:
         for i, value in enumerate(listed(path, "tables"), 1):
             try:
-                tables.append(sound(Table, value, f"{path}, table {i}"))
+                table = validate(Table, value, f"{path}, table {i}", brief=True)
             except InputError as error:
                 problems.append(f"A table can’t be shown: {error}")
+            else:
+                if table.name not in RECORDS:
+                    tables.append(
+                        _shown(table.name, table.title, table.note, table.columns, table.rows)
+                    )
     except InputError as error:
         problems.append(f"The comparisons can’t be shown: {error}")
-    return Tables(tables, problems)
+    return Tables(tables, problems) if tables or problems else None
 
 
-def _cell(value: Value) -> Cell:
-    """A number to four significant digits; its key is the whole of it."""
+def study_table(name: str, setting: SettingResult) -> ShownTable | None:
+    """Show a table of a study in one setting; None without rows."""
+    records = RECORDS[name](setting)
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    rows = [[record.get(key) for key in columns] for record in records]
+    return _shown(name, *NOTES[name], columns, rows) if rows else None
+
+
+def _shown(
+    name: str, title: str, note: str, columns: list[str], rows: Sequence[Sequence[Cell | Verdict]]
+) -> ShownTable:
+    verdicts = [column == "verdict" for column in columns]
+    numeric = [
+        not any(isinstance(row[i], str | Verdict) for row in rows) for i in range(len(columns))
+    ]
+    cells = [
+        [_cell(v, is_verdict) for v, is_verdict in zip(row, verdicts, strict=True)] for row in rows
+    ]
+    return ShownTable(name, title, note, columns, numeric, cells)
+
+
+def _cell(value: Cell | Verdict, is_verdict: bool) -> ShownCell:
+    """A number has four significant digits; its key is the whole of it."""
+    if isinstance(value, Verdict):
+        return ShownCell(value.text, value.state, MARKS[value.state], value.reason)
     if isinstance(value, str):
-        return Cell(value, value)
+        return ShownCell(value, value, MARKS.get(value) if is_verdict else None)
     if value is None or not math.isfinite(value):
-        return Cell("", MISSING)
-    return Cell(repr(value), whole(value) if isinstance(value, int) else significant(value, 4))
+        return ShownCell("", MISSING)
+    return ShownCell(repr(value), whole(value) if isinstance(value, int) else significant(value, 4))

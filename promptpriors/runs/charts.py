@@ -64,7 +64,7 @@ def read_chart(path: Path) -> Chart:
     """Read a stored chart.
 
     Raises:
-        InputError: if the file is missing, damaged or no chart.
+        InputError: if the file is missing, damaged or no chart, or if its parts do not fit.
     """
     tensors, about = read_tensors(path)
     layouts: dict[str, Tensor] = {}
@@ -75,12 +75,54 @@ def read_chart(path: Path) -> Chart:
         target[rest[-1]] = tensors.pop(name)
     try:
         chart = Chart(**{**about, **tensors}, layouts=layouts, prompts=prompts)
-        whole = {len(chart.labels), len(chart.domain), *map(len, layouts.values())}
     except TypeError as error:
         raise InputError(f"{path} is not a chart: {error}") from None
-    if len(whole) != 1 or "pca" not in layouts:
-        raise InputError(f"{path} is not a chart: its parts differ in length, or `pca` is missing")
+    wrong = _wrong_words(chart) or _wrong_points(chart) or _wrong_prompts(chart)
+    if wrong:
+        raise InputError(f"{path} is not a chart: {wrong}")
     return chart
+
+
+def _wrong_words(chart: Chart) -> str:
+    lists = (chart.domains, chart.labels)
+    if not all(isinstance(found, list) and all(map(_is_text, found)) for found in lists):
+        return "domains and labels must be lists of strings"
+    if not all(map(_is_text, (chart.model, chart.site, chart.title))):
+        return "model, site and title must be strings"
+    return ""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _wrong_points(chart: Chart) -> str:
+    n = len(chart.labels)
+    if n == 0 or "pca" not in chart.layouts:
+        return "it has no points, or the layout `pca` is missing"
+    for name, points in chart.layouts.items():
+        if points.shape != (n, 2) or not points.is_floating_point():
+            return f"layout {name} must be {n} points of 2 coordinates"
+        if not points.isfinite().all():
+            return f"layout {name} has coordinates that are no numbers"
+    numbers = (chart.domain, chart.document)
+    if any(found.shape != (n,) or found.is_floating_point() for found in numbers):
+        return f"domain and document must be {n} whole numbers"
+    if chart.domain.min() < 0 or chart.domain.max() >= len(chart.domains):
+        return f"domain must be a number below {len(chart.domains)}"
+    return "" if chart.explained.shape == (2,) else "explained must be 2 shares"
+
+
+def _wrong_prompts(chart: Chart) -> str:
+    for run, layouts in chart.prompts.items():
+        paths = list(layouts.values())
+        if len({tuple(path.shape) for path in paths}) != 1 or not all(map(_is_path, paths)):
+            return f"prompts of {run} must be moments × vectors × 2, the same in every layout"
+    return ""
+
+
+def _is_path(path: Tensor) -> bool:
+    return path.ndim == 3 and path.shape[-1] == 2 and path.numel() > 0 and path.is_floating_point()
 
 
 def list_charts(runs: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a study leaves beside its runs: which run is which arm, and how arms are compared."""
+"""Record of a study: which run is which arm, and how arms are compared."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +12,26 @@ from promptpriors.registry import Field, validate
 from promptpriors.runs.identity import FORMAT, RESULTS
 
 Kind = Literal["arm", "positive", "negative", "baseline", "ceiling"]
-"""What a run of a study is there for."""
+"""Role of a run in its study."""
+CONTROLS: tuple[Kind, ...] = ("positive", "negative")
+BASELINES: tuple[Kind, ...] = ("baseline", "ceiling")
+"""Kinds that arms are measured against: lines across their curves."""
+RESULT = ".result.json"
+"""Ending of a study's result, which is no record."""
+Name = Annotated[str, Field(pattern=r"^[^/\\]+$")]
+"""Name of a study, which is that of its files."""
 VERSIONS = {"format": FORMAT, "results": RESULTS}
-"""Of the run folders, and of what is computed."""
+"""Versions of the run folders and of what is computed."""
 
 
-class _Read(BaseModel):
-    """Written by a program: a later one may say more, but nothing that is read may be wrong."""
+class Stored(BaseModel):
+    """Stored object: later versions may add fields, but no field may be wrong."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Comparison(_Read):
-    """How a study compares; fixed before its first run.
+class Comparison(Stored):
+    """Rules of a study's comparison, fixed before its first run.
 
     Attributes:
         reference: the arm that others are held against.
@@ -39,13 +46,13 @@ class Comparison(_Read):
     controls: bool = True
 
 
-class StudyRun(_Read):
-    """A run of a study.
+class StudyRun(Stored):
+    """Planned run of a study.
 
     Attributes:
         id: the run's folder.
-        kind: what it is there for.
-        arm: what it is called.
+        kind: its role.
+        arm: name of its arm, control, baseline or ceiling.
         setting: what is varied besides arm, rate and seed; runs are compared within it.
         rate: a word for its rate, empty where nothing is trained.
         seed: of the data's order.
@@ -61,33 +68,34 @@ class StudyRun(_Read):
     factors: dict[str, Any] = {}
 
 
-class StudyRecord(_Read):
-    """``studies/NAME.json``.
+class StudyRecord(Stored):
+    """Content of ``studies/NAME.json``.
 
     Attributes:
         format: version of the run folders.
         results: version of what is computed.
         name: of the study.
-        compare: how its arms are compared.
-        earlier: how they were to be compared before that was changed.
+        compare: rules of its comparison.
+        earlier: rules that were changed afterwards.
         runs: all that are planned.
     """
 
     format: int = FORMAT
     results: int = RESULTS
-    name: str
+    name: Name
     compare: Comparison
     earlier: list[dict[str, Any]] = []
     runs: list[StudyRun]
 
 
 def study_paths(runs: Path) -> list[Path]:
-    """The records of a runs folder, by name."""
-    return sorted(runs.glob("studies/*.json"))
+    """List the records of a runs folder, by name."""
+    paths = runs.glob("studies/*.json")
+    return sorted(path for path in paths if not path.name.endswith(RESULT))
 
 
 def study_path(runs: Path, name: str) -> Path:
-    """Where the record of a study lies."""
+    """Name the file of a study's record."""
     return runs / "studies" / f"{name}.json"
 
 
@@ -97,13 +105,28 @@ def read_study_record(path: Path) -> StudyRecord:
     Raises:
         InputError: if it is damaged or of another version of the run folders.
     """
-    content = _object(path)
+    content = read_object(path)
     if content.get("format") != FORMAT:
         raise InputError(
             f"{path} has format {content.get('format')!r}, expected {FORMAT}; start the study "
             "again to have it written anew"
         )
     return validate(StudyRecord, content, str(path))
+
+
+def list_study_records(runs: Path) -> tuple[list[StudyRecord], list[str]]:
+    """Read the records of a runs folder; those that are damaged or there twice are errors."""
+    records: dict[str, StudyRecord] = {}
+    errors = []
+    for path in study_paths(runs):
+        try:
+            record = read_study_record(path)
+            if record.name in records:
+                raise InputError(f"{path}: another study is called {record.name!r} too")
+            records[record.name] = record
+        except InputError as error:
+            errors.append(str(error))
+    return list(records.values()), errors
 
 
 def write_study_record(runs: Path, record: StudyRecord) -> Path:
@@ -121,7 +144,7 @@ def check_versions(runs: Path) -> None:
         InputError: if their runs would not be found again or would be read wrongly.
     """
     for path in study_paths(runs):
-        content = _object(path)
+        content = read_object(path)
         found = {key: content.get(key) for key in VERSIONS}
         if found != VERSIONS:
             raise InputError(
@@ -131,7 +154,12 @@ def check_versions(runs: Path) -> None:
             )
 
 
-def _object(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path) -> Mapping[str, Any]:
+    """Read a file that holds a JSON object.
+
+    Raises:
+        InputError: if it is not JSON, or something else.
+    """
     found: Any = read_json(path)
     if not isinstance(found, Mapping):
         raise InputError(f"{path} is damaged: expected a JSON object; remove it, it is made again")

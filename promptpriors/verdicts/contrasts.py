@@ -1,93 +1,151 @@
-"""The tables of differences: arms against the reference, and every pair of arms."""
+"""Arms of a setting, their differences to the reference, and pairs of arms."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import combinations
 
-from promptpriors.analysis.pooled import quantile
-from promptpriors.runs.studies import Kind
-from promptpriors.runs.tables import Cell
-from promptpriors.verdicts.controls import ALPHA, Control, Row
-from promptpriors.verdicts.judge import NONE, Judged
+import torch
 
-Record = Mapping[str, Cell]
-KINDS: tuple[Kind, ...] = ("arm", "positive", "negative")
+from promptpriors.analysis.pooled import means_over, quantile
+from promptpriors.analysis.significance import t_interval
+from promptpriors.runs.studies import BASELINES, CONTROLS, Kind
+from promptpriors.runs.study_results import (
+    AllPairs,
+    Arm,
+    Contrast,
+    ContrastState,
+    Difference,
+    MissingRun,
+    Pair,
+    PairState,
+    Verdict,
+)
+from promptpriors.verdicts.controls import ALPHA, Row
+from promptpriors.verdicts.judge import SettingStatistics, best_rate
+from promptpriors.verdicts.outcomes import RunOutcome
+
+ARMS: tuple[Kind, ...] = ("arm", *CONTROLS)
 
 
-def differences_of(judged: Judged) -> list[Record]:
-    """A row an arm other than the reference, and one a control."""
-    reference = judged.setting.compare.reference
-    controls = {"positive": judged.positive, "negative": judged.negative}
+def arms_of(statistics: SettingStatistics) -> list[Arm]:
+    """List every arm, control, baseline and ceiling with its means."""
     return [
-        {
-            "arm": arm,
-            "kind": kind,
-            "reference": reference,
-            **_difference(judged, arm, controls.get(kind)),
-        }
-        for kind in KINDS
-        for arm in judged.setting.by_arm(kind)
-        if arm != reference
+        _arm(statistics, arm, kind, runs)
+        for kind in (*ARMS, *BASELINES)
+        for arm, runs in statistics.setting.by_arm(kind).items()
     ]
 
 
-def _difference(judged: Judged, arm: str, control: Control | None) -> dict[str, Cell]:
-    row = control.row if control else (judged.differences or {}).get(arm)
+def _arm(statistics: SettingStatistics, arm: str, kind: Kind, runs: Sequence[RunOutcome]) -> Arm:
+    """Means of arms come from their common fit, those of others from their own seeds."""
+    setting, pooled, scale = statistics.setting, statistics.pooled, statistics.scale
+    outcomes = setting.outcomes(runs)
+    if kind == "arm" and pooled is not None and arm in pooled.arms:
+        rates, excluded, interval = pooled.rates, pooled.aside, pooled.interval(arm)
+    else:
+        rates, excluded, interval = list(dict.fromkeys(o.rate for o in outcomes)), [], None
+    units, _ = means_over(outcomes, rates)
+    values = torch.tensor([unit.value for unit in units], dtype=torch.float64)
+    if interval is None and len(values) > 1:
+        interval = t_interval(values)
+    mean = interval.estimate if interval else float(values[0]) if len(values) else None
+    best = best_rate(setting, runs)
+    missing = [MissingRun(id=r.plan.id, reason=r.reason) for r in runs if r.value is None]
+    return Arm(
+        arm=arm,
+        kind=kind,
+        runs=len(runs) - len(missing),
+        missing=missing,
+        mean=mean,
+        low=interval and interval.low,
+        high=interval and interval.high,
+        sd=float(values.std()) if len(values) > 1 else None,
+        seeds=len(values),
+        rates=len(rates),
+        excluded_rates=excluded,
+        best_rate=best and best.rate,
+        best_mean=best and best.mean,
+        share=None if scale is None or mean is None else scale.share(mean),
+        best_share=None if scale is None or best is None else scale.share(best.mean),
+    )
+
+
+def contrasts_of(statistics: SettingStatistics) -> list[Contrast]:
+    """Compare every arm and control with the reference."""
+    setting = statistics.setting
+    return [
+        _contrast(statistics, arm, kind)
+        for kind in ARMS
+        for arm in setting.by_arm(kind)
+        if arm != setting.compare.reference
+    ]
+
+
+def _contrast(statistics: SettingStatistics, arm: str, kind: Kind) -> Contrast:
+    controls = {"positive": statistics.positive, "negative": statistics.negative}
+    control = controls.get(kind)
+    row = control.row if control else (statistics.differences or {}).get(arm)
+    difference = None if row is None else Difference(**row._asdict())
+    state: ContrastState = "none"
+    reason = statistics.gate
     if row is None:
-        why = control.why if control else judged.aside.get(arm)
-        return _without(judged, why, "differences")
-    verdict = judged.gate or _verdict(row, judged.margin)
-    return {**row._asdict(), "margin": judged.margin, "verdict": verdict}
+        lacking = control.reason if control else statistics.aside.get(arm)
+        reason = lacking or reason or statistics.lacking("differences")
+    elif not reason:
+        state = _state(row, statistics.margin)
+    verdict = Verdict[ContrastState](state=state, reason=reason)
+    return Contrast(arm=arm, kind=kind, difference=difference, verdict=verdict)
 
 
-def _verdict(row: Row, margin: float | None) -> str:
-    """Whether the arm is told from the reference; if not, whether it is found equal to it."""
+def _state(row: Row, margin: float | None) -> ContrastState:
+    """An arm that is not told from the reference may be found equal to it."""
     if row.p <= ALPHA:
-        return "higher" if row.difference > 0 else "lower"
+        return "higher" if row.value > 0 else "lower"
     within = margin is not None and -margin < row.low and row.high < margin
     return "equal" if within else "undecided"
 
 
-def equality_of(judged: Judged) -> list[Record]:
-    """A row a pair of arms, and one for all of them."""
-    arms = list(judged.setting.by_arm("arm"))
+def pairs_of(statistics: SettingStatistics) -> tuple[list[Pair], AllPairs | None]:
+    """Compare every pair of arms, and all pairs together where there are any."""
+    arms = list(statistics.setting.by_arm("arm"))
     if len(arms) < 2:
-        return []
-    rows = _pairs(judged)
-    records: list[Record] = []
-    for first, second in combinations(arms, 2):
-        lacking = judged.aside.get(first) or judged.aside.get(second)
-        found = _without(judged, lacking, "pooled", "scale") | rows.get((first, second), {})
-        records.append({"first": first, "second": second, **found})
-    whole = _without(judged, None, "pooled", "scale")
-    if judged.equality:
-        verdict = judged.gate or judged.equality.verdict
-        if judged.aside and verdict == "equal":
-            verdict = NONE + "; ".join(f"of {arm} {why}" for arm, why in judged.aside.items())
-        whole |= {"p": judged.equality.p, "verdict": verdict}
-    return [*records, {"first": "all pairs", "second": "", **whole}]
+        return [], None
+    differences, equality = _differences(statistics), statistics.equality
+    tested = equality.pairs if equality else []
+    states: dict[tuple[str, str], PairState] = {(p.first, p.second): p.verdict for p in tested}
+    pairs: list[Pair] = []
+    for pair in combinations(arms, 2):
+        lacking = next((statistics.aside[arm] for arm in pair if arm in statistics.aside), "")
+        verdict = _verdict(statistics, states.get(pair), lacking)
+        first, second = pair
+        difference = differences.get(pair)
+        pairs.append(Pair(first=first, second=second, difference=difference, verdict=verdict))
+    if equality is None:
+        return pairs, AllPairs(p=None, verdict=_verdict(statistics, None))
+    lacking = statistics.excluded if equality.verdict == "equal" and not statistics.gate else ""
+    verdict = _verdict(statistics, equality.verdict, lacking)
+    return pairs, AllPairs(p=equality.p, verdict=verdict)
 
 
-def _pairs(judged: Judged) -> dict[tuple[str, str], dict[str, Cell]]:
-    """Differences with their intervals; p and verdict where there is a margin."""
-    pooled = judged.pooled
+def _verdict(
+    statistics: SettingStatistics, state: PairState | None, lacking: str = ""
+) -> Verdict[PairState]:
+    reason = lacking or statistics.gate
+    if state is None and not reason:
+        reason = statistics.lacking("pooled", "scale") or "there is one arm"
+    return Verdict[PairState](state="none" if state is None or reason else state, reason=reason)
+
+
+def _differences(statistics: SettingStatistics) -> dict[tuple[str, str], Difference]:
+    """Differences with their 90 % intervals; p where there is a margin."""
+    pooled, equality = statistics.pooled, statistics.equality
     if pooled is None:
         return {}
     contrasts = pooled.differences(combinations(pooled.arms, 2))
     half = quantile(1 - ALPHA, pooled.df) * contrasts.errors
+    p = {(pair.first, pair.second): pair.p for pair in (equality.pairs if equality else ())}
     columns = (contrasts.estimates, contrasts.estimates - half, contrasts.estimates + half)
-    found: dict[tuple[str, str], dict[str, Cell]] = {
-        pair: dict(zip(("difference", "low", "high"), values, strict=True))
-        for pair, *values in zip(contrasts.pairs, *(c.tolist() for c in columns), strict=True)
+    rows = zip(contrasts.pairs, *(column.tolist() for column in columns), strict=True)
+    return {
+        pair: Difference(value=value, low=low, high=high, p=p.get(pair))
+        for pair, value, low, high in rows
     }
-    for pair in judged.equality.pairs if judged.equality else ():
-        said = {"p": pair.p, "verdict": judged.gate or pair.verdict}
-        found[pair.first, pair.second] |= said
-    return found
-
-
-def _without(judged: Judged, lacking: str | None, *needed: str) -> dict[str, Cell]:
-    """A row of what can't be said, with the first reason."""
-    reasons = [judged.reasons[name] for name in needed if name in judged.reasons]
-    why = NONE + lacking if lacking else judged.gate or NONE + "; ".join(reasons)
-    names = ("difference", "low", "high", "p")
-    return {**dict.fromkeys(names), "margin": judged.margin, "verdict": why}

@@ -1,4 +1,4 @@
-"""The controls of a study: a difference that must be found, and one that is not there."""
+"""Controls of a study: a difference that must be found, and an equality that must be."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ from promptpriors.analysis.equality import equality
 from promptpriors.analysis.pooled import Outcome, Pooled, pool
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
+from promptpriors.runs.study_results import ControlState
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
 
 ALPHA = 0.05
@@ -14,57 +15,57 @@ ALPHA = 0.05
 
 
 class Row(NamedTuple):
-    """A difference to the reference, adjusted for all that are compared with it."""
+    """Difference to the reference, adjusted for all that are compared with it."""
 
-    difference: float
+    value: float
     low: float
     high: float
     p: float
 
 
-class Control(NamedTuple):
-    """A control's test.
+class ControlTest(NamedTuple):
+    """Test of a control.
 
     Attributes:
+        state: its outcome.
         p: of the test that it must pass.
-        state: ``passed``, ``failed`` or ``missing``.
-        why: it is missing.
+        reason: why it is missing.
         row: its difference to the reference.
     """
 
-    p: float | None
-    state: str
-    why: str = ""
+    state: ControlState
+    p: float | None = None
+    reason: str = ""
     row: Row | None = None
 
 
-def positive(setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str]) -> Control:
-    """Is it found different by the test of the arms, as one more of them at its rate?"""
+def positive(setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str]) -> ControlTest:
+    """Test that it differs by the test of the arms, as one more of them at its rate."""
     try:
         pooled, name, reference = _among(setting, setting.by_arm("positive"), arms, aside)
     except InputError as error:
-        return Control(None, "missing", str(error).splitlines()[0])
+        return ControlTest("missing", reason=str(error).splitlines()[0])
     row = against(pooled, reference)[name]
-    return Control(row.p, "passed" if row.p <= ALPHA else "failed", row=row)
+    return ControlTest("passed" if row.p <= ALPHA else "failed", row.p, row=row)
 
 
 def negative(
     setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str], margin: float | None
-) -> Control:
-    """Is it found equal by the test of pairs? Without a margin that can't be told."""
+) -> ControlTest:
+    """Test that it is equal by the test of pairs; missing without a margin."""
     try:
         pooled, name, reference = _among(setting, setting.by_arm("negative"), arms, aside)
     except InputError as error:
-        return Control(None, "missing", str(error).splitlines()[0])
+        return ControlTest("missing", reason=str(error).splitlines()[0])
     row = against(pooled, reference)[name]
     if margin is None:
-        return Control(None, "missing", "there is no margin", row)
+        return ControlTest("missing", reason="there is no margin", row=row)
     found = equality(pooled, margin, arms=[reference, name], alpha=ALPHA)
-    return Control(found.p, "passed" if found.verdict == "equal" else "failed", row=row)
+    return ControlTest("passed" if found.verdict == "equal" else "failed", found.p, row=row)
 
 
 def against(pooled: Pooled, reference: str) -> dict[str, Row]:
-    """Every other arm less the reference, by Dunnett's test.
+    """Compare every other arm with the reference, by Dunnett's test.
 
     Raises:
         InputError: if there is no other.
@@ -78,7 +79,7 @@ def against(pooled: Pooled, reference: str) -> dict[str, Row]:
 
 
 def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]) -> str:
-    """The reference, if there is one that can be compared with.
+    """Check that there is a reference to compare with, and return it.
 
     Raises:
         InputError: otherwise.

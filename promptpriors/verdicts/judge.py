@@ -1,4 +1,4 @@
-"""What a study's setting says: scale, means, differences, equality, and whether controls hold."""
+"""Statistics of a study's setting: scale, means, differences, equality and controls."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from promptpriors.analysis.quality_scale import Scale, decides, scale_between
 from promptpriors.errors import InputError
 from promptpriors.verdicts.controls import (
     ALPHA,
-    Control,
+    ControlTest,
     Row,
     against,
     checked,
@@ -19,28 +19,25 @@ from promptpriors.verdicts.controls import (
 )
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
 
-NONE = "none: "
-"""How a verdict begins that is none."""
-
 Result = TypeVar("Result")
 
 
 class Best(NamedTuple):
-    """The rate at which an arm's runs are best on average."""
+    """Rate of an arm's best mean, and that mean."""
 
     rate: str
     mean: float
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A setting with all that is said of it; what can't be said is None, with the reason.
+class SettingStatistics:
+    """Statistics of a setting; those that can't be computed are None, with the reason.
 
     Attributes:
         setting: its runs.
         scale: from floor to ceiling.
         margin: of equality, in the unit of the metric.
-        aside: arms that nothing is said of, since too many of their runs are missing.
+        aside: arms without a verdict, since too many of their runs are missing, with the reason.
         pooled: the other arms over the grid.
         differences: of the other arms to the reference.
         equality: of all pairs.
@@ -57,29 +54,30 @@ class Judged:
     pooled: Pooled | None
     differences: Mapping[str, Row] | None
     equality: Equality | None
-    positive: Control
-    negative: Control
+    positive: ControlTest
+    negative: ControlTest
     best: Mapping[str, Best]
     reasons: Mapping[str, str]
 
     @property
     def leader(self) -> str | None:
-        """The arm that is best at its best rate."""
+        """Arm with the best mean at its best rate."""
         sign = 1 if self.setting.lower_is_better else -1
         return min(self.best, key=lambda arm: sign * self.best[arm].mean, default=None)
 
     @property
     def share(self) -> float | None:
-        """Of the way from floor to ceiling that the leader covers."""
+        """Share of the way from floor to ceiling that the leader covers."""
         if self.scale is None or self.leader is None:
             return None
         return self.scale.share(self.best[self.leader].mean)
 
     @property
     def gate(self) -> str:
-        """Why no verdict of the setting stands; "" where verdicts stand."""
+        """Reason why the setting has no verdicts; "" where it has."""
         found = [
-            f"the {name} control {control.state}" + (f" ({control.why})" if control.why else "")
+            f"the {name} control {control.state}"
+            + (f" ({control.reason})" if control.reason else "")
             for name, control in (("positive", self.positive), ("negative", self.negative))
             if control.state != "passed"
         ]
@@ -89,11 +87,20 @@ class Judged:
         elif share is None or not decides(share):
             covered = "no arm has a value" if share is None else f"the best arm covers {share:.0%}"
             found.append(f"{covered} of the way from floor to ceiling, less than a fifth")
-        return NONE + "; ".join(found) if found else ""
+        return "; ".join(found)
+
+    @property
+    def excluded(self) -> str:
+        """Arms without a verdict, with their reasons."""
+        return "; ".join(f"of {arm} {why}" for arm, why in self.aside.items())
+
+    def lacking(self, *names: str) -> str:
+        """Reasons why statistics of these names are missing."""
+        return "; ".join(self.reasons[name] for name in names if name in self.reasons)
 
 
-def judge(setting: Setting) -> Judged:
-    """All that is said of a setting."""
+def judge(setting: Setting) -> SettingStatistics:
+    """Compute all statistics of a setting."""
     arms = setting.by_arm("arm")
     aside = {arm: lacks(runs) for arm, runs in arms.items() if mostly_missing(runs)}
     whole = {arm: runs for arm, runs in arms.items() if arm not in aside}
@@ -115,7 +122,7 @@ def judge(setting: Setting) -> Judged:
     equal = None
     if pooled is not None and margin is not None and len(pooled.arms) > 1:
         equal = equality(pooled, margin, alpha=ALPHA)
-    return Judged(
+    return SettingStatistics(
         setting=setting,
         scale=scale,
         margin=margin,
@@ -131,7 +138,7 @@ def judge(setting: Setting) -> Judged:
 
 
 def best_rate(setting: Setting, runs: Sequence[RunOutcome]) -> Best | None:
-    """Among the rates at which an arm's runs are there, otherwise among all that have one."""
+    """Find the best rate: of those at which an arm's runs are there, otherwise of all."""
     rates: dict[str, list[RunOutcome]] = {}
     for run in runs:
         rates.setdefault(run.plan.rate, []).append(run)

@@ -1,4 +1,4 @@
-"""What a folder holds of its studies: which runs belong together, and what each gave."""
+"""Outcomes of a folder's studies: runs that belong together, and the metric of each."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,17 @@ from promptpriors.runs.studies import (
     read_study_record,
     study_paths,
 )
+from promptpriors.runs.study_results import Unit
 
 MOST_MISSING = 0.2
 """Share of an arm's runs that may be missing without the arm losing its verdicts."""
 
 
 class RunOutcome(NamedTuple):
-    """A planned run and what became of it.
+    """Final metric of one run, with its arm, rate and block.
 
     Attributes:
-        plan: what it was to be.
+        plan: the run as planned.
         value: the metric; None where there is none.
         reason: why there is none.
         run: its folder, where that can be read.
@@ -40,7 +41,7 @@ class RunOutcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """The runs of a study that are compared with each other."""
+    """Runs of a study that are compared with each other."""
 
     study: str
     name: str
@@ -48,7 +49,7 @@ class Setting:
     runs: Sequence[RunOutcome]
 
     def by_arm(self, *kinds: Kind) -> dict[str, list[RunOutcome]]:
-        """The runs of these kinds, by arm."""
+        """Group the runs of these kinds by arm."""
         found: dict[str, list[RunOutcome]] = {}
         for run in self.runs:
             if run.plan.kind in kinds:
@@ -61,6 +62,14 @@ class Setting:
         return any(word in self.compare.metric for word in ("loss", "objective"))
 
     @property
+    def unit(self) -> Unit:
+        """Unit of the metric; empty where it is not known."""
+        metric = self.compare.metric
+        if "loss" in metric:
+            return "nats per target token"
+        return "share" if metric.startswith("scores.") else ""
+
+    @property
     def crossed(self) -> bool:
         """Whether one draw is trained on several orders of the data, with several draws."""
         pairs = {(draw_of(run.plan), run.plan.seed) for run in self.runs if _compared(run)}
@@ -68,7 +77,7 @@ class Setting:
         return 1 < len(draws) < len(pairs)
 
     def outcomes(self, runs: Sequence[RunOutcome]) -> list[Outcome]:
-        """Values of runs as they are pooled.
+        """Take values of runs as they are pooled.
 
         Blocks are draws where those differ, else orders of the data; mostly one seed decides both.
         Where both are varied, orders are a part of the grid that an arm is averaged over.
@@ -88,24 +97,24 @@ class Setting:
 
 
 def draw_of(plan: StudyRun) -> str:
-    """Names the draw of a run's prompt within its arm: the seed, wherever that is varied."""
+    """Name the draw of a run's prompt within its arm: the seed, wherever that is varied."""
     if "seed" in plan.factors:
         return str(plan.factors["seed"])
     return "" if "train.order" in plan.factors else str(plan.seed)
 
 
 def mostly_missing(runs: Sequence[RunOutcome]) -> bool:
-    """Whether so many of an arm's runs are missing that nothing is said of it."""
+    """Check whether too many of an arm's runs are missing for a verdict."""
     return sum(run.value is None for run in runs) > MOST_MISSING * len(runs)
 
 
 def lacks(runs: Sequence[RunOutcome]) -> str:
-    """How many of an arm's runs are missing, in words."""
+    """Count an arm's missing runs, in words."""
     return f"{sum(run.value is None for run in runs)} of {len(runs)} runs are missing"
 
 
 def curve_of(run: RunOutcome) -> Curve:
-    """The validation losses of a run by step.
+    """Read the validation losses of a run by step.
 
     Raises:
         InputError: if its records are damaged.
@@ -119,7 +128,7 @@ def curve_of(run: RunOutcome) -> Curve:
 
 
 def read_settings(folder: Path) -> list[Setting]:
-    """The settings of every study of a folder, in the order of the studies' names.
+    """Read the settings of every study of a folder, in the order of the studies' names.
 
     Raises:
         InputError: for a damaged ``studies/*.json``, or a metric that no finished run has.

@@ -1,19 +1,19 @@
-"""The tables of a folder's studies: arms, differences, equality, power, curves, verdicts."""
+"""Tables of studies' results: arms, differences, equality, power, variance, curves, verdicts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
+from promptpriors.runs.study_results import (
+    QUESTIONS,
+    Arm,
+    Difference,
+    Plateau,
+    SettingResult,
+    StudyResult,
+    Verdict,
+)
 from promptpriors.runs.tables import Cell, Table, tabulate
-from promptpriors.verdicts.arms import arms_of
-from promptpriors.verdicts.contrasts import differences_of, equality_of
-from promptpriors.verdicts.judge import Judged, judge
-from promptpriors.verdicts.outcomes import Setting, read_settings
-from promptpriors.verdicts.plateaus import curves_of
-from promptpriors.verdicts.power import power_of
-from promptpriors.verdicts.variance import sources_of
-from promptpriors.verdicts.verdicts import verdicts_of
 
-Record = Mapping[str, Cell]
+Record = Mapping[str, Cell | Verdict]
 
 NOTES = {
     "arms": (
@@ -74,39 +74,161 @@ NOTES = {
 }  # fmt: skip
 
 
-def study_tables(settings: Sequence[Setting]) -> list[Table]:
-    """Every table over all settings; none where there are no studies."""
-    if not settings:
-        return []
-    judged = [judge(setting) for setting in settings]
-    return [_table(name, judged) for name in RECORDS]
+def study_tables(results: Sequence[StudyResult]) -> list[Table]:
+    """Make every table over all settings; none where there are no studies."""
+    return [_table(name, results) for name in RECORDS] if results else []
 
 
-def _table(name: str, judged: Sequence[Judged]) -> Table:
+def _table(name: str, results: Sequence[StudyResult]) -> Table:
     records = [
-        {"study": found.setting.study, "setting": found.setting.name, **record}
-        for found in judged
-        for record in RECORDS[name](found)
+        {"study": result.study, "setting": setting.setting, **_plain(record)}
+        for result in results
+        for setting in result.settings
+        for record in RECORDS[name](setting)
     ]
     table = tabulate(name, *NOTES[name], records)
-    return table if records else table._replace(columns=["study", "setting"])
+    return table if records else table.model_copy(update={"columns": ["study", "setting"]})
 
 
-def read_study_tables(folder: Path) -> list[Table]:
-    """The tables of a folder's studies.
-
-    Raises:
-        InputError: for a damaged record of a study.
-    """
-    return study_tables(read_settings(folder))
+def _plain(record: Record) -> dict[str, Cell]:
+    return {key: v.text if isinstance(v, Verdict) else v for key, v in record.items()}
 
 
-RECORDS: Mapping[str, Callable[[Judged], Sequence[Record]]] = {
-    "arms": arms_of,
-    "differences": differences_of,
-    "equality": equality_of,
-    "power": power_of,
-    "components": sources_of,
-    "plateaus": curves_of,
-    "verdicts": verdicts_of,
+def _arms(setting: SettingResult) -> list[Record]:
+    return [_arm(arm) for arm in setting.arms]
+
+
+def _arm(arm: Arm) -> Record:
+    return {
+        "arm": arm.arm,
+        "kind": arm.kind,
+        "runs": arm.runs,
+        "missing": len(arm.missing),
+        "mean": arm.mean,
+        "low": arm.low,
+        "high": arm.high,
+        "sd": arm.sd,
+        "seeds": arm.seeds,
+        "rates": arm.rates,
+        "rates left out": ", ".join(arm.excluded_rates),
+        "best rate": arm.best_rate,
+        "mean at the best rate": arm.best_mean,
+        "share": arm.share,
+        "share at the best rate": arm.best_share,
+        "missing runs": "; ".join(f"{run.id}: {run.reason}" for run in arm.missing),
+    }
+
+
+def _differences(setting: SettingResult) -> list[Record]:
+    return [
+        {
+            "arm": contrast.arm,
+            "kind": contrast.kind,
+            "reference": setting.reference,
+            **_numbers(contrast.difference),
+            "margin": setting.margin,
+            "verdict": contrast.verdict,
+        }
+        for contrast in setting.contrasts
+    ]
+
+
+def _numbers(difference: Difference | None) -> dict[str, float | None]:
+    if difference is None:
+        return dict.fromkeys(("difference", "low", "high", "p"))
+    return {
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p,
+    }
+
+
+def _equality(setting: SettingResult) -> list[Record]:
+    margin = setting.margin
+    records: list[Record] = [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            **_numbers(pair.difference),
+            "margin": margin,
+            "verdict": pair.verdict,
+        }
+        for pair in setting.pairs
+    ]
+    if (every := setting.all_pairs) is None:
+        return records
+    numbers = {**_numbers(None), "p": every.p, "margin": margin}
+    return [*records, {"first": "all pairs", "second": "", **numbers, "verdict": every.verdict}]
+
+
+def _power(setting: SettingResult) -> list[Record]:
+    power = setting.power
+    record: dict[str, Cell] = {"residual sd": power.residual_sd}
+    if power.df is not None:
+        record |= {"df": power.df, "seeds an arm": power.seeds, "margin": setting.margin}
+    if power.equality is not None:
+        record |= {
+            "power, equality": power.equality,
+            "runs for 80 %, equality": power.equality_runs,
+            "power, difference": power.difference,
+            "runs for 80 %, difference": power.difference_runs,
+        }
+    return [{**record, "note": power.reason}]
+
+
+def _components(setting: SettingResult) -> list[Record]:
+    if setting.components.reason:
+        return [{"source": "none", "note": setting.components.reason}]
+    return [
+        {"source": c.source, "variance": c.variance, "share": c.share, "df": c.df, "note": c.note}
+        for c in setting.components.sources
+    ]
+
+
+def _plateaus(setting: SettingResult) -> list[Record]:
+    return [_plateau(plateau) for plateau in setting.plateaus]
+
+
+def _plateau(plateau: Plateau) -> Record:
+    less = _numbers(plateau.less_reference)
+    return {
+        "arm": plateau.arm,
+        "runs": plateau.runs,
+        "runs at rest": plateau.at_rest,
+        "too few evaluations": plateau.too_few,
+        "loss": plateau.loss,
+        "steps to loss": plateau.steps,
+        "low": plateau.low,
+        "high": plateau.high,
+        "censored": plateau.censored,
+        "less reference": less["difference"],
+        "less reference, low": less["low"],
+        "less reference, high": less["high"],
+        "of steps": plateau.horizon,
+        "mean loss": plateau.mean_loss,
+    }
+
+
+def _verdicts(setting: SettingResult) -> list[Record]:
+    return [
+        {
+            "question": QUESTIONS[answer.question],
+            "statistic": answer.statistic,
+            "value": answer.value,
+            "verdict": answer,
+        }
+        for answer in setting.verdicts
+    ]
+
+
+RECORDS: Mapping[str, Callable[[SettingResult], Sequence[Record]]] = {
+    "arms": _arms,
+    "differences": _differences,
+    "equality": _equality,
+    "power": _power,
+    "components": _components,
+    "plateaus": _plateaus,
+    "verdicts": _verdicts,
 }
+"""Rows of each table, by its name."""

@@ -1,22 +1,61 @@
-"""The table of variance components: arm, rate, order of the data, draw, and the rest."""
+"""Spread between runs: power of a study's tests, and sources of variance."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import torch
 
 from promptpriors.analysis.components import components
+from promptpriors.analysis.power import difference_power, equality_power, units_needed
 from promptpriors.errors import InputError
-from promptpriors.runs.tables import Cell
-from promptpriors.verdicts.judge import Judged
+from promptpriors.runs.study_results import Component, Components, Power
+from promptpriors.verdicts.controls import ALPHA
+from promptpriors.verdicts.judge import SettingStatistics
 from promptpriors.verdicts.outcomes import draw_of
 
 
-def sources_of(judged: Judged) -> list[Mapping[str, Cell]]:
-    """A row a source, the residual last."""
+def power_of(statistics: SettingStatistics) -> Power:
+    """Compute the power of a study of this size, and the size that 80 % would take."""
+    pooled, margin = statistics.pooled, statistics.margin
+    if pooled is None:
+        return Power(reason=statistics.reasons["pooled"])
+    sd, df, seeds = pooled.sd, pooled.df, min(pooled.units.values())
+    arms = len(pooled.arms)
+    if margin is None or arms < 2:
+        reason = statistics.reasons.get("scale", "there is one arm")
+        return Power(residual_sd=sd, df=df, seeds=seeds, reason=reason)
+
+    def equal(n: int, df: int) -> float:
+        return equality_power(sd=sd, units=n, arms=arms, df=df, margin=margin, alpha=ALPHA)
+
+    def differs(n: int, df: int) -> float:
+        return difference_power(
+            sd=sd, units=n, arms=arms, df=df, difference=margin, level=1 - ALPHA
+        )
+
+    def df_of(n: int) -> int:
+        return (arms - 1) * (n - 1) if pooled.blocks else arms * (n - 1)
+
+    def runs_needed(power: Callable[[int, int], float]) -> int | None:
+        needed = units_needed(power, df_of)
+        return None if needed is None else needed * len(pooled.rates)
+
+    return Power(
+        residual_sd=sd,
+        df=df,
+        seeds=seeds,
+        equality=equal(seeds, df),
+        equality_runs=runs_needed(equal),
+        difference=differs(seeds, df),
+        difference_runs=runs_needed(differs),
+    )
+
+
+def components_of(statistics: SettingStatistics) -> Components:
+    """Split the variance between runs by source, the residual last."""
     runs = [
         run
-        for arm, mine in judged.setting.by_arm("arm").items()
-        if arm not in judged.aside
+        for arm, mine in statistics.setting.by_arm("arm").items()
+        if arm not in statistics.aside
         for run in mine
         if run.value is not None
     ]
@@ -27,26 +66,28 @@ def sources_of(judged: Judged) -> list[Mapping[str, Cell]]:
         "draw": [draw_of(run.plan) for run in runs],
     }
     varied = {name for name, levels in factors.items() if len(set(levels)) > 1}
-    words = _terms(varied, crossed=judged.setting.crossed)
+    names = _terms(varied, crossed=statistics.setting.crossed)
     try:
         values = torch.tensor([run.value for run in runs], dtype=torch.float64)
-        found = components(values, factors, list(words))
+        found = components(values, factors, list(names))
     except InputError as error:
-        return [{"source": "none", "note": str(error).splitlines()[0]}]
-    return [
-        {
-            "source": words.get(c.source, c.source),
-            "variance": c.variance,
-            "share": c.share,
-            "df": c.df,
-            "note": c.note,
-        }
-        for c in found
-    ]
+        return Components(sources=[], reason=str(error).splitlines()[0])
+    return Components(
+        sources=[
+            Component(
+                source=names.get(c.source, c.source),
+                variance=c.variance,
+                share=c.share,
+                df=c.df,
+                note=c.note,
+            )
+            for c in found
+        ]
+    )
 
 
 def _terms(varied: set[str], *, crossed: bool) -> dict[str, str]:
-    """Terms and what they are called.
+    """Terms and their names.
 
     One seed mostly decides draw and order. What it does to all arms alike is put down to the order,
     what it does to one arm alone to the draw; with one rate the latter is in the residual.

@@ -4,8 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from promptpriors.analysis.plateau import mean_loss, rest, restricted_mean, steps_to
+from promptpriors.analysis.plateau import mean_curve, mean_loss, rest, restricted_mean, steps_to
+from promptpriors.analysis.significance import t_interval
 from promptpriors.errors import InputError
 
 
@@ -87,3 +90,27 @@ def test_the_mean_loss_counts_evaluations_by_the_steps_between_them():
     assert mean_loss([(0, 4.0), (10, 2.0), (40, 2.0)]) == (3 * 10 + 2 * 30) / 40
     with pytest.raises(InputError, match="needs 2 evaluations"):
         mean_loss([(0, 1.0)])
+
+
+@given(st.lists(st.lists(st.floats(0, 10), min_size=3, max_size=3), min_size=2, max_size=5))
+def test_a_curve_is_the_mean_with_its_t_interval_at_each_step(losses):
+    found = mean_curve("a", "0.1", [dict(enumerate(run)) for run in losses])
+    assert found.steps == [0, 1, 2]
+    for i in range(3):
+        expected = t_interval(torch.tensor([run[i] for run in losses], dtype=torch.float64))
+        got = (found.mean[i], found.low[i], found.high[i])
+        assert got == pytest.approx((expected.estimate, expected.low, expected.high))
+
+
+def test_a_curve_has_the_steps_that_all_its_runs_share():
+    found = mean_curve("a", "", [{0: 3.0, 10: 2.0, 20: 1.0}, {0: 1.0, 20: 3.0}])
+    assert (found.steps, found.mean, found.runs) == ([0, 20], [2.0, 2.0], 2)
+    assert mean_curve("a", "", [{0: 1.0}, {1: 1.0}]) is None
+    assert mean_curve("a", "", []) is None
+
+
+def test_long_curves_keep_their_ends():
+    found = mean_curve("a", "", [{step: float(step) for step in range(5000)}])
+    assert len(found.steps) == 120
+    assert (found.steps[0], found.steps[-1]) == (0, 4999)
+    assert found.mean == [float(step) for step in found.steps]

@@ -15,7 +15,7 @@ from promptpriors.report import build, write_report
 from promptpriors.report.arrays import as_base64, quantised, safe_json
 from promptpriors.report.claims import claims
 from promptpriors.report.pictures import flat
-from promptpriors.report.tables import compared
+from promptpriors.report.tables import read_tables
 from promptpriors.runs import list_charts, list_runs, read_chart, write_chart
 from tests.report.exploring import DOMAINS, build_all
 from tests.report.sample import SCRIPT, build_runs
@@ -246,11 +246,20 @@ def test_long_lists_of_numbers_are_cut_and_counted():
 
 
 def test_comparisons_keep_numbers_whole_and_show_four_digits(full):
-    table = compared(full).tables[0]
+    table = read_tables(full).tables[0]
     assert table.numeric == [False, True, True, True]
-    assert table.cells[0][1] == ("1.23456789", "1.235")
-    assert table.cells[1][2] == ("", "–")
-    assert table.cells[0][3] == ("3", "3")
+    assert table.cells[0][1][:2] == ("1.23456789", "1.235")
+    assert table.cells[1][2][:2] == ("", "–")
+    assert table.cells[0][3][:2] == ("3", "3")
+
+
+def test_a_column_of_verdicts_has_their_signs_and_other_words_stay_words(full):
+    rows = [["confirmed", "equal"], ["who knows", "equal"]]
+    claims_table = {"name": "claims", "title": "", "note": "", "columns": ["verdict", "x"]}
+    write_json(full / "compare.json", {"tables": [claims_table | {"rows": rows}]})
+    (table,) = read_tables(full).tables
+    marks = [[cell.mark and cell.mark.sign for cell in row] for row in table.cells]
+    assert marks == [["✓", None], [None, None]]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +273,7 @@ def test_comparisons_keep_numbers_whole_and_show_four_digits(full):
 )  # fmt: skip
 def test_damaged_comparisons_are_named(full, tables, said):
     write_json(full / "compare.json", {"tables": tables})
-    found = compared(full)
+    found = read_tables(full)
     assert found.tables == []
     assert said in found.problems[0]
     assert found.problems[0].replace("'", "&#39;") in build(full)

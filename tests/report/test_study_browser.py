@@ -2,12 +2,13 @@
 
 import csv
 import io
+import re
 
 import pytest
 
 from promptpriors.report import write_report
 from tests.report.sample import SCRIPT, build_runs
-from tests.report.studying import EFFECTS, build_study
+from tests.report.studying import EFFECTS, FAST, SEEDS, SLOW, build_study
 
 FOREST, CURVES = "#study .plot >> nth=0", "#study .plot >> nth=1"
 SHOWN = "plot => plot._fullData.filter(t => t.visible === true && t.mode.includes('markers'))"
@@ -52,10 +53,11 @@ def test_verdicts_are_words_with_signs_beside_their_questions(opened):
     with opened() as page:
         rows = page.locator(".verdicts tbody tr").all_inner_texts()
         first = [" ".join(row.split()) for row in rows]
-        assert first[0].startswith("✓ passed Is the positive control detected?")
-        assert first[2].startswith("✓ yes isotropic higher Do arms differ from vocabulary?")
-        assert first[3].startswith("? undecided Are all arms equal?")
-        assert SCRIPT in rows[4]
+        assert first[0].startswith("✓ passed positive control")
+        assert first[2].startswith("✓ yes does the task decide anything?")
+        assert first[3].startswith("✓ yes isotropic higher")
+        assert first[4].startswith("✕ no are all priors equal?")
+        assert SCRIPT in rows[3]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -68,11 +70,11 @@ def test_verdicts_can_be_read_on_their_ground(opened, scheme):
 
 def test_a_failed_control_is_seen(visit, tmp_path):
     with visit(write_report(build_study(tmp_path / "runs", failing=True))) as page:
-        assert page.locator(".verdicts tr.none").count() == 2
-        assert "∅ none\ncontrol failed" in page.locator(".verdicts").inner_text()
+        assert page.locator(".verdicts tr.none").count() == 3
+        assert "∅ none\nthe positive control failed" in page.locator(".verdicts").inner_text()
         figure = drawn(page, FOREST)
         labels = figure.locator(".annotation-text").all_text_contents()
-        assert labels.count("∅ none: control failed") == 5
+        assert labels.count("∅ none") == 5
 
 
 def test_the_forest_names_its_reference_its_arms_and_their_verdicts(opened):
@@ -80,8 +82,9 @@ def test_the_forest_names_its_reference_its_arms_and_their_verdicts(opened):
         labels = drawn(page, FOREST).locator(".annotation-text").all_text_contents()
         for text in ("vocabulary", "gaussian", "isotropic", "positive control", "controls"):
             assert text in labels
-        for text in ("↑ higher", "? undecided", "+0.220 (+0.170 to +0.270)"):
+        for text in ("↑ higher", "≈ equal"):
             assert text in labels
+        assert any(re.fullmatch(r"\+0\.2\d+ \(\+0\.\d+ to \+0\.\d+\)", text) for text in labels)
 
 
 def test_the_selector_changes_the_curves(opened):
@@ -90,13 +93,13 @@ def test_the_selector_changes_the_curves(opened):
         best = figure.evaluate(ENDS)
         assert len(best) == len(LINES)
         assert figure.evaluate(BANDS) == len(LINES)
-        assert all("0.1 relative" in name for name in figure.evaluate(NAMES)[:4])
-        choose(page, "Rate", "0.025 relative")
-        slow = figure.evaluate(ENDS)
-        assert len(slow) == len(LINES)
-        assert [a > b for a, b in zip(slow, best, strict=True)] == [True] * 4 + [False, True]
-        assert slow[4] == best[4]  # the control has one rate
-        assert all("0.025 relative" in name for name in figure.evaluate(NAMES)[:4])
+        assert all(SLOW in name for name in figure.evaluate(NAMES)[:4])
+        choose(page, "Rate", FAST)
+        fast = figure.evaluate(ENDS)
+        assert len(fast) == len(LINES)
+        assert [a > b for a, b in zip(fast, best, strict=True)] == [True] * 4 + [False, True]
+        assert fast[4] == best[4]  # the control has one rate
+        assert all(FAST in name for name in figure.evaluate(NAMES)[:4])
         choose(page, "Rate", "best")
         assert figure.evaluate(ENDS) == best
 
@@ -124,11 +127,11 @@ def test_a_chip_hides_its_arm_in_both_figures_whatever_rate_is_chosen(opened):
         page.keyboard.press("Space")
         for figure in (forest, curves):
             assert not any("isotropic" in name for name in figure.evaluate(NAMES))
-        choose(page, "Rate", "0.025 relative")
+        choose(page, "Rate", FAST)
         assert not any("isotropic" in name for name in curves.evaluate(NAMES))
         chip.click()
         assert [n for n in curves.evaluate(NAMES) if "isotropic" in n] == [
-            "isotropic, 0.025 relative, 3 runs"
+            f"isotropic, {FAST}, {SEEDS} runs"
         ]
 
 
@@ -151,7 +154,7 @@ def test_the_csv_of_the_curves_has_what_is_shown(opened):
         with page.expect_download() as found:
             group.get_by_role("button", name="CSV").click()
         rows = list(csv.reader(io.StringIO(found.value.path().read_text(), newline="")))
-        mine = [row for row in rows if row[0] == "gaussian, 0.1 relative, 3 runs"]
+        mine = [row for row in rows if row[0] == f"gaussian, {SLOW}, {SEEDS} runs"]
         assert [row[1] for row in mine] == ["0", "10", "20", "30", "40"]
         assert all(" to " in row[3] for row in mine)
         assert not any("95 %" in row[0] for row in rows)

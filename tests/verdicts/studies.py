@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from promptpriors.files import write_bytes, write_json, write_toml
 
 RATES = ("0.02 relative", "0.1 relative")
-FLOOR, CEILING = 3.0, 1.0
+FLOOR, TEXT, CEILING = 3.0, 2.5, 1.0
+PRIORS = ("vocabulary", "gaussian", "isotropic", "text")
+"""Those that an arm may be named by; any other arm has the prior xavier."""
 CONFIG = {
     "model": "tiny",
     "task": {"name": "mathematics", "train": 16, "validation": 4, "test": 0},
@@ -33,6 +36,9 @@ class Study:
         lost: arm, rate and seed of runs that diverged.
         crossed: draws of each seed; every one is trained on every order.
         falling: arms whose curves have not come to rest.
+        error: what a diverged run says.
+        absent: arm, rate and seed of runs that have not begun.
+        every: steps between evaluations.
     """
 
     effects: dict[str, float]
@@ -49,6 +55,10 @@ class Study:
     lost: set[tuple[str, str, int]] = field(default_factory=set)
     crossed: int = 0
     falling: tuple[str, ...] = ()
+    steps: int = 60
+    every: int = 5
+    error: str = "Diverged: the loss became NaN at step 7"
+    absent: set[tuple[str, str, int]] = field(default_factory=set)
     name: str = "screening"
     setting: str = ""
     metric: str = "val_loss"
@@ -63,7 +73,8 @@ class Study:
         rows = []
         for row, loss in self.planned():
             rows.append(row)
-            self._run(folder, row, loss)
+            if (row["arm"], row["rate"], row["seed"]) not in self.absent:
+                self._run(folder, row, loss)
         compare = {
             "reference": self.reference, "margin": self.margin, "metric": self.metric,
             "controls": self.positive is not None,
@@ -91,7 +102,7 @@ class Study:
 
     def _beside(self):
         yield self._row("baseline", "none", "", 0), FLOOR
-        yield self._row("baseline", "text: Answer.", "", 0), 2.5
+        yield self._row("baseline", "text: Answer.", "", 0), TEXT
         if self.ceiling is not None:
             for place, rate in enumerate(("0.0003", "0.001")):
                 yield self._row("ceiling", "lora 16", rate, 0), self.ceiling + 0.4 * (1 - place)
@@ -123,23 +134,26 @@ class Study:
         place.mkdir(parents=True)
         mode = "none" if row["kind"] in {"baseline", "ceiling"} else "soft"
         prompt = {**CONFIG["prompt"], "mode": mode}
-        train = {"steps": 60, "lr": 0.1}
-        config = {**CONFIG, "prompt": prompt, "prior": {"name": "xavier"}, "train": train}
+        train = {"steps": self.steps, "lr": 0.1}
+        prior = re.split(r"\W", row["arm"])[0]
+        name = {"name": prior if prior in PRIORS else "xavier"}
+        config = {**CONFIG, "prompt": prompt, "prior": name, "train": train}
         write_toml(place / "config.toml", {**config, "seed": row["seed"]})
         if (row["arm"], row["rate"], row["seed"]) in self.lost:
-            write_bytes(place / "error.txt", b"Diverged: the loss became NaN at step 7\n")
+            write_bytes(place / "error.txt", f"{self.error}\n".encode())
             return
         pace = 0.03 if row["arm"] in self.falling else 0.2
-        losses = {s: loss + 1.5 * (2.718281828 ** (-pace * s)) for s in range(0, 61, 5)}
-        losses[60] = loss
+        evaluated = range(0, self.steps + 1, self.every)
+        losses = {s: loss + 1.5 * (2.718281828 ** (-pace * s)) for s in evaluated}
+        losses[self.steps] = loss
         lines = [
             f'{{"step": {s}, "train_loss": 1.0, "val_loss": {losses.get(s, "null")}, "lr": {{}}}}\n'
-            for s in range(61)
+            for s in range(self.steps + 1)
         ]
         write_bytes(place / "metrics.jsonl", "".join(lines).encode())
         result = {
-            "steps": 60, "seed": row["seed"], "val_loss_initial": losses[0], "val_loss": loss,
-            "val_loss_best": min(losses.values()), "val_loss_none": FLOOR,
-            "scores": {"accuracy": 1 - loss / FLOOR},
+            "steps": self.steps, "seed": row["seed"], "val_loss_initial": losses[0],
+            "val_loss": loss, "val_loss_best": min(losses.values()), "val_loss_none": FLOOR,
+            "scores": {"accuracy": 1 - loss / FLOOR}, "seconds": 1.0,
         }  # fmt: skip
         write_json(place / "result.json", result)

@@ -11,13 +11,15 @@ from promptpriors.errors import InputError, Note
 from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import Comparison, StudyRun
+from promptpriors.runs.study_results import read_study_result
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import (
     RunOutcome,
     Setting,
     read_settings,
 )
-from promptpriors.verdicts.study_tables import read_study_tables, study_tables
+from promptpriors.verdicts.results import study_results
+from promptpriors.verdicts.study_tables import study_tables
 from tests.verdicts.studies import FLOOR, RATES, Study
 
 EQUAL = {"vocabulary": 0.0, "gaussian": 0.0, "xavier": 0.0}
@@ -31,9 +33,13 @@ def records(tables):
     }
 
 
+def read_tables(folder):
+    return study_tables(study_results(read_settings(folder)))
+
+
 def tables_of(study, folder, **changes):
     study.write(folder, **changes)
-    return records(read_study_tables(folder))
+    return records(read_tables(folder))
 
 
 def setting_of(study):
@@ -277,7 +283,7 @@ def test_settings_and_studies_are_judged_each_by_itself(tmp_path):
     other.write(tmp_path / "x", runs=rows)  # a record of both
     (tmp_path / "x" / "studies" / "a.json").replace(tmp_path / "studies" / "a.json")
     Study({"vocabulary": 0.0, "xavier": -0.5}, name="b").write(tmp_path)
-    found = records(read_study_tables(tmp_path))["verdicts"]
+    found = records(read_tables(tmp_path))["verdicts"]
     said = {
         (row["study"], row["setting"]): row["verdict"]
         for row in found
@@ -351,13 +357,13 @@ def test_a_run_that_is_not_there_or_half_done_or_damaged_is_named(tmp_path):
     rows = [row for row in Study(EQUAL, seeds=6).write(tmp_path) if row["arm"] == "xavier"]
     (tmp_path / rows[0]["id"] / "result.json").unlink()
     (tmp_path / rows[1]["id"] / "result.json").write_text("{")
-    found = records(read_study_tables(tmp_path))["arms"]
+    found = records(read_tables(tmp_path))["arms"]
     row = next(row for row in found if row["arm"] == "xavier")
     assert (row["runs"], row["missing"]) == (10, 2)
     assert f"{rows[0]['id']}: not finished" in row["missing runs"]
     assert "is not readable JSON" in row["missing runs"]
     (tmp_path / rows[2]["id"]).rename(tmp_path / "elsewhere")
-    found = records(read_study_tables(tmp_path))["arms"]
+    found = records(read_tables(tmp_path))["arms"]
     assert any(f"{rows[2]['id']}: not begun" in row["missing runs"] for row in found)
 
 
@@ -401,23 +407,15 @@ def test_compare_gives_a_studys_tables_without_any_vectors(tmp_path):
     stored = {t["name"]: t for t in json.loads((tmp_path / "compare.json").read_text())["tables"]}
     assert len(stored["verdicts"]["rows"]) == 5
     assert (tmp_path / "compare" / "arms.csv").read_text().startswith("study,setting,arm,kind,runs")
-
-
-def test_the_page_reads_what_compare_stores(tmp_path):
-    from promptpriors.report.study_rows import faults
-    from promptpriors.report.tables import compared
-
-    Study(APART, seeds=2).write(tmp_path)
-    write_tables(read_study_tables(tmp_path), tmp_path)
-    found = compared(tmp_path)
-    assert found is not None
-    assert not found.problems
-    assert not faults(found.tables)
-    assert all(table.of_study for table in found.tables)
+    assert (
+        read_study_result(tmp_path / "studies" / "screening.result.json")
+        == study_results(read_settings(tmp_path)).pop()
+    )
+    assert read_settings(tmp_path)  # the result is taken for no record
 
 
 def test_a_folder_without_studies_has_none_of_their_tables(tmp_path):
-    assert study_tables(read_settings(tmp_path)) == []
+    assert read_tables(tmp_path) == []
 
 
 def test_the_order_of_runs_in_the_record_changes_nothing():

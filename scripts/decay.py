@@ -1,6 +1,6 @@
 """How much of its start a prompt keeps while it is trained, step by step, over a study's arms.
 
-    python benchmarks/decay.py RUNS STUDY DATA OUT
+    python scripts/decay.py RUNS STUDY DATA OUT
 
 Needs the runs' vectors (prompt.safetensors), so it runs where they were trained. Of each arm and
 stored step it takes the cosine of the vectors and their start about the prior's mean, averaged over
@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import mean
 
+from study_figures import bands, save
+
 from promptpriors.analysis.location import kept
+from promptpriors.analysis.plateau import mean_curve
 from promptpriors.config.run import parse_config
 from promptpriors.errors import InputError
-from promptpriors.figures.bands import curve
-from promptpriors.figures.study import bands, save
 from promptpriors.figures.styles import arm_styles, run_styles
 from promptpriors.measure.position import centre
 from promptpriors.measure.reference_points import Places
@@ -38,7 +39,7 @@ def main(folder: Path, study: str, data: Path, out: Path) -> None:
     for (arm, rate, _), run in members.items():
         arms.setdefault((arm, rate), []).append(dict(way(run, places)))
         priors[arm] = prior_of(run)
-    curves = [c for (arm, rate), found in arms.items() if (c := curve(arm, rate, found))]
+    curves = [c for (arm, rate), found in arms.items() if (c := mean_curve(arm, rate, found))]
     styles = arm_styles(priors, run_styles(list(members.values())), set())
     figure = bands(curves, styles=styles, axis=AXIS)
     for path in save(figure, {"axis": AXIS, "curves": [c._asdict() for c in curves]}, out):

@@ -1,6 +1,6 @@
 """The tables and pictures of docs/results/reproduction, from the results that are stored there.
 
-    python benchmarks/reproduction.py docs/results/reproduction configs/paper/analysis.toml
+    python scripts/reproduction.py docs/results/reproduction configs/paper/analysis.toml
 
 Reads FOLDER/runs; writes FOLDER/tables.md and, of each study and setting, a forest plot and curves
 as PNG with their numbers as JSON. Nothing is measured or trained. FOLDER/float32 holds runs of the
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from study_figures import bands, forest, save
 
 from promptpriors.analysis.equality import equality
 from promptpriors.analysis.pooled import pool
 from promptpriors.analysis.significance import t_interval
 from promptpriors.errors import InputError
-from promptpriors.figures.forest import effects
-from promptpriors.figures.study import bands, forest, save
 from promptpriors.figures.styles import arm_styles, run_styles
 from promptpriors.files import write_bytes
 from promptpriors.paper import judge_claims, read_analysis
@@ -30,8 +29,10 @@ from promptpriors.paper.values import valued
 from promptpriors.report.study_curves import BEST, curves_of
 from promptpriors.runs import Run, list_runs
 from promptpriors.runs.labels import prior_of
-from promptpriors.verdicts.judge import judge
+from promptpriors.runs.studies import BASELINES, CONTROLS
+from promptpriors.runs.study_results import Contrast, SettingResult, StudyResult
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, read_settings
+from promptpriors.verdicts.results import study_results
 from promptpriors.verdicts.study_tables import study_tables
 
 SHOWN: dict[str, Sequence[str]] = {
@@ -77,8 +78,13 @@ def main(folder: Path, analysis: Path) -> None:
         "",
     ]
     lines += section("The claims", claims_of(claims))
+    results = {
+        (study.study, result.setting): result
+        for study in study_results(settings)
+        for result in study.settings
+    }
     for setting in settings:
-        lines += study(folder, setting, runs)
+        lines += study(folder, setting, results[setting.study, setting.name], runs)
     lines += section("What it took", taken(settings))
     if (folder / "float32").is_dir():
         lines += section("The precision of the model", precision(folder))
@@ -114,27 +120,30 @@ def taken(settings: Sequence[Setting]) -> Iterator[dict[str, Any]]:
     yield {"study": "all", "runs": len(seen), "hours of one core": total}
 
 
-def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
+def study(
+    folder: Path, setting: Setting, result: SettingResult, runs: Mapping[str, Run]
+) -> list[str]:
     """The section of a study in one setting."""
     name = setting.study + (f", {setting.name}" if setting.name else "")
     tables = {
         table.name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        for table in study_tables([setting])
+        for table in study_tables([StudyResult(study=setting.study, settings=[result])])
     }
     lines = [f"## {name}", ""]
-    for path in pictures(folder, setting, runs, tables):
+    for path in pictures(folder, setting, result, runs):
         lines += [f"![{name}]({path.name})", ""]
     for title, columns in SHOWN.items():
         rows = [{c: row.get(c) for c in columns if c in row} for row in tables[title]]
         lines += section(title.capitalize(), rows, level=3)
-    note = " ".join(str(row.get("note") or "") for row in tables["power"])
     numbers = [{k: v for k, v in row.items() if k not in {"study", "setting", "note"}}
                for row in tables["power"]]  # fmt: skip
-    lines += [*section("Power", numbers, level=3), note, ""]
+    lines += [*section("Power", numbers, level=3), result.power.reason, ""]
     arms = setting.by_arm("arm")
     if setting.study in WITHOUT:
         arm = WITHOUT[setting.study]
-        lines += section(f"Equality without {arm}, exploratory", equal(setting, arm), level=3)
+        lines += section(
+            f"Equality without {arm}, exploratory", equal(setting, arm, result.margin), level=3
+        )
     lines += section("Where prompts lie and what they do", lain(arms, "arm", VALUES), level=3)
     if any(run.result and run.result.get("objective") != "answer" for run in trained(arms, runs)):
         lines += section("What the objective shows, and the answers' loss",
@@ -147,11 +156,10 @@ def study(folder: Path, setting: Setting, runs: Mapping[str, Run]) -> list[str]:
     return lines
 
 
-def equal(setting: Setting, arm: str) -> Iterator[dict[str, Any]]:
+def equal(setting: Setting, arm: str, margin: float | None) -> Iterator[dict[str, Any]]:
     """The pairs of the other arms, with the spread that these have by themselves."""
     runs = [run for name, mine in setting.by_arm("arm").items() if name != arm for run in mine]
     pooled = pool(setting.outcomes(runs))
-    margin = judge(setting).margin
     for pair in equality(pooled, margin).pairs if margin is not None else ():
         yield {
             "first": pair.first, "second": pair.second, "difference": pair.difference,
@@ -166,32 +174,29 @@ def trained(arms: Mapping[str, Sequence[RunOutcome]], runs: Mapping[str, Run]) -
 
 
 def pictures(
-    folder: Path, setting: Setting, runs: Mapping[str, Run], tables: Mapping[str, Any]
+    folder: Path, setting: Setting, result: SettingResult, runs: Mapping[str, Run]
 ) -> Iterator[Path]:
     """The forest plot and the curves of a setting, where there is something to draw."""
     members = [run.plan for run in setting.runs]
-    controls = {m.arm for m in members if m.kind in {"positive", "negative"}}
+    controls = {m.arm for m in members if m.kind in CONTROLS}
     priors = {
         m.arm: prior_of(runs[m.id])
         for m in reversed(members)
-        if m.id in runs and m.kind not in {"baseline", "ceiling"}
+        if m.id in runs and m.kind not in BASELINES
     }
-    shown_here = run_styles([runs[m.id] for m in members if m.id in runs])
-    styles = arm_styles(dict(reversed(priors.items())), shown_here, controls)
+    page_styles = run_styles([runs[m.id] for m in members if m.id in runs])
+    styles = arm_styles(dict(reversed(priors.items())), page_styles, controls)
     number = "" if not setting.name else f"-{names_of(setting)}"
     where = folder / f"{setting.study}{number}"
-    rows = tables["differences"]
-    shown = effects(rows, controls)
-    if shown:
-        margin = next((row["margin"] for row in rows if row.get("margin") is not None), None)
+    differences = [effect for contrast in result.contrasts for effect in effect_of(contrast)]
+    if differences:
         figure = forest(
-            shown, reference=rows[0]["reference"], margin=margin, styles=styles,
-            axis=NAMES.get(setting.compare.metric, setting.compare.metric),
+            result.contrasts, reference=str(result.reference), margin=result.margin, styles=styles,
+            axis=NAMES.get(result.metric, result.metric),
         )  # fmt: skip
-        numbers = {"margin": margin, "differences": [effect._asdict() for effect in shown]}
+        numbers = {"margin": result.margin, "differences": differences}
         yield save(figure, numbers, where.with_name(where.name + "-forest"))[0]
-    best = {row["arm"]: row["best rate"] for row in tables["arms"]}
-    drawn = curves_of(members, runs, best)
+    drawn = curves_of(members, runs, {arm.arm: arm.best_rate for arm in result.arms})
     curves = [c for c, of in zip(drawn.curves, drawn.choices, strict=True) if BEST in of]
     if curves:
         numbers = {
@@ -200,6 +205,16 @@ def pictures(
         }
         figure = bands(curves, drawn.levels, styles=styles)
         yield save(figure, numbers, where.with_name(where.name + "-curves"))[0]
+
+
+def effect_of(contrast: Contrast) -> Iterator[dict[str, Any]]:
+    """What is written of a difference that is drawn."""
+    if contrast.difference:
+        yield {
+            "name": contrast.arm, "difference": contrast.difference.value,
+            "low": contrast.difference.low, "high": contrast.difference.high,
+            "verdict": contrast.verdict.text, "control": contrast.kind in CONTROLS,
+        }  # fmt: skip
 
 
 def names_of(setting: Setting) -> str:

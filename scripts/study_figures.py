@@ -1,11 +1,12 @@
-"""A study's two figures as matplotlib draws them: differences, and curves with bands."""
+"""Figures of a study by matplotlib, for documents: differences, and curves with bands."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptpriors.figures.bands import Curve, Level, opacity, reach
+from promptpriors.analysis.plateau import MeanCurve
+from promptpriors.figures.bands import Level, opacity, reach
 from promptpriors.figures.forest import (
     Effect,
     above_controls,
@@ -16,8 +17,9 @@ from promptpriors.figures.forest import (
 )
 from promptpriors.figures.strings import clipped
 from promptpriors.figures.styles import PLAIN, ArmStyle
-from promptpriors.figures.verdict_marks import brief
+from promptpriors.figures.verdict_marks import label
 from promptpriors.files import write_bytes, write_json
+from promptpriors.runs.study_results import Contrast
 
 GREY, SOFT, DIM = "#80838a", "#e9eaed", "#555555"
 WIDTH, ROW = 8.0, 0.34
@@ -29,27 +31,27 @@ SYMBOLS = {
 DASHES: Mapping[str, Any] = {
     "solid": "-", "dot": ":", "dash": "--", "dashdot": "-.", "longdash": (0, (9, 3)),
 }  # fmt: skip
-"""Markers and lines of ``look`` as matplotlib calls them."""
+"""Markers and lines of ``figures.styles`` by matplotlib's names."""
 
 
 def forest(
-    shown: Iterable[Effect],
+    contrasts: Iterable[Contrast],
     *,
     reference: str,
     margin: float | None,
     axis: str,
     styles: Mapping[str, ArmStyle] | None = None,
 ) -> Any:
-    """A row an arm as in ``forest.forest``: names at the left, numbers and verdicts at the right.
+    """Draw a row an arm: names at the left, numbers and verdicts at the right.
 
     Args:
-        shown: the differences, at least one.
+        contrasts: at least one with a difference.
         reference: the arm at 0.
         margin: within which arms count as equal, in the same units.
         axis: what is measured, in which unit.
         styles: how each arm is drawn; grey where it is not said.
     """
-    rows = ordered(shown)
+    rows = ordered(contrasts)
     places = heights(rows)
     low, high = frame(rows, margin)
     figure, axes = _empty(ROW * (1.5 - places[-1]) + 1.0)
@@ -65,8 +67,8 @@ def forest(
     digits = decimals(rows)
     for effect, height in zip(rows, places, strict=True):
         _interval(axes, effect, height, (low, high), (styles or {}).get(effect.name, PLAIN))
-        said = f"{effect.said(digits)}   {brief(effect.verdict)}"
-        axes.annotate(said.rstrip(), (1, height), (6, 0), xycoords=("axes fraction", "data"),
+        text = f"{effect.text(digits)}   {label(effect.verdict)}"
+        axes.annotate(text, (1, height), (6, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     first = above_controls(rows)
     if first is not None:
@@ -79,13 +81,13 @@ def forest(
 
 
 def bands(
-    curves: Sequence[Curve],
+    curves: Sequence[MeanCurve],
     levels: Sequence[Level] = (),
     *,
     styles: Mapping[str, ArmStyle] | None = None,
     axis: str = "validation loss, nats per target token",
 ) -> Any:
-    """Each curve on its band, and the levels as dashed lines across, as in ``bands.bands``.
+    """Draw each curve on its band, and the levels across, as in ``figures.bands``.
 
     Args:
         curves: those to draw, each arm at one rate, which is named where rates differ.
@@ -173,6 +175,5 @@ def _interval(
         edge, arrow = (high, ">") if effect.difference > high else (low, "<")
         axes.plot([edge], [height], marker=arrow, **look)
         return
-    if effect.low is not None and effect.high is not None:
-        axes.plot([effect.low, effect.high], [height, height], color=style.colour, linewidth=1.8)
+    axes.plot([effect.low, effect.high], [height, height], color=style.colour, linewidth=1.8)
     axes.plot([effect.difference], [height], **look, **_symbol(style.symbol))
