@@ -1,7 +1,7 @@
-"""How a claim is decided: a table of rules. Each has one statistic and can go either way."""
+"""Rules that judge a claim by a study; each has one statistic and can go either way."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from scipy import stats
@@ -12,40 +12,39 @@ from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.analysis.slope import slope
 from promptpriors.errors import InputError
-from promptpriors.paper.values import valued
+from promptpriors.paper.values import Address, hint, label_of, valued
+from promptpriors.runs.claims import Verdict
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import RunOutcome, Setting
 
-Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
-
 
 class Finding(NamedTuple):
-    """What a rule says.
+    """Result of a rule.
 
     Attributes:
         value: of the statistic.
         interval: 95 %.
         p: of its test, where it has one.
         verdict: by the statistic alone.
-        evidence: in words.
+        reason: in words.
     """
 
     value: float | None
     interval: tuple[float, float] | None
     p: float | None
     verdict: Verdict
-    evidence: str
+    reason: str
 
 
 def level(
     setting: Setting,
     arms: Sequence[str],
     *,
-    value: str,
+    value: Address,
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Finding:
-    """The mean of a value over seeds, arms and rates averaged first: is it beyond a bound?
+    """Compare the mean of a value over seeds with a bound; arms and rates are averaged first.
 
     Confirmed if the t interval lies beyond the bound, refuted if it lies on the other side.
     """
@@ -63,7 +62,7 @@ def level(
 
 
 def equal(setting: Setting, arms: Sequence[str]) -> Finding:
-    """Are all pairs of the arms equal within the study's margin? By two one-sided tests each.
+    """Test all pairs of the arms for equality within the study's margin, by two one-sided tests.
 
     Confirmed if all pairs are, refuted if one pair differs by more; undecided without controls.
     """
@@ -75,9 +74,8 @@ def equal(setting: Setting, arms: Sequence[str]) -> Finding:
     found = equality(pooled, judged.margin, arms=kept)
     widest = max(found.pairs, key=lambda pair: abs(pair.difference))
     said = f"margin {judged.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
-    verdict: Verdict = {"equal": "confirmed", "different": "refuted"}.get(  # pyright: ignore[reportAssignmentType]
-        found.verdict, "undecided"
-    )
+    verdicts: dict[str, Verdict] = {"equal": "confirmed", "different": "refuted"}
+    verdict = verdicts.get(found.verdict, "undecided")
     if judged.gate:
         verdict, said = "undecided", f"{judged.gate}; {said}"
     interval = (widest.low, widest.high)
@@ -88,12 +86,12 @@ def difference(
     setting: Setting,
     arms: Sequence[str],
     *,
-    value: str,
+    value: Address,
     reference: str,
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Finding:
-    """The mean of the arms less a reference, of any value: is it beyond a bound?"""
+    """Compare the mean of the arms less a reference with a bound, of any value."""
     bound, sign = _bound(at_least, at_most)
     names = [arm for arm in arms if arm != reference]
     runs = _valued(setting, [*names, reference], value)
@@ -115,9 +113,9 @@ def difference(
 
 
 def changes(
-    setting: Setting, arms: Sequence[str], *, value: str, reference: str, margin: float
+    setting: Setting, arms: Sequence[str], *, value: Address, reference: str, margin: float
 ) -> Finding:
-    """Does any arm change a value against the reference? Dunnett's test.
+    """Test each arm for a change of a value against the reference, by Dunnett's test.
 
     Confirmed if one differs, refuted if every simultaneous interval lies within ± margin.
     """
@@ -135,9 +133,14 @@ def changes(
 
 
 def unrelated(
-    setting: Setting, arms: Sequence[str], *, value: str, on: list[str], margin: float | None = None
+    setting: Setting,
+    arms: Sequence[str],
+    *,
+    value: Address,
+    on: list[Address],
+    margin: float | None = None,
 ) -> Finding:
-    """Does a value move with none of others, arm, rate and seed being equal? By least squares.
+    """Test that a value is unrelated to others at equal arm, rate and seed, by least squares.
 
     Of each regressor the slope times its spread within cells, with a Bonferroni interval. Confirmed
     if all lie within ± margin, refuted if one lies beyond, otherwise undecided. Without a margin it
@@ -166,14 +169,14 @@ def unrelated(
     verdict: Verdict = "confirmed" if within else "refuted" if beyond else "undecided"
     found = slopes[most]
     said = "; ".join(
-        f"{name}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
+        f"{label_of(name)}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
         for name, s in zip(on, slopes, strict=True)
     )
     return Finding(found.effect, (found.low, found.high), found.p, verdict, said)
 
 
-def steadiest(setting: Setting, arms: Sequence[str], *, value: str, rate: str) -> Finding:
-    """Does a value spread least at one rate, over arms and seeds? By Brown and Forsythe's test.
+def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: str) -> Finding:
+    """Test that a value spreads least at one rate over arms and seeds, by Brown and Forsythe.
 
     The statistic is the standard deviation there over the least of the other rates. Confirmed if it
     is less than at every other rate, each at 5 %; refuted if it is more than at one of them, at 5 %
@@ -206,7 +209,7 @@ RULES: dict[str, Callable[..., Finding]] = {
     "unrelated": unrelated,
     "steadiest": steadiest,
 }
-"""Name to ``rule(setting, arms, *, …) -> Finding``; the keywords are what the plan says."""
+"""Name to ``rule(setting, arms, *, …) -> Finding``; the keywords are those of an analysis."""
 
 
 def _runs(setting: Setting, arms: Sequence[str]) -> list[RunOutcome]:
@@ -222,7 +225,7 @@ def _runs(setting: Setting, arms: Sequence[str]) -> list[RunOutcome]:
 def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[RunOutcome]:
     runs = valued(_runs(setting, arms), value)
     if all(run.value is None for run in runs):
-        raise InputError(f"no run of study {setting.study!r} has {value}")
+        raise InputError(f"no run of study {setting.study!r} has {value}.{hint(runs, value)}")
     return runs
 
 

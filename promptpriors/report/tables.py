@@ -7,10 +7,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, model_validator
 
 from promptpriors.errors import InputError
-from promptpriors.report.claims import listed
 from promptpriors.report.formatting import MISSING, significant, whole
 from promptpriors.report.run_table import Cell
 from promptpriors.report.sound import sound
+from promptpriors.runs.claims import read_list
 
 Value = str | int | float | None
 
@@ -68,7 +68,7 @@ def compared(folder: Path) -> Tables | None:
         return None
     tables, problems = [], []
     try:
-        for i, value in enumerate(listed(path, "tables"), 1):
+        for i, value in enumerate(read_list(path, "tables"), 1):
             try:
                 tables.append(sound(Table, value, f"{path}, table {i}"))
             except InputError as error:
