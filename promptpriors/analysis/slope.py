@@ -68,7 +68,7 @@ def slope(
         )
     y, x = (
         _without(torch.tensor([row[i] for row in rows], dtype=torch.float64), design)
-        for i in (1, 2)
+        for i in (0, 1)
     )
     size = float(x.square().sum())
     if size <= 1e-18 * len(rows):

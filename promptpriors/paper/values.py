@@ -16,6 +16,9 @@ from promptpriors.verdicts.outcomes import RunOutcome, curve_of
 COORDINATES = {"position": "raw", "visible": "visible"}
 KEYED = ("result", "use", "bridge")
 """Records that are addressed by the dotted keys of their file."""
+EXPECTED = (
+    "Expected position.FIELD, visible.FIELD, result.KEY, use.KEY, bridge.KEY or steps_to.LOSS"
+)
 
 
 def check_address(address: str) -> str:
@@ -30,18 +33,14 @@ def check_address(address: str) -> str:
         InputError: for an address that names nothing; says what there is.
     """
     record, _, key = address.partition(".")
-    if record in COORDINATES and key not in HEADINGS:
-        fields = [f"{record}.{field}" for field in HEADINGS]
-        raise InputError(
-            f"no value {address!r}.{suggest(address, fields)} {record} has: {', '.join(HEADINGS)}"
-        )
     if record == "steps_to":
         _loss(address)
-    elif not key or record not in (*COORDINATES, *KEYED):
-        some = [f"{name}.{field}" for name in COORDINATES for field in HEADINGS]
+    elif not (key and record in KEYED) and not (record in COORDINATES and key in HEADINGS):
+        known = [f"{name}.{field}" for name in COORDINATES for field in HEADINGS]
+        labels = {label_of(one): f" Did you mean {one!r}?" for one in known}
+        fields = f"{record} has: {', '.join(HEADINGS)}" if record in COORDINATES else EXPECTED
         raise InputError(
-            f"no value {address!r}.{suggest(address, some)} Expected position.FIELD, "
-            "visible.FIELD, result.KEY, use.KEY, bridge.KEY or steps_to.LOSS"
+            f"no value {address!r}.{labels.get(address) or suggest(address, known)} {fields}"
         )
     return address
 
