@@ -9,8 +9,8 @@ from pydantic import BeforeValidator
 from promptpriors.analysis.reach import MIN_REACH_RATIO
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
-from promptpriors.paper.claims import claim_with, paper_claims
-from promptpriors.paper.study_rules import RULES, Finding, level
+from promptpriors.paper.claims import claim_with, judged, paper_claims
+from promptpriors.paper.study_rules import RULES, level
 from promptpriors.registry import Choice, Field, Strict, choose, validate
 from promptpriors.runs.claims import Claim, Evidence
 from promptpriors.runs.tables import Table, tabulate
@@ -85,10 +85,7 @@ def judge_claims(analysis: Analysis, runs: Path) -> list[Claim]:
         InputError: for a damaged record of a study, or a value that there is not.
     """
     settings = read_settings(runs)
-    return [
-        claim_with(planned.claim, study=_evidence(planned, _judge(planned, settings)))
-        for planned in analysis
-    ]
+    return [claim_with(planned.claim, study=_evidence(planned, settings)) for planned in analysis]
 
 
 def claims_table(claims: Sequence[Claim]) -> Table:
@@ -114,29 +111,37 @@ def claims_table(claims: Sequence[Claim]) -> Table:
     return tabulate("claims", "The paper's claims", NOTE, rows)
 
 
-def _judge(planned: ClaimPlan, settings: Sequence[Setting]) -> Finding:
+def _evidence(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
+    found = _judge(planned, settings)
+    reason = found.evidence
+    if found.verdict in {"undecided", "not testable"}:
+        reason += f". What would decide it: {planned.decides}"
+    return found.model_copy(update={"statistic": planned.statistic, "evidence": reason})
+
+
+def _judge(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
     mine = [
         setting
         for setting in settings
         if setting.study == planned.study and planned.setting in {None, setting.name}
     ]
-    if not mine:
-        return _not_testable(f"no study {planned.study!r} with this setting in the folder")
     if len(mine) > 1:
         names = ", ".join(repr(setting.name) for setting in mine)
         raise InputError(
             f"claim {planned.claim}: study {planned.study!r} has the settings {names}; name one"
         )
-    arms = planned.arms or list(mine[0].by_arm("arm"))
-    for arm, runs in mine[0].by_arm("arm").items():
-        if arm in arms and mostly_missing(runs):
-            return Finding(None, None, None, "undecided", f"of {arm} {lacks(runs)}")
     try:
+        if not mine:
+            raise InputError(f"no study {planned.study!r} with this setting in the folder")
+        arms = planned.arms or list(mine[0].by_arm("arm"))
+        for arm, runs in mine[0].by_arm("arm").items():
+            if arm in arms and mostly_missing(runs):
+                return judged("", None, None, None, "undecided", f"of {arm} {lacks(runs)}")
         if planned.reach:
             _check_reach(mine[0], arms)
         return RULES[planned.rule.name](mine[0], arms, **planned.rule.params)
     except InputError as error:
-        return _not_testable(str(error).splitlines()[0])
+        return judged("", None, None, None, "not testable", str(error).splitlines()[0])
 
 
 def _check_reach(setting: Setting, arms: Sequence[str]) -> None:
@@ -148,21 +153,3 @@ def _check_reach(setting: Setting, arms: Sequence[str]) -> None:
     found = level(setting, arms, value="position.reach_ratio", at_least=MIN_REACH_RATIO).value
     if found is None or found < MIN_REACH_RATIO:
         raise InputError(f"the reach ratio is {found:.2g}, less than {MIN_REACH_RATIO:g}")
-
-
-def _not_testable(reason: str) -> Finding:
-    return Finding(None, None, None, "not testable", reason)
-
-
-def _evidence(planned: ClaimPlan, found: Finding) -> Evidence:
-    reason = found.reason
-    if found.verdict in {"undecided", "not testable"}:
-        reason += f". What would decide it: {planned.decides}"
-    return Evidence(
-        statistic=planned.statistic,
-        value=found.value,
-        interval=found.interval,
-        p=found.p,
-        verdict=found.verdict,
-        evidence=reason,
-    )

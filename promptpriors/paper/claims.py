@@ -7,7 +7,7 @@ from typing import Annotated
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
 from promptpriors.registry import Field, Strict, validate
-from promptpriors.runs.claims import Claim, Evidence, Kind
+from promptpriors.runs.claims import Claim, Evidence, Kind, Verdict
 
 
 class PaperClaim(Strict):
@@ -59,4 +59,18 @@ def claim_with(
         figures=paper.figures,
         study=study,
         figure=figure,
+    )
+
+
+def judged(
+    statistic: str,
+    value: float | None,
+    interval: tuple[float, float] | None,
+    p: float | None,
+    verdict: Verdict,
+    reason: str,
+) -> Evidence:
+    """Put a verdict and its statistic together as evidence."""
+    return Evidence(
+        statistic=statistic, value=value, interval=interval, p=p, verdict=verdict, evidence=reason
     )

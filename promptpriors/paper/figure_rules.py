@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.files import read_json
-from promptpriors.paper.claims import claim_with, paper_claims
+from promptpriors.paper.claims import claim_with, judged, paper_claims
 from promptpriors.runs.claims import Claim, Evidence, Verdict
 from promptpriors.runs.pictures import PICTURES, stem
 
@@ -35,27 +35,17 @@ def judge(numbers: Numbers) -> list[Claim]:
 def _evidence(number: int, numbers: Numbers) -> Evidence:
     missing = [str(figure) for figure in paper_claims()[number].figures if figure not in numbers]
     if missing:
-        return _says("", None, reason=f"figure {', '.join(missing)} was not made")
+        return _open(f"figure {', '.join(missing)} was not made")
     if number in RULES:
         return RULES[number](numbers)
     if number in ONE_RUN_STATISTICS:
         statistic, read = ONE_RUN_STATISTICS[number]
-        return _says(statistic, read(numbers), reason=ONE_RUN)
-    return _says("", None, reason=ONE_RUN)
+        return judged(statistic, read(numbers), None, None, "undecided", ONE_RUN)
+    return _open(ONE_RUN)
 
 
-def _says(
-    statistic: str,
-    value: float | None,
-    *,
-    reason: str,
-    interval: tuple[float, float] | None = None,
-    p: float | None = None,
-    verdict: Verdict = "undecided",
-) -> Evidence:
-    return Evidence(
-        statistic=statistic, value=value, interval=interval, p=p, verdict=verdict, evidence=reason
-    )
+def _open(reason: str, verdict: Verdict = "undecided") -> Evidence:
+    return judged("", None, None, None, verdict, reason)
 
 
 def _domains(numbers: Numbers) -> Evidence:
@@ -75,7 +65,7 @@ def _domains(numbers: Numbers) -> Evidence:
     if apart and same <= 0.05:
         evidence += "; arithmetic lies apart, yet SQuAD does not lie with C4"
     statistic = "C4–arithmetic over C4–SQuAD, energy distance of means, least of the sites"
-    return _says(statistic, ratios[least][0], p=same, verdict=verdict, reason=evidence)
+    return judged(statistic, ratios[least][0], None, same, verdict, evidence)
 
 
 def _walks(numbers: Numbers) -> Evidence:
@@ -87,14 +77,8 @@ def _walks(numbers: Numbers) -> Evidence:
     elif high < SLIGHTLY or low > 1:
         verdict = "refuted"
     words = f"texts are {found['ratio']:.2f} times as wide as walks over the vocabulary"
-    return _says(
-        "spread over random walks'",
-        found["ratio"],
-        interval=(low, high),
-        p=found["p"],
-        verdict=verdict,
-        reason=words,
-    )
+    statistic = "spread over random walks'"
+    return judged(statistic, found["ratio"], (low, high), found["p"], verdict, words)
 
 
 def _humps(numbers: Numbers) -> Evidence:
@@ -105,14 +89,14 @@ def _humps(numbers: Numbers) -> Evidence:
     least = min(found["p"] for found in blocks.values())
     verdict: Verdict = "refuted" if few else "undecided"
     statistic = "blocks with a dip at 5 % over all"
-    return _says(statistic, float(few), p=least, verdict=verdict, reason=words)
+    return judged(statistic, float(few), None, least, verdict, words)
 
 
 def _peaked(numbers: Numbers) -> Evidence:
     share = numbers[9]["rows beyond the Gaussian's 0.999 radius"]
     verdict: Verdict = "confirmed" if share > 0.01 else "refuted"
     words = f"{share:.1%} of the rows lie beyond a radius that 0.1 % of a Gaussian's draws exceed"
-    return _says("share of the vocabulary beyond", share, verdict=verdict, reason=words)
+    return judged("share of the vocabulary beyond", share, None, None, verdict, words)
 
 
 def _answers(numbers: Numbers) -> Evidence:
@@ -125,14 +109,8 @@ def _answers(numbers: Numbers) -> Evidence:
         verdict = "refuted"
     value = found["spread over the question's"]
     words = f"an answer's tokens are {value:.2f} times as wide as as many of its question's"
-    return _says(
-        "spread of answers over questions'",
-        value,
-        interval=(low, high),
-        p=found["p"],
-        verdict=verdict,
-        reason=words,
-    )
+    statistic = "spread of answers over questions'"
+    return judged(statistic, value, (low, high), found["p"], verdict, words)
 
 
 def _generated(numbers: Numbers) -> Evidence:
@@ -148,7 +126,7 @@ def _autoencoder(numbers: Numbers) -> Evidence:
     verdict: Verdict = "refuted" if 0.8 <= rank <= 1.25 else "confirmed"
     words = f"whitened, with free bits, without first tokens it keeps {rank:.2f} of the data's rank"
     statistic = "effective rank of decoder means over the data's"
-    return _says(statistic, rank, verdict=verdict, reason=words)
+    return judged(statistic, rank, None, None, verdict, words)
 
 
 def _encoder(numbers: Numbers) -> Evidence:
@@ -156,12 +134,12 @@ def _encoder(numbers: Numbers) -> Evidence:
     value = numbers[5][where]["silhouette"]
     if where.startswith("tiny-t5"):
         words = "no trained encoder–decoder was at hand; a random one is shown, and ours beside it"
-        return _says("silhouette of means", value, verdict="not testable", reason=words)
+        return judged("silhouette of means", value, None, None, "not testable", words)
     pairs = numbers[5][where]["energy distance of means"]
     most = max(found["p"] for name, found in pairs.items() if "–" in name)
     verdict: Verdict = "confirmed" if most * len(pairs) <= 0.05 else "undecided"
     words = f"largest p of a pair {most:.2g}"
-    return _says("silhouette of means", value, p=most, verdict=verdict, reason=words)
+    return judged("silhouette of means", value, None, most, verdict, words)
 
 
 RULES: dict[int, Rule] = {
@@ -171,12 +149,10 @@ RULES: dict[int, Rule] = {
     10: _humps,
     11: _encoder,
     15: _peaked,
-    16: lambda _: _says(
-        "", None, reason="one run; what a vector contributes is measured by masking it, over runs"
-    ),
+    16: lambda _: _open("one run; what a vector contributes is measured by masking it, over runs"),
     17: _answers,
     21: _generated,
-    23: lambda _: _says("", None, verdict="not testable", reason="one model is at hand"),
+    23: lambda _: _open("one model is at hand", "not testable"),
 }
 """Rule of each claim on which figures say more than one run of each prior does."""
 ONE_RUN_STATISTICS: dict[int, tuple[str, Callable[[Numbers], float | None]]] = {

@@ -1,6 +1,6 @@
 """Numbers of a study's runs, by a dotted address such as ``position.kept``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -70,19 +70,17 @@ def valued(runs: Sequence[RunOutcome], address: str) -> list[RunOutcome]:
 
 
 def hint(runs: Sequence[RunOutcome], address: str) -> str:
-    """Name the values beside one that no run has: the closest first, then all of its record."""
-    record = address.partition(".")[0]
+    """Name the keys beside the first one of an address that a run's record lacks."""
+    record, *keys = address.split(".")
     records = (_keyed(run.run, record) for run in runs if run.run and record in KEYED)
-    known = [f"{record}.{key}" for key in _keys(next(filter(None, records), {}))]
-    return f"{suggest(address, known)} There are: {', '.join(known)}" if known else ""
-
-
-def _keys(value: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _keys(inner, f"{prefix}{key}.")
-        elif _number(value, key) is not None:
-            yield f"{prefix}{key}"
+    value = next(filter(None, records), None)
+    for key in keys:
+        if not isinstance(value, Mapping):
+            break
+        if key not in value:
+            return f"{suggest(key, value)} There are: {', '.join(value)}"
+        value = value[key]
+    return ""
 
 
 def _one(found: RunOutcome, address: str) -> RunOutcome:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,9 +31,13 @@ class NullComparison(_Measured):
         effect: observed less null.
     """
 
-    null: Annotated[float | None, Field(title="nearest, {} null")]
-    p: Annotated[float | None, Field(title="p, {}")]
-    effect: Annotated[float | None, Field(title="effect {}")]
+    null: float | None = Field(title="nearest, {} null")
+    p: float | None = Field(title="p, {}")
+    effect: float | None = Field(title="effect {}")
+
+
+def _number(heading: str) -> Any:
+    return Field(default=None, title=heading)
 
 
 class Position(_Measured):
@@ -44,29 +48,21 @@ class Position(_Measured):
     again, ``normed`` draws the points' Gaussian at the vectors' norms.
     """
 
-    displacement: Annotated[float | None, Field(title="displacement")] = None
-    norm_start: Annotated[float | None, Field(title="norm, start")] = None
-    norm_end: Annotated[float | None, Field(title="norm, end")] = None
-    pair_distance_start: Annotated[
-        float | None, Field(title="mean distance of two vectors, start")
-    ] = None
-    pair_distance_end: Annotated[float | None, Field(title="mean distance of two vectors, end")] = (
-        None
-    )
-    kept: Annotated[float | None, Field(title="kept of the start")] = None
-    between_priors_start: Annotated[float | None, Field(title="between the priors, start")] = None
-    between_priors_end: Annotated[float | None, Field(title="between the priors, end")] = None
-    effective_rank_start: Annotated[float | None, Field(title="effective rank, start")] = None
-    radius_start: Annotated[float | None, Field(title="radius in the data over √rank, start")] = (
-        None
-    )
-    nearest_start: Annotated[float | None, Field(title="distance to the nearest point, start")] = (
-        None
-    )
-    effective_rank_end: Annotated[float | None, Field(title="effective rank, end")] = None
-    radius_end: Annotated[float | None, Field(title="radius in the data over √rank, end")] = None
-    nearest_end: Annotated[float | None, Field(title="distance to the nearest point, end")] = None
-    reach_ratio: Annotated[float | None, Field(title="reach ratio")] = None
+    displacement: float | None = _number("displacement")
+    norm_start: float | None = _number("norm, start")
+    norm_end: float | None = _number("norm, end")
+    pair_distance_start: float | None = _number("mean distance of two vectors, start")
+    pair_distance_end: float | None = _number("mean distance of two vectors, end")
+    kept: float | None = _number("kept of the start")
+    between_priors_start: float | None = _number("between the priors, start")
+    between_priors_end: float | None = _number("between the priors, end")
+    effective_rank_start: float | None = _number("effective rank, start")
+    radius_start: float | None = _number("radius in the data over √rank, start")
+    nearest_start: float | None = _number("distance to the nearest point, start")
+    effective_rank_end: float | None = _number("effective rank, end")
+    radius_end: float | None = _number("radius in the data over √rank, end")
+    nearest_end: float | None = _number("distance to the nearest point, end")
+    reach_ratio: float | None = _number("reach ratio")
     moved: NullComparison | None = None
     redrawn: NullComparison | None = None
     normed: NullComparison | None = None

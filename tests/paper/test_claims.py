@@ -232,9 +232,7 @@ def test_what_is_not_there_is_not_testable_and_says_why(tmp_path):
     assert found.verdict == "not testable"
     assert "no run of study 'screening' has position.kept" in found.evidence
     found = judged(tmp_path, rule | {"value": "result.val_los"})
-    assert (
-        "has result.val_los. Did you mean 'result.val_loss'? There are: result." in found.evidence
-    )
+    assert "has result.val_los. Did you mean 'val_loss'? There are: steps, seed" in found.evidence
     found = judged(tmp_path, rule, study="other")
     assert found.verdict == "not testable"
     assert "no study 'other'" in found.evidence
