@@ -24,10 +24,11 @@ from promptpriors.analysis.significance import t_interval
 from promptpriors.errors import InputError
 from promptpriors.figures.styles import arm_styles, run_styles
 from promptpriors.files import write_bytes
-from promptpriors.paper import judge_claims, read_analysis
-from promptpriors.paper.values import valued
+from promptpriors.paper import claims_table, judge_claims, read_analysis
+from promptpriors.paper.values import label_of, valued
 from promptpriors.report.study_curves import BEST, curves_of
 from promptpriors.runs import Run, list_runs
+from promptpriors.runs.claims import Claim
 from promptpriors.runs.labels import prior_of
 from promptpriors.runs.studies import BASELINES, CONTROLS
 from promptpriors.runs.study_results import Contrast, SettingResult, StudyResult
@@ -47,15 +48,15 @@ SHOWN: dict[str, Sequence[str]] = {
 }  # fmt: skip
 """Columns of a study's tables; all of them are in runs/compare/*.csv."""
 VALUES = (
-    "result:displacement", "position:kept of the start", "position:reach ratio",
-    "position:effect moved", "position:effective rank, start", "position:effective rank, end",
-    "position:between the priors, start", "position:between the priors, end",
-    "use:halves.embed.far.change", "use:halves.embed.near.change", "bridge:ratio",
+    "result.displacement", "position.kept", "position.reach_ratio", "position.moved.effect",
+    "position.effective_rank_start", "position.effective_rank_end",
+    "position.between_priors_start", "position.between_priors_end",
+    "use.halves.embed.far.change", "use.halves.embed.near.change", "bridge.ratio",
 )  # fmt: skip
 """What is told of where prompts lie and what they do."""
 OBJECTIVE = (
-    "result:val_objective_initial", "result:val_objective", "result:val_loss_initial",
-    "result:val_loss",
+    "result.val_objective_initial", "result.val_objective", "result.val_loss_initial",
+    "result.val_loss",
 )  # fmt: skip
 """What is told of prompts that were trained on another objective than the answers' loss."""
 
@@ -91,15 +92,12 @@ def main(folder: Path, analysis: Path) -> None:
     write_bytes(folder / "tables.md", ("\n".join(lines).rstrip() + "\n").encode())
 
 
-def claims_of(claims: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def claims_of(claims: Sequence[Claim]) -> Iterator[dict[str, Any]]:
     """A row a claim."""
-    for found in claims:
-        low, high = found["interval"] or (None, None)
-        yield {
-            "claim": found["claim"], "text": found["text"], "statistic": found["statistic"],
-            "value": found["value"], "low": low, "high": high, "p": found["p"],
-            "verdict": f"**{found['verdict']}**", "evidence": found["evidence"],
-        }  # fmt: skip
+    table = claims_table(claims)
+    for values in table.rows:
+        row = dict(zip(table.columns, values, strict=True))
+        yield {**row, "verdict": f"**{row['verdict']}**"}
 
 
 def taken(settings: Sequence[Setting]) -> Iterator[dict[str, Any]]:
@@ -152,7 +150,7 @@ def study(
     for run in (run for found in arms.values() for run in found if run.plan.rate):
         by_rate.setdefault(run.plan.rate, []).append(run)
     if len(by_rate) > 1:
-        lines += section("By rate", lain(by_rate, "rate", ("result:val_loss", *VALUES)), level=3)
+        lines += section("By rate", lain(by_rate, "rate", ("result.val_loss", *VALUES)), level=3)
     return lines
 
 
@@ -232,7 +230,7 @@ def lain(
         for name in names:
             values = [run.value for run in valued(found, name) if run.value is not None]
             if values:
-                row[name.partition(":")[2]] = mean_of(values)
+                row[label_of(name).partition(":")[2]] = mean_of(values)
         yield row
 
 

@@ -1,10 +1,9 @@
-"""Do clusters agree with domains, and do domains that share words share more than these?"""
+"""Agreement of clusters with domains."""
 
 from typing import Any, NamedTuple
 
-import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from torch import Tensor
 
 from promptpriors.errors import InputError
 
@@ -65,40 +64,3 @@ def hdbscan_agreement(
     found = HDBSCAN(**options).fit_predict(points.numpy())
     rand = float(adjusted_rand_score(labels.numpy(), found))
     return Agreement(rand, int(found.max()) + 1, float((found < 0).mean()))
-
-
-class Common(NamedTuple):
-    """Rows of two domains that stand for the same tokens: the k-th of one for the k-th's type."""
-
-    first: Int[Tensor, " k"]
-    second: Int[Tensor, " k"]
-
-
-def common_tokens(
-    first: Int[Tensor, " n"], second: Int[Tensor, " m"], *, generator: Generator
-) -> Common:
-    """Rows whose token type occurs in both domains, equally many of each type on both sides.
-
-    Of each type as many rows at random as the domain with fewer has. Draw one point of each
-    document first, where the counts have to be equal among documents.
-
-    Args:
-        first: token ids of one domain's rows.
-        second: of the other's.
-        generator: of the choice.
-    """
-    wide = int(max(first.max(), second.max())) + 1
-    counts = torch.minimum(*(torch.bincount(ids, minlength=wide) for ids in (first, second)))
-    return Common(*(_some_of_each(ids, counts, generator) for ids in (first, second)))
-
-
-def _some_of_each(
-    ids: Int[Tensor, " n"], counts: Int[Tensor, " types"], generator: Generator
-) -> Int[Tensor, " k"]:
-    """As many rows of each type as ``counts`` says, at random, in the order of types."""
-    order = torch.randperm(len(ids), generator=generator)
-    order = order[ids[order].argsort(stable=True)]
-    types = ids[order]
-    firsts = torch.searchsorted(types, types)
-    rank = torch.arange(len(ids)) - firsts
-    return order[rank < counts[types]]

@@ -31,24 +31,6 @@ def nearest(
     return neighbour_distance(x, cloud)
 
 
-def nearest_change(
-    initial: Float[Tensor, "length dim"],
-    final: Float[Tensor, "length dim"],
-    cloud: Float[Tensor, "m dim"],
-    *,
-    metric: Metric = "euclidean",
-) -> Float[Tensor, " length"]:
-    """Final minus initial distance of each vector to its nearest row: below 0 for one come nearer.
-
-    Args:
-        initial: a prompt's vectors.
-        final: the same vectors after training.
-        cloud: the vocabulary, or real activations at the prompt's site.
-        metric: of the distance.
-    """
-    return nearest(final, cloud, metric=metric) - nearest(initial, cloud, metric=metric)
-
-
 class Against(NamedTuple):
     """A run's mean over its vectors beside one null.
 

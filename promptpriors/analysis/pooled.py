@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,11 +11,9 @@ from torch import Tensor
 from promptpriors.analysis.significance import Interval
 from promptpriors.errors import InputError, unknown
 
-Unit = Literal["draw", "run"]
-
 
 class Outcome(NamedTuple):
-    """What a run gave.
+    """Value of one run, with its arm, rate and block.
 
     Attributes:
         arm: what is compared.
@@ -32,7 +30,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Pooled:
-    """Adjusted means over the grid.
+    """Adjusted means of arms over a grid of rates.
 
     Attributes:
         arms: in the order of the means.
@@ -103,21 +101,16 @@ class Contrasts(NamedTuple):
         return self.covariance.diagonal().sqrt()
 
 
-def pool(
-    outcomes: Sequence[Outcome], *, unit: Unit = "draw", rates: Sequence[str] | None = None
-) -> Pooled:
-    """Fit value ~ arm × rate + block by least squares, and average each arm over the rates.
+def pool(outcomes: Sequence[Outcome], *, rates: Sequence[str] | None = None) -> Pooled:
+    """Average each arm over the rates, and fit mean ~ arm + block by least squares.
 
-    With ``unit = "draw"`` the mean over the rates of each arm and block is one value, and the fit
-    is mean ~ arm + block: runs that share arm and block start from the same draw, so they are no
-    independent replicates and their scatter is no measure of how means would change with another
-    draw (a split-plot layout: Cochran & Cox 1957, section 7.1). ``unit = "run"`` takes runs for
-    independent, which is right only where each has a draw of its own. On complete data both have
-    the same means. Blocks are weighted equally; with blocks in one arm each nothing is taken out.
+    The mean over the rates of each arm and block is one value: runs that share arm and block start
+    from the same draw, so they are no independent replicates and their scatter is no measure of how
+    means would change with another draw (a split-plot layout: Cochran & Cox 1957, section 7.1).
+    Blocks are weighted equally; with blocks in one arm each nothing is taken out.
 
     Args:
         outcomes: no two of one arm, rate and block.
-        unit: what is independent.
         rates: to average over; otherwise all at which every arm has a run.
 
     Raises:
@@ -135,16 +128,12 @@ def pool(
             f"rates are {', '.join(grid)}"
         )
     kept = [o for o in outcomes if o.rate in common]
-    rows, incomplete = _units(kept, common) if unit == "draw" else (kept, [])
+    rows, incomplete = _units(kept, common)
     if missing := [arm for arm in arms if all(row.arm != arm for row in rows)]:
         raise InputError(
             f"arm {missing[0]!r} has no seed with a run at each rate ({', '.join(common)})"
         )
-    per_arm = 1 if unit == "draw" else len(common)
-    fit = _least_squares(rows)
-    average = torch.zeros(len(arms), len(fit.cells), dtype=torch.float64)
-    for column, (arm, _) in enumerate(fit.cells):
-        average[arms.index(arm), column] = 1 / per_arm
+    fit = _least_squares(rows, arms)
     return Pooled(
         arms=arms,
         rates=common,
@@ -152,8 +141,8 @@ def pool(
         incomplete=incomplete,
         units={arm: sum(row.arm == arm for row in rows) for arm in arms},
         blocks=fit.blocks,
-        means=average @ fit.means,
-        covariance=average @ fit.covariance @ average.T,
+        means=fit.means,
+        covariance=fit.covariance,
         df=fit.df,
         sd=fit.sd,
     )
@@ -199,7 +188,6 @@ def _units(
 
 
 class _Fit(NamedTuple):
-    cells: list[tuple[str, str]]
     means: Tensor
     covariance: Tensor
     df: int
@@ -207,22 +195,21 @@ class _Fit(NamedTuple):
     blocks: bool
 
 
-def _least_squares(rows: Sequence[Outcome]) -> _Fit:
-    """A mean for each arm and rate, and a deviation for each block that sums to nothing."""
+def _least_squares(rows: Sequence[Outcome], arms: list[str]) -> _Fit:
+    """Fit a mean for each arm, and a deviation for each block that sums to nothing."""
     from statsmodels.regression.linear_model import OLS
 
-    cells = list(dict.fromkeys((row.arm, row.rate) for row in rows))
     blocks = list(dict.fromkeys(row.block for row in rows))
     repeated = 1 < len(blocks) < len(rows)
-    columns = len(cells) + (len(blocks) - 1 if repeated else 0)
+    columns = len(arms) + (len(blocks) - 1 if repeated else 0)
     design = torch.zeros(len(rows), columns, dtype=torch.float64)
     for i, row in enumerate(rows):
-        design[i, cells.index((row.arm, row.rate))] = 1
-        place = blocks.index(row.block)
-        if repeated and place < len(blocks) - 1:
-            design[i, len(cells) + place] = 1
+        design[i, arms.index(row.arm)] = 1
+        block = blocks.index(row.block)
+        if repeated and block < len(blocks) - 1:
+            design[i, len(arms) + block] = 1
         elif repeated:
-            design[i, len(cells) :] = -1
+            design[i, len(arms) :] = -1
     if int(torch.linalg.matrix_rank(design)) < columns:
         raise InputError(
             "some arms share no seed with the others, so that they can't be told from the seeds; "
@@ -238,7 +225,7 @@ def _least_squares(rows: Sequence[Outcome]) -> _Fit:
     sd = float(found.mse_resid) ** 0.5
     if sd <= 1e-12 * float(values.abs().max()):
         raise InputError("seeds do not change the values, so there is no spread to compare by")
-    keep = slice(len(cells))
+    keep = slice(len(arms))
     covariance = torch.as_tensor(found.cov_params())[keep, keep]
     means = torch.as_tensor(found.params)[keep]
-    return _Fit(cells, means, covariance, int(found.df_resid), sd, repeated)
+    return _Fit(means, covariance, int(found.df_resid), sd, repeated)

@@ -37,19 +37,16 @@ def compare(
     """Prior against posterior, and prior against prior, with intervals and tests.
 
     Writes DIR/compare.json, which the report shows, and a CSV of each table in DIR/compare; of a
-    study DIR/studies/NAME.result.json, and with a plan DIR/claims.json as well.
+    study DIR/studies/NAME.result.json; with a plan DIR/claims.json, where verdicts by figures are
+    kept.
 
     Example: promptpriors compare runs
     """
     from promptpriors.compare import compare as compared
     from promptpriors.compare import write_tables
-    from promptpriors.paper import (
-        claims_table,
-        judge_claims,
-        read_analysis,
-        write_claims,
-    )
+    from promptpriors.paper import claims_table, judge_claims, read_analysis
     from promptpriors.running.workspace import Workspace
+    from promptpriors.runs.claims import write_claims
 
     use_threads(None)
     plan = None if analysis is None else read_analysis(analysis)
@@ -57,7 +54,7 @@ def compare(
         tables = compared(folder, Workspace(data_folder(data)), on_progress, use=use, bridge=bridge)
     if plan is not None:
         claims = judge_claims(plan, folder)
-        write_claims(claims, folder)
+        write_claims(folder, claims)
         tables = [*tables, claims_table(claims)]
     write_tables(tables, folder)
     if as_json:

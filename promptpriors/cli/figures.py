@@ -50,7 +50,7 @@ def figures(
     for number in wanted:
         if number not in FIGURES:
             raise InputError(f"there is no figure {number}; expected numbers from 1 to 13")
-    stored, place = runs / PICTURES, out or runs / PICTURES
+    stored, target = runs / PICTURES, out or runs / PICTURES
     if every is not None:
         plan = read_plan(every)
         use_threads(plan.device.threads)
@@ -64,8 +64,8 @@ def figures(
     shown = []
     for number in wanted:
         picture = read_picture(stored, number)
-        files = save(picture, place)
-        write_numbers(place, picture)
+        files = save(picture, target)
+        write_numbers(target, picture)
         shown.append({"figure": number, "png": str(files.png), "svg": str(files.svg)})
         if not as_json:
             sys.stdout.write(f"{files.png}\n")

@@ -1,43 +1,28 @@
-"""What a folder of runs says: each run's position, priors over their seeds, pairs of priors."""
+"""Compare the runs of a folder: positions, priors over their seeds, pairs of priors, studies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from promptpriors.compare.bridge import bridge_table
-from promptpriors.compare.prior_tables import (
-    Measured,
-    grouped,
-    pairs_table,
-    priors_table,
-)
-from promptpriors.compare.run_tables import use_table
+from promptpriors.compare.prior_tables import Measured, grouped, pairs_table, priors_table
+from promptpriors.compare.run_tables import bridge_table, position_table, use_table
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError, note
-from promptpriors.figures.styles import RunStyles, run_styles
+from promptpriors.figures.styles import run_styles
 from promptpriors.measure.domain_gap import measure_bridge
 from promptpriors.measure.effects import measure_use
 from promptpriors.measure.position import Ends, ends_of, position
 from promptpriors.measure.reference_points import Places
-from promptpriors.measure.stored import Positions, store_positions, stored_positions
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
 from promptpriors.runs.labels import BASELINE, prior_of, setting_of
+from promptpriors.runs.positions import FILE, Positions, read_positions, write_positions
 from promptpriors.runs.study_results import write_study_result
-from promptpriors.runs.tables import Cell, Table, tabulate
+from promptpriors.runs.tables import Table
 from promptpriors.types import Site
 from promptpriors.verdicts.outcomes import read_settings
 from promptpriors.verdicts.results import study_results
 from promptpriors.verdicts.study_tables import study_tables
-
-POSITION_NOTE = (
-    "A row a run, site and kind of coordinates: raw as they are stored, visible as the block "
-    "reads them (deep-cut alone). Nulls of the distance to the nearest real point: moved, the "
-    "start plus random displacements as long as training's, whose number is the change; redrawn, "
-    "fresh draws of the prior; normed, draws of the Gaussian fitted to the points at the vectors' "
-    "norms. p: share of null prompts at least as near. Below a reach ratio of 3 where a prompt "
-    "ended can't be tested."
-)
 
 
 def compare(
@@ -66,31 +51,31 @@ def compare(
         write_study_result(runs_dir, result)
     runs = [run for run in list_runs(runs_dir) if _finished(run)]
     style = run_styles(runs)
-    trained = _known([run for run in runs if prior_of(run) != BASELINE])
+    trained = _with_positions([run for run in runs if prior_of(run) != BASELINE])
     if not trained and not studies:
         raise InputError(
             f"{runs_dir} has no finished run with a prompt; `promptpriors run` makes one"
         )
     if len({setting_of(run) for run in runs}) > 1:
         note("the folder mixes models or tasks; each is compared within itself alone")
-    places = Places(runs_dir, workspace)
+    references = Places(runs_dir, workspace)
     measured = []
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
-        measured.append(_measure(run, places))
+        measured.append(_measure(run, references))
         if use:
-            _further(
+            _try_measure(
                 lambda run=run: measure_use(run, workspace, examples=use),
                 f"the use of run {run.id}",
             )
         if bridge:
-            _further(
+            _try_measure(
                 lambda run=run: measure_bridge(run, workspace, documents=bridge),
                 f"the bridge of run {run.id}",
             )
     groups = grouped(measured)
     return [
-        tabulate("position", "Prior against posterior", POSITION_NOTE, _positions(measured, style)),
+        position_table(measured, style),
         priors_table(groups),
         pairs_table(groups),
         use_table(trained, style),
@@ -99,18 +84,18 @@ def compare(
     ]
 
 
-def _known(runs: Sequence[Run]) -> list[Run]:
+def _with_positions(runs: Sequence[Run]) -> list[Run]:
     """The runs whose vectors are there, or were when they were compared before."""
-    found = [run for run in runs if run.has_vectors or run.record("position.json") is not None]
-    if len(found) < len(runs):
-        without = [run.id for run in runs if run not in found]
+    known = [run for run in runs if run.has_vectors or run.record(FILE) is not None]
+    if len(known) < len(runs):
+        without = [run.id for run in runs if run not in known]
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
         note(f"left out of positions: {len(without)} runs without prompt.safetensors ({some})")
-    return found
+    return known
 
 
-def _further(measure: Callable[[], object], what: str) -> None:
-    """What is measured besides positions; what can't be is named and left out."""
+def _try_measure(measure: Callable[[], object], what: str) -> None:
+    """Measure something besides positions; what can't be is named and left out."""
     try:
         measure()
     except InputError as error:
@@ -123,48 +108,35 @@ def _finished(run: Run) -> bool:
     return run.result is not None
 
 
-def _measure(run: Run, places: Places) -> Measured:
-    """Where a run's vectors lie; once measured against the same points it stands in its folder."""
+def _measure(run: Run, references: Places) -> Measured:
+    """Positions of a run: stored ones if they were measured against the same points."""
     if not run.has_vectors:
-        return Measured(run, {}, stored_positions(run) or {})
+        return Measured(run, {}, read_positions(run) or {})
     config = parse_config(run.config)
     revision = str(run.about().get("model"))
     sites = config.prompt.sites or []
     ends = {site: ends_of(run, site) for site in sites}
-    against = {site: places.names(revision, site) for site in sites}
-    positions = stored_positions(run, against)
+    against = {site: references.names(revision, site) for site in sites}
+    positions = read_positions(run, against)
     if positions is None:
-        positions = _positions_of(config, revision, ends, places)
-        store_positions(run, positions, against)
+        positions = _positions(config, revision, ends, references)
+        write_positions(run, positions, against)
     return Measured(run, ends, positions)
 
 
-def _positions_of(
-    config: RunConfig, revision: str, ends: Mapping[Site, Ends], places: Places
+def _positions(
+    config: RunConfig, revision: str, ends: Mapping[Site, Ends], references: Places
 ) -> Positions:
     positions: Positions = {}
-    for site, here in ends.items():
+    for site, vectors in ends.items():
         if config.prompt.mode == "kv":  # keys and values are no points of the site
-            positions[site, "raw"] = position(here, None, None, None)
+            positions[site, "raw"] = position(vectors, None, None, None)
             continue
-        cloud, prior = places.cloud(config, revision, site), places.prior(config, site)
-        positions[site, "raw"] = position(here, cloud, prior, None)
-        view = places.view(config, site)
+        cloud = references.cloud(config, revision, site)
+        prior = references.prior(config, site)
+        positions[site, "raw"] = position(vectors, cloud, prior, None)
+        view = references.view(config, site)
         if view is not None:
-            seen = places.cloud(config, revision, site, seen=True)
-            positions[site, "visible"] = position(here, seen, prior, view)
+            visible = references.cloud(config, revision, site, seen=True)
+            positions[site, "visible"] = position(vectors, visible, prior, view)
     return positions
-
-
-def _positions(measured: Sequence[Measured], style: RunStyles) -> list[dict[str, Cell]]:
-    return [
-        {
-            "run": found.run.id,
-            "name": style.names[found.run.id],
-            "site": site,
-            "coordinates": kind,
-            **place.record,
-        }
-        for found in measured
-        for (site, kind), place in found.positions.items()
-    ]

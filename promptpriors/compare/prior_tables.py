@@ -1,4 +1,4 @@
-"""Prior against prior: runs that differ in prior and seed alone, and what seeds allow to say."""
+"""Tables with a row a prior, and a row a pair of priors, over their seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -12,10 +12,11 @@ from promptpriors.analysis.memory import memory
 from promptpriors.analysis.significance import label_test, t_interval
 from promptpriors.errors import InputError
 from promptpriors.files import canonical
-from promptpriors.measure.position import Ends, Position
+from promptpriors.measure.position import Ends
 from promptpriors.rng import generator
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of
+from promptpriors.runs.positions import NULLS, Positions
 from promptpriors.runs.tables import Cell, Table, tabulate
 from promptpriors.types import Site
 
@@ -32,19 +33,19 @@ PAIRS_NOTE = (
 
 
 class Measured(NamedTuple):
-    """A run with its positions by site and coordinates."""
+    """A run with its vectors by site, and its positions by site and coordinates."""
 
     run: Run
     ends: dict[Site, Ends]
-    positions: dict[tuple[Site, str], Position]
+    positions: Positions
 
 
-Groups = dict[str, dict[str, list[Measured]]]
-"""By setting and prior."""
+Groups = dict[tuple[str, str], dict[str, list[Measured]]]
+"""Measured runs by setting and prior; a setting is what is shown of it, and all of it."""
 
 
 def grouped(measured: Sequence[Measured]) -> Groups:
-    """Runs by what is equal but for prior and seed, and within that by prior."""
+    """Group runs that differ in prior and seed alone, and within that by prior."""
     groups: Groups = {}
     for found in measured:
         config = found.run.config
@@ -56,30 +57,25 @@ def grouped(measured: Sequence[Measured]) -> Groups:
             str(config["prompt"]["mode"]),
             f"lr {rate}",
             f"{config['train']['steps']} steps",
-            _all_else(config),
         )
-        prior = prior_of(found.run)
-        groups.setdefault(" · ".join(words), {}).setdefault(prior, []).append(found)
+        setting = " · ".join(words), _setting(config)
+        groups.setdefault(setting, {}).setdefault(prior_of(found.run), []).append(found)
     return groups
 
 
-def _all_else(config: Mapping[str, Any]) -> str:
-    """Everything of a config but prior, seeds and where it ran: runs that differ in it differ."""
+def _setting(config: Mapping[str, Any]) -> str:
+    """A config without prior, seeds and device, as text."""
     task = {k: v for k, v in config["task"].items() if k != "path" and not k.endswith("_path")}
     train = {key: value for key, value in config["train"].items() if key != "order"}
     return canonical([config["model"], task, config["prompt"], train])
 
 
-def _shown(group: str) -> str:
-    return " · ".join(group.split(" · ")[:5])
-
-
 def priors_table(groups: Groups) -> Table:
-    """A row a prior within one setting."""
+    """Tabulate losses, collapse and memory, a row a prior within one setting."""
     records = []
-    for group, priors in groups.items():
+    for (setting, _), priors in groups.items():
         for prior, mine in priors.items():
-            record: dict[str, Cell] = {"setting": _shown(group), "prior": prior, "runs": len(mine)}
+            record: dict[str, Cell] = {"setting": setting, "prior": prior, "runs": len(mine)}
             for name in MOMENTS:
                 record |= _interval(name, _results(mine, name))
             record |= _collapse(mine) | _memory(mine)
@@ -88,7 +84,7 @@ def priors_table(groups: Groups) -> Table:
 
 
 def _results(mine: Sequence[Measured], name: str) -> Tensor:
-    """A number of each run's result, where it is one: what diverged has none."""
+    """The finite values of a number of the runs' results."""
     values = [found.run.result[name] for found in mine if found.run.result]
     return torch.tensor([float(value) for value in values if value is not None])
 
@@ -107,13 +103,16 @@ def _collapse(mine: Sequence[Measured]) -> dict[str, Cell]:
     """Distance to the nearest point beyond each null, at the first site, over runs."""
     effects: dict[str, list[float]] = {}
     for found in mine:
-        for name, value in next(iter(found.positions.values())).effects.items():
-            effects.setdefault(name, []).append(value)
+        numbers = next(iter(found.positions.values())).flat()
+        for null in NULLS:
+            effect = numbers.get(f"{null}.effect")
+            if effect is not None:
+                effects.setdefault(null, []).append(effect)
     record: dict[str, Cell] = {}
     for name, values in effects.items():
         record[f"nearest beyond {name}"] = sum(values) / len(values)
         stream = generator(0, "compare", "collapse", name)
-        p = _or_need(
+        p = _or_reason(
             lambda v=values, s=stream: collapse_over_runs(torch.tensor(v), generator=s).test.p
         )
         record[f"p, nearest beyond {name}"] = p
@@ -130,16 +129,16 @@ def _memory(mine: Sequence[Measured]) -> dict[str, Cell]:
         torch.stack([getattr(found.ends[sites[0]], when) for found in mine])
         for when in ("start", "end")
     )
-    found = _or_need(lambda: memory(starts, finals, generator=generator(0, "compare", "memory")))
+    found = _or_reason(lambda: memory(starts, finals, generator=generator(0, "compare", "memory")))
     if isinstance(found, str):
         return {"memory": None, "p, memory": found}
     return {"memory": found.share, "p, memory": found.p}
 
 
 def pairs_table(groups: Groups) -> Table:
-    """A row a pair of priors within one setting."""
+    """Tabulate differences of the final loss, a row a pair of priors within one setting."""
     records = []
-    for group, priors in groups.items():
+    for (setting, _), priors in groups.items():
         for one, other in combinations(priors, 2):
             x, y = (_results(priors[name], "val_loss") for name in (one, other))
             if not (len(x) and len(y)):
@@ -147,19 +146,19 @@ def pairs_table(groups: Groups) -> Table:
             stream = generator(0, "compare", "pairs", one, other)
             records.append(
                 {
-                    "setting": _shown(group),
+                    "setting": setting,
                     "first": one,
                     "second": other,
                     "runs": f"{len(x)} and {len(y)}",
                     "difference": float(x.mean() - y.mean()),
-                    "p": _or_need(lambda x=x, y=y, s=stream: label_test(x, y, generator=s).p),
+                    "p": _or_reason(lambda x=x, y=y, s=stream: label_test(x, y, generator=s).p),
                 }
             )
     return tabulate("pairs", "Prior against prior", PAIRS_NOTE, records)
 
 
-def _or_need(test: Callable[[], Any]) -> Any:
-    """A test's result, or how many units it would need."""
+def _or_reason(test: Callable[[], Any]) -> Any:
+    """The result of a test, or the reason why there is none."""
     try:
         return test()
     except InputError as error:

@@ -1,13 +1,13 @@
-"""Prior against posterior: where one run's vectors at one site started and ended."""
+"""Measure where a run's vectors lie at a site, before and after training."""
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from promptpriors.analysis.collapse import Against, collapse
+from promptpriors.analysis.collapse import collapse
 from promptpriors.analysis.location import between, displacement, kept
 from promptpriors.analysis.reach import mahalanobis, reach_ratio
 from promptpriors.analysis.spread import Scale, effective_rank
@@ -15,6 +15,7 @@ from promptpriors.geometry import Moments, moments, neighbour_distance
 from promptpriors.priors import fit_prior
 from promptpriors.rng import generator
 from promptpriors.runs import Run
+from promptpriors.runs.positions import Position
 from promptpriors.types import Prior, Site, Space
 
 DRAWS = 99
@@ -26,7 +27,7 @@ View = Callable[[Tensor], Tensor]
 
 
 class Cloud:
-    """Real points of a site and how a run's vectors are held against them; measured once.
+    """Real points of a site with their moments, each measured once.
 
     Args:
         points: as they are stored.
@@ -39,7 +40,7 @@ class Cloud:
 
     @cached_property
     def moments(self) -> Moments:
-        """Mean and covariance of the points as they are seen."""
+        """Mean and covariance of the points in the view."""
         return moments(self.points)
 
     @cached_property
@@ -54,7 +55,7 @@ class Cloud:
 
 
 class Ends(NamedTuple):
-    """A run's vectors at a site, and the peak rates of its steps there."""
+    """Initial and final vectors of a run at a site, and the rates of its steps there."""
 
     run: str
     site: str
@@ -64,27 +65,15 @@ class Ends(NamedTuple):
 
 
 def ends_of(run: Run, site: Site) -> Ends:
-    """What a finished run says of its vectors at a site."""
+    """Read a finished run's vectors and rates at a site."""
     tensors = run.tensors()
     rates = [record["lr"].get(site) for record in run.metrics() if record.get("lr")]
     start, end = (tensors[f"{when}/{site}"].float() for when in ("initial", "final"))
     return Ends(run.id, site, start, end, [float(rate or 0) for rate in rates])
 
 
-class Position(NamedTuple):
-    """What is said of a run at a site; the effects on collapse are compared over runs.
-
-    Attributes:
-        record: by name.
-        effects: observed minus null distance to the nearest point, by null.
-    """
-
-    record: dict[str, float | bool | None]
-    effects: dict[str, float]
-
-
 def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | None) -> Position:
-    """Measure a run at a site, in raw coordinates or as a block sees them.
+    """Measure a run at a site, in raw coordinates or as a block reads them.
 
     Args:
         ends: the run's vectors.
@@ -95,55 +84,49 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
     """
     see = view or (lambda points: points)
     start, end = see(ends.start), see(ends.end)
-    record: dict[str, float | bool | None] = {
+    values: dict[str, Any] = {
         "displacement": displacement({"": start}, {"": end}),
-        "norm, start": float(start.norm(dim=1).mean()),
-        "norm, end": float(end.norm(dim=1).mean()),
-        "mean distance of two vectors, start": _apart(start),
-        "mean distance of two vectors, end": _apart(end),
+        "norm_start": float(start.norm(dim=1).mean()),
+        "norm_end": float(end.norm(dim=1).mean()),
+        "pair_distance_start": _pair_distance(start),
+        "pair_distance_end": _pair_distance(end),
     }
     if view is None and prior is not None:
-        record |= _about_prior(ends, prior)
-    if cloud is None:
-        return Position(record, {})
-    found = cloud.moments
-    for when, vectors in (("start", start), ("end", end)):
-        radius = mahalanobis(vectors, found.mean, found.covariance).median()
-        record |= {
-            f"effective rank, {when}": effective_rank(vectors, scale=cloud.scale),
-            f"radius in the data over √rank, {when}": float(radius),
-            f"distance to the nearest point, {when}": float(
-                neighbour_distance(vectors, cloud.points).mean()
-            ),
-        }
-    if view is None:
-        record["reach ratio"] = reach_ratio(ends.rates, ends.start, cloud.points)
-    nulls = _nulls(ends, cloud, prior, see)
-    for name, against in nulls.items():
-        record |= {f"nearest, {name} null": against.null, f"p, {name}": against.p}
-    return Position(record, {name: against.effect for name, against in nulls.items()})
+        values |= _of_prior(ends, prior)
+    if cloud is not None:
+        for when, vectors in (("start", start), ("end", end)):
+            radii = mahalanobis(vectors, cloud.moments.mean, cloud.moments.covariance)
+            nearest = neighbour_distance(vectors, cloud.points)
+            values |= {
+                f"effective_rank_{when}": effective_rank(vectors, scale=cloud.scale),
+                f"radius_{when}": float(radii.median()),
+                f"nearest_{when}": float(nearest.mean()),
+            }
+        if view is None:
+            values["reach_ratio"] = reach_ratio(ends.rates, ends.start, cloud.points)
+        values |= _nulls(ends, cloud, prior, see)
+    return Position.model_validate(values)
 
 
-def _about_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
-    """What is left of the start, and for a prior between two others where on the line it lies."""
-    about = centre(prior, ends.site)
-    record: dict[str, float | None] = {"kept of the start": kept(ends.start, ends.end, about)}
+def _of_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
+    """What is left of the start, and for a prior between two others the place on their line."""
+    values = {"kept": kept(ends.start, ends.end, centre(prior, ends.site))}
     inner = [getattr(prior, name, None) for name in ("first", "second")]
     first, second = (part if isinstance(part, Prior) else None for part in inner)
     if first is not None and second is not None:
         centres = centre(first, ends.site), centre(second, ends.site)
-        record["between the priors, start"] = between(ends.start, *centres)
-        record["between the priors, end"] = between(ends.end, *centres)
-    return record
+        values["between_priors_start"] = between(ends.start, *centres)
+        values["between_priors_end"] = between(ends.end, *centres)
+    return values
 
 
 def centre(prior: Prior, site: Site) -> Tensor:
-    """A prior's mean at a site, of shape (dim,), measured by draws that are always the same."""
+    """Estimate a prior's mean at a site, of shape (dim,), by draws that are always the same."""
     stream = generator(0, "compare", "centre", site)
     return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
 
 
-def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str, Against]:
+def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str, Any]:
     """The three nulls; in visible coordinates lengths are all one, so displacements are raw."""
     stream = generator(0, "compare", ends.run, ends.site)
     size = (DRAWS, *ends.start.shape)
@@ -163,11 +146,11 @@ def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str
         draws=DRAWS,
     )
     return {
-        name: against
+        name: {"null": against.null, "p": against.p, "effect": against.effect}
         for name, against in found._asdict().items()
         if name != "redrawn" or prior is not None
     }
 
 
-def _apart(vectors: Tensor) -> float | None:
+def _pair_distance(vectors: Tensor) -> float | None:
     return float(torch.pdist(vectors).mean()) if len(vectors) > 1 else None

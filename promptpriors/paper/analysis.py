@@ -1,38 +1,36 @@
-"""The plan of an analysis: for each claim its study, its one statistic, and what decides."""
+"""Claims judged by studies: an analysis names for each its study, its one statistic, its rule."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import BeforeValidator
+
+from promptpriors.analysis.reach import MIN_REACH_RATIO
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
-from promptpriors.paper.study_rules import RULES
+from promptpriors.paper.claims import claim_with, judged, paper_claims
+from promptpriors.paper.study_rules import RULES, level
 from promptpriors.registry import Choice, Field, Strict, choose, validate
+from promptpriors.runs.claims import Claim, Evidence
+from promptpriors.runs.tables import Table, tabulate
+from promptpriors.verdicts.outcomes import Setting, lacks, mostly_missing, read_settings
+
+NOTE = (
+    "A row a claim of the paper, with the one statistic that was fixed for it before the runs. An "
+    "interval that holds the bound decides nothing; without both controls equality is undecided."
+)
 
 
-class _Claim(Strict):
-    claim: Annotated[int, Field(ge=1)]
-    text: str
-    study: str
-    setting: str | None = None
-    arms: list[str] | None = None
-    reach: bool = False
-    statistic: str
-    decides: str
-    rule: dict[str, Any]
+def _rule(config: Any) -> Choice:
+    return choose("rule", RULES, config, supplied=())
 
 
-class _File(Strict):
-    claims: Annotated[list[_Claim], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class ClaimPlan:
-    """How a claim is judged.
+class ClaimPlan(Strict):
+    """How one claim is judged by a study.
 
     Attributes:
         claim: its number in the paper's list.
-        text: what the paper says.
         study: by its name.
         setting: of the study; None where it has one, or all are meant together.
         arms: that count; None for all.
@@ -43,34 +41,115 @@ class ClaimPlan:
     """
 
     claim: int
-    text: str
     study: str
-    setting: str | None
-    arms: list[str] | None
-    reach: bool
+    setting: str | None = None
+    arms: list[str] | None = None
+    reach: bool = False
     statistic: str
     decides: str
-    rule: Choice
+    rule: Annotated[Choice, BeforeValidator(_rule)]
+
+
+class _File(Strict):
+    claims: Annotated[list[ClaimPlan], Field(min_length=1)]
 
 
 Analysis = list[ClaimPlan]
 
 
 def read_analysis(path: Path) -> Analysis:
-    """Read and check a plan.
+    """Read and check the plan of an analysis.
 
     Raises:
-        InputError: for a malformed file, an unknown rule, or a claim that is there twice.
+        InputError: for a malformed file, an unknown rule or claim, or a claim that is there twice.
     """
-    found = validate(_File, read_toml(path), f"analysis {path.name}")
-    numbers = [claim.claim for claim in found.claims]
-    twice = sorted({n for n in numbers if numbers.count(n) > 1})
-    if twice:
-        raise InputError(f"analysis {path.name} judges claim {twice[0]} twice: one statistic each")
-    return [
-        ClaimPlan(
-            **claim.model_dump(exclude={"rule"}),
-            rule=choose("rule", RULES, claim.rule, supplied=()),
-        )
-        for claim in found.claims
+    found = validate(_File, read_toml(path), f"analysis {path.name}").claims
+    numbers = [planned.claim for planned in found]
+    for number in numbers:
+        if number not in paper_claims():
+            known = ", ".join(map(str, paper_claims()))
+            raise InputError(
+                f"analysis {path.name}: the paper has no claim {number}; it has {known}"
+            )
+        if numbers.count(number) > 1:
+            raise InputError(
+                f"analysis {path.name} judges claim {number} twice: one statistic each"
+            )
+    return found
+
+
+def judge_claims(analysis: Analysis, runs: Path) -> list[Claim]:
+    """Judge each claim of an analysis by the studies of a runs folder.
+
+    Raises:
+        InputError: for a damaged record of a study, or a value that there is not.
+    """
+    settings = read_settings(runs)
+    return [claim_with(planned.claim, study=_evidence(planned, settings)) for planned in analysis]
+
+
+def claims_table(claims: Sequence[Claim]) -> Table:
+    """Tabulate the evidence of studies on claims."""
+    rows = []
+    for claim in claims:
+        found = claim.study
+        if found is not None:
+            low, high = found.interval or (None, None)
+            rows.append(
+                {
+                    "claim": claim.claim,
+                    "text": claim.text,
+                    "statistic": found.statistic,
+                    "value": found.value,
+                    "low": low,
+                    "high": high,
+                    "p": found.p,
+                    "verdict": found.verdict,
+                    "evidence": found.evidence,
+                }
+            )
+    return tabulate("claims", "The paper's claims", NOTE, rows)
+
+
+def _evidence(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
+    found = _judge(planned, settings)
+    reason = found.evidence
+    if found.verdict in {"undecided", "not testable"}:
+        reason += f". What would decide it: {planned.decides}"
+    return found.model_copy(update={"statistic": planned.statistic, "evidence": reason})
+
+
+def _judge(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
+    mine = [
+        setting
+        for setting in settings
+        if setting.study == planned.study and planned.setting in {None, setting.name}
     ]
+    if len(mine) > 1:
+        names = ", ".join(repr(setting.name) for setting in mine)
+        raise InputError(
+            f"claim {planned.claim}: study {planned.study!r} has the settings {names}; name one"
+        )
+    try:
+        if not mine:
+            raise InputError(f"no study {planned.study!r} with this setting in the folder")
+        arms = planned.arms or list(mine[0].by_arm("arm"))
+        for arm, runs in mine[0].by_arm("arm").items():
+            if arm in arms and mostly_missing(runs):
+                return judged("", None, None, None, "undecided", f"of {arm} {lacks(runs)}")
+        if planned.reach:
+            _check_reach(mine[0], arms)
+        return RULES[planned.rule.name](mine[0], arms, **planned.rule.params)
+    except InputError as error:
+        return judged("", None, None, None, "not testable", str(error).splitlines()[0])
+
+
+def _check_reach(setting: Setting, arms: Sequence[str]) -> None:
+    """Refuse a statement about where prompts end that training could not have brought there.
+
+    Raises:
+        InputError: for a mean reach ratio below ``MIN_REACH_RATIO``.
+    """
+    found = level(setting, arms, value="position.reach_ratio", at_least=MIN_REACH_RATIO).value
+    if found is None or found < MIN_REACH_RATIO:
+        raise InputError(f"the reach ratio is {found:.2g}, less than {MIN_REACH_RATIO:g}")

@@ -1,115 +1,76 @@
-"""Every claim of a plan judged by the studies of a folder; kept where the page finds it."""
+"""The paper's claims, each stated once in ``claims.toml``."""
 
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from promptpriors.analysis.reach import MIN_REACH_RATIO
 from promptpriors.errors import InputError
-from promptpriors.files import write_json
-from promptpriors.paper.analysis import Analysis, ClaimPlan
-from promptpriors.paper.study_rules import RULES, Finding, level
-from promptpriors.runs.tables import Table, tabulate
-from promptpriors.verdicts.outcomes import Setting, lacks, mostly_missing, read_settings
-
-NOTE = (
-    "A row a claim of the paper, with the one statistic that was fixed for it before the runs. An "
-    "interval that holds the bound decides nothing; without both controls equality is undecided."
-)
+from promptpriors.files import read_toml
+from promptpriors.registry import Field, Strict, validate
+from promptpriors.runs.claims import Claim, Evidence, Kind, Verdict
 
 
-def judge_claims(analysis: Analysis, runs: Path) -> list[dict[str, Any]]:
-    """Each claim with its statistic, interval, verdict and evidence, as ``claims.json`` has them.
+class PaperClaim(Strict):
+    """A claim of the paper.
+
+    Attributes:
+        claim: its number.
+        text: what the paper says.
+        section: of the paper.
+        evidence: kinds of evidence that can decide it.
+        figures: of the paper that show it.
+    """
+
+    claim: int
+    text: str
+    section: str
+    evidence: Annotated[list[Kind], Field(min_length=1)]
+    figures: list[int]
+
+
+class _File(Strict):
+    claims: list[PaperClaim]
+
+
+@cache
+def paper_claims() -> dict[int, PaperClaim]:
+    """Read the paper's claims, by number."""
+    path = Path(__file__).with_name("claims.toml")
+    found = validate(_File, read_toml(path), path.name)
+    return {claim.claim: claim for claim in found.claims}
+
+
+def claim_with(
+    number: int, *, study: Evidence | None = None, figure: Evidence | None = None
+) -> Claim:
+    """Put evidence on a claim of the paper.
 
     Raises:
-        InputError: for a damaged record of a study, or a value that there is not.
+        InputError: if the paper has no claim of this number.
     """
-    settings = read_settings(runs)
-    return [_record(planned, _find(planned, settings)) for planned in analysis]
+    known = paper_claims()
+    if number not in known:
+        raise InputError(f"the paper has no claim {number}; expected 1 to {max(known)}")
+    paper = known[number]
+    return Claim(
+        claim=number,
+        text=paper.text,
+        section=paper.section,
+        figures=paper.figures,
+        study=study,
+        figure=figure,
+    )
 
 
-def write_claims(claims: Sequence[dict[str, Any]], runs: Path) -> Path:
-    """Write ``claims.json``, which the page reads."""
-    path = runs / "claims.json"
-    write_json(path, {"claims": list(claims)})
-    return path
-
-
-def claims_table(claims: Sequence[dict[str, Any]]) -> Table:
-    """The claims as a table."""
-    rows = [
-        {
-            "claim": found["claim"],
-            "text": found["text"],
-            "statistic": found["statistic"],
-            "value": found["value"],
-            "low": found["interval"][0] if found["interval"] else None,
-            "high": found["interval"][1] if found["interval"] else None,
-            "p": found["p"],
-            "verdict": found["verdict"],
-            "evidence": found["evidence"],
-        }
-        for found in claims
-    ]
-    return tabulate("claims", "The paper's claims", NOTE, rows)
-
-
-def _find(planned: ClaimPlan, settings: Sequence[Setting]) -> Finding:
-    mine = [
-        setting
-        for setting in settings
-        if setting.study == planned.study and planned.setting in {None, setting.name}
-    ]
-    if not mine:
-        return _open(f"no study {planned.study!r} with this setting in the folder")
-    if len(mine) > 1:
-        names = ", ".join(repr(setting.name) for setting in mine)
-        raise InputError(
-            f"claim {planned.claim}: study {planned.study!r} has the settings {names}; name one"
-        )
-    arms = planned.arms or list(mine[0].by_arm("arm"))
-    lacking = [
-        f"of {arm} {lacks(found)}"
-        for arm, found in mine[0].by_arm("arm").items()
-        if arm in arms and mostly_missing(found)
-    ]
-    if lacking:
-        return Finding(None, None, None, "undecided", lacking[0])
-    try:
-        if planned.reach:
-            _check_reach(mine[0], arms)
-        return RULES[planned.rule.name](mine[0], arms, **planned.rule.params)
-    except InputError as error:
-        return _open(str(error).splitlines()[0])
-
-
-def _check_reach(setting: Setting, arms: Sequence[str]) -> None:
-    """Refuse a statement about where prompts end that training could not have brought there.
-
-    Raises:
-        InputError: for a mean reach ratio below ``MIN_REACH_RATIO``.
-    """
-    found = level(setting, arms, value="position:reach ratio", at_least=MIN_REACH_RATIO).value
-    if found is None or found < MIN_REACH_RATIO:
-        raise InputError(f"the reach ratio is {found:.2g}, less than {MIN_REACH_RATIO:g}")
-
-
-def _open(why: str) -> Finding:
-    return Finding(None, None, None, "not testable", why)
-
-
-def _record(planned: ClaimPlan, found: Finding) -> dict[str, Any]:
-    evidence = found.evidence
-    if found.verdict in {"undecided", "not testable"}:
-        evidence += f". What would decide it: {planned.decides}"
-    return {
-        "claim": planned.claim,
-        "text": planned.text,
-        "figures": [],
-        "statistic": planned.statistic,
-        "value": found.value,
-        "interval": None if found.interval is None else list(found.interval),
-        "p": found.p,
-        "verdict": found.verdict,
-        "evidence": evidence,
-    }
+def judged(
+    statistic: str,
+    value: float | None,
+    interval: tuple[float, float] | None,
+    p: float | None,
+    verdict: Verdict,
+    reason: str,
+) -> Evidence:
+    """Put a verdict and its statistic together as evidence."""
+    return Evidence(
+        statistic=statistic, value=value, interval=interval, p=p, verdict=verdict, evidence=reason
+    )

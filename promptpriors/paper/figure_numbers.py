@@ -41,17 +41,17 @@ def location(m: Material, run: Run, site: Site, cloud: Tensor, prior: Prior) -> 
     In raw coordinates, and as its block sees them where it alone reads them.
     """
     ends, result = ends_of(run, site), run.result or {}
-    raw = position(ends, Cloud(cloud), prior, None).record
+    raw = position(ends, Cloud(cloud), prior, None)
     found = {
         "run": run.id,
         "validation loss": [result["val_loss_initial"], result["val_loss"]],
         "validation loss without a prompt": result["val_loss_none"],
-        "testable": float(raw["reach ratio"] or 0) >= MIN_REACH_RATIO,
-        "raw": raw,
+        "testable": (raw.reach_ratio or 0) >= MIN_REACH_RATIO,
+        "raw": raw.by_heading(),
     }
     if run.config["prompt"]["mode"] == "deep-cut":
         view = visible(m.backbone, site)
-        found["visible"] = position(ends, Cloud(cloud, view), prior, view).record
+        found["visible"] = position(ends, Cloud(cloud, view), prior, view).by_heading()
     return found
 
 

@@ -1,88 +1,54 @@
-"""The paper's claims beside the numbers of the figures: one primary statistic each, and a verdict.
+"""Rules that judge the paper's claims by the numbers beside its figures.
 
-What needs several runs of a prior is undecided here, whatever one run shows: a study decides it.
+A figure shows one run of each prior, so that what needs several is undecided here, whatever that
+run shows: a study decides it.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from promptpriors.files import read_json, write_json
+from promptpriors.files import read_json
+from promptpriors.paper.claims import claim_with, judged, paper_claims
+from promptpriors.runs.claims import Claim, Evidence, Verdict
 from promptpriors.runs.pictures import PICTURES, stem
 
-Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
 Numbers = Mapping[int, Mapping[str, Any]]
-"""By figure."""
+"""Numbers of the figures, by figure."""
+Rule = Callable[[Numbers], Evidence]
 SLIGHTLY = 0.8
 """A spread of this share of another and more is no localisation, only slightly below it."""
-BRIDGE = "separation behind a soft prompt less without it"
 ONE_RUN = "one run of each prior: a study with seeds decides it"
 
 
-class Claim(NamedTuple):
-    """What is said of a claim.
-
-    Attributes:
-        claim: its number.
-        text: what the paper says.
-        figures: that show it.
-        statistic: the one that decides.
-        value: of the statistic.
-        interval: 95 %, over documents.
-        p: of its test, where it has one.
-        verdict: by the statistic alone.
-        evidence: in words.
-    """
-
-    claim: int
-    text: str
-    figures: list[int]
-    statistic: str
-    value: float | None
-    interval: list[float] | None
-    p: float | None
-    verdict: Verdict
-    evidence: str
-
-
-Found = tuple[str, float | None, list[float] | None, float | None, Verdict, str]
-Rule = Callable[[Numbers], Found]
-
-
-def write_claims(runs: Path) -> Path:
-    """Judge what the stored figures allow, into ``claims.json``."""
-    numbers = {
-        number: read_json(path)["numbers"]
-        for number in range(1, 14)
-        if (path := runs / PICTURES / f"{stem(number)}.json").exists()
-    }
-    write_json(runs / "claims.json", {"claims": [claim._asdict() for claim in judge(numbers)]})
-    return runs / "claims.json"
+def judge_figures(runs: Path) -> list[Claim]:
+    """Judge the paper's claims by the figures that a runs folder holds."""
+    paths = {number: runs / PICTURES / f"{stem(number)}.json" for number in range(1, 14)}
+    return judge({n: read_json(path)["numbers"] for n, path in paths.items() if path.exists()})
 
 
 def judge(numbers: Numbers) -> list[Claim]:
-    """Every claim; one whose figures are missing is undecided."""
-    found = []
-    for claim, (text, figures, rule) in CLAIMS.items():
-        missing = [number for number in figures if number not in numbers]
-        if missing:
-            shown = ", ".join(map(str, missing))
-            said: Found = ("", None, None, None, "undecided", f"figure {shown} was not made")
-        else:
-            said = rule(numbers)
-        found.append(Claim(claim, text, figures, *said))
-    return found
+    """Judge every claim of the paper; one whose figures are missing is undecided."""
+    return [claim_with(number, figure=_evidence(number, numbers)) for number in paper_claims()]
 
 
-def _one_run(statistic: str, read: Callable[[Numbers], float | None]) -> Rule:
-    return lambda numbers: (statistic, read(numbers), None, None, "undecided", ONE_RUN)
+def _evidence(number: int, numbers: Numbers) -> Evidence:
+    missing = [str(figure) for figure in paper_claims()[number].figures if figure not in numbers]
+    if missing:
+        return _open(f"figure {', '.join(missing)} was not made")
+    if number in RULES:
+        return RULES[number](numbers)
+    if number in ONE_RUN_STATISTICS:
+        statistic, read = ONE_RUN_STATISTICS[number]
+        return judged(statistic, read(numbers), None, None, "undecided", ONE_RUN)
+    return _open(ONE_RUN)
 
 
-def _nothing(why: str, verdict: Verdict = "undecided") -> Rule:
-    return lambda _: ("", None, None, None, verdict, why)
+def _open(reason: str, verdict: Verdict = "undecided") -> Evidence:
+    return judged("", None, None, None, verdict, reason)
 
 
-def _domains(numbers: Numbers) -> Found:
+def _domains(numbers: Numbers) -> Evidence:
     sites = numbers[12]["energy distance of means by site"]
     ratios = {}
     for site, pairs in sites.items():
@@ -99,10 +65,10 @@ def _domains(numbers: Numbers) -> Found:
     if apart and same <= 0.05:
         evidence += "; arithmetic lies apart, yet SQuAD does not lie with C4"
     statistic = "C4–arithmetic over C4–SQuAD, energy distance of means, least of the sites"
-    return statistic, ratios[least][0], None, same, verdict, evidence
+    return judged(statistic, ratios[least][0], None, same, verdict, evidence)
 
 
-def _walks(numbers: Numbers) -> Found:
+def _walks(numbers: Numbers) -> Evidence:
     found = numbers[1]["spread over vocabulary"]
     low, high = found["interval"]
     verdict: Verdict = "undecided"
@@ -111,27 +77,29 @@ def _walks(numbers: Numbers) -> Found:
     elif high < SLIGHTLY or low > 1:
         verdict = "refuted"
     words = f"texts are {found['ratio']:.2f} times as wide as walks over the vocabulary"
-    return "spread over random walks'", found["ratio"], [low, high], found["p"], verdict, words
+    statistic = "spread over random walks'"
+    return judged(statistic, found["ratio"], (low, high), found["p"], verdict, words)
 
 
-def _humps(numbers: Numbers) -> Found:
+def _humps(numbers: Numbers) -> Evidence:
     few, blocks = numbers[4]["blocks that differ"], numbers[4]["blocks"]
     words = f"{few} of {len(blocks)} blocks have more of a dip than Gaussians of their covariance"
     if not few:
         words += "; that none is found does not show that there is none"
     least = min(found["p"] for found in blocks.values())
     verdict: Verdict = "refuted" if few else "undecided"
-    return "blocks with a dip at 5 % over all", float(few), None, least, verdict, words
+    statistic = "blocks with a dip at 5 % over all"
+    return judged(statistic, float(few), None, least, verdict, words)
 
 
-def _peaked(numbers: Numbers) -> Found:
+def _peaked(numbers: Numbers) -> Evidence:
     share = numbers[9]["rows beyond the Gaussian's 0.999 radius"]
     verdict: Verdict = "confirmed" if share > 0.01 else "refuted"
     words = f"{share:.1%} of the rows lie beyond a radius that 0.1 % of a Gaussian's draws exceed"
-    return "share of the vocabulary beyond", share, None, None, verdict, words
+    return judged("share of the vocabulary beyond", share, None, None, verdict, words)
 
 
-def _answers(numbers: Numbers) -> Found:
+def _answers(numbers: Numbers) -> Evidence:
     found = numbers[3]["answers"]
     low, high = found["interval"]
     verdict: Verdict = "undecided"
@@ -141,112 +109,66 @@ def _answers(numbers: Numbers) -> Found:
         verdict = "refuted"
     value = found["spread over the question's"]
     words = f"an answer's tokens are {value:.2f} times as wide as as many of its question's"
-    return "spread of answers over questions'", value, [low, high], found["p"], verdict, words
+    statistic = "spread of answers over questions'"
+    return judged(statistic, value, (low, high), found["p"], verdict, words)
 
 
-def _generated(numbers: Numbers) -> Found:
-    statistic, value, interval, p, verdict, words = _answers(numbers)
+def _generated(numbers: Numbers) -> Evidence:
+    found = _answers(numbers)
     turned: dict[Verdict, Verdict] = {"confirmed": "refuted", "refuted": "confirmed"}
-    return statistic, value, interval, p, turned.get(verdict, verdict), f"{words}; answers alone"
+    verdict = turned.get(found.verdict, found.verdict)
+    reason = f"{found.evidence}; answers alone"
+    return found.model_copy(update={"verdict": verdict, "evidence": reason})
 
 
-def _autoencoder(numbers: Numbers) -> Found:
+def _autoencoder(numbers: Numbers) -> Evidence:
     rank = numbers[13]["effective rank of decoder means over the held half's"]
     verdict: Verdict = "refuted" if 0.8 <= rank <= 1.25 else "confirmed"
     words = f"whitened, with free bits, without first tokens it keeps {rank:.2f} of the data's rank"
-    return "effective rank of decoder means over the data's", rank, None, None, verdict, words
+    statistic = "effective rank of decoder means over the data's"
+    return judged(statistic, rank, None, None, verdict, words)
 
 
-def _encoder(numbers: Numbers) -> Found:
+def _encoder(numbers: Numbers) -> Evidence:
     where = next(name for name in numbers[5] if "encoder." in name)
     value = numbers[5][where]["silhouette"]
     if where.startswith("tiny-t5"):
         words = "no trained encoder–decoder was at hand; a random one is shown, and ours beside it"
-        return "silhouette of means", value, None, None, "not testable", words
+        return judged("silhouette of means", value, None, None, "not testable", words)
     pairs = numbers[5][where]["energy distance of means"]
     most = max(found["p"] for name, found in pairs.items() if "–" in name)
     verdict: Verdict = "confirmed" if most * len(pairs) <= 0.05 else "undecided"
-    return "silhouette of means", value, None, most, verdict, f"largest p of a pair {most:.2g}"
+    words = f"largest p of a pair {most:.2g}"
+    return judged("silhouette of means", value, None, most, verdict, words)
 
 
-def _moved(figure: int) -> Callable[[Numbers], float | None]:
-    return lambda numbers: numbers[figure]["raw"]["p, moved"]
-
-
-CLAIMS: dict[int, tuple[str, list[int], Rule]] = {
-    1: (
-        "Priors strongly affect where trained prompts end.",
-        [6, 8],
-        _one_run("displacement, isotropic, fast", lambda n: n[6]["raw"]["displacement"]),
-    ),
-    2: ("Final quality is equal across priors.", [], _nothing(ONE_RUN)),
-    3: ("Far priors take longer to reach the same validation loss.", [], _nothing(ONE_RUN)),
-    4: (
-        "Xavier prompts stay where they start.",
-        [10, 11],
-        _one_run(
-            "displacement, Xavier, soft", lambda n: n[10]["squad-xavier"]["raw"]["displacement"]
-        ),
-    ),
-    5: (
-        "SQuAD activations lie with C4's; arithmetic lies apart, in all layers.",
-        [12],
-        _domains,
-    ),
+RULES: dict[int, Rule] = {
+    5: _domains,
+    8: _autoencoder,
+    9: _walks,
+    10: _humps,
+    11: _encoder,
+    15: _peaked,
+    16: lambda _: _open("one run; what a vector contributes is measured by masking it, over runs"),
+    17: _answers,
+    21: _generated,
+    23: lambda _: _open("one model is at hand", "not testable"),
+}
+"""Rule of each claim on which figures say more than one run of each prior does."""
+ONE_RUN_STATISTICS: dict[int, tuple[str, Callable[[Numbers], float | None]]] = {
+    1: ("displacement, isotropic, fast", lambda n: n[6]["raw"]["displacement"]),
+    4: ("displacement, Xavier, soft", lambda n: n[10]["squad-xavier"]["raw"]["displacement"]),
     6: (
-        "Prompts from the interpolated C4–MATH prior train as well and stay between the clusters.",
-        [12],
-        _one_run(
-            "mean place between C4 (0) and arithmetic (1), trained",
-            lambda n: n[12]["along, trained"]["mean"],
-        ),
+        "mean place between C4 (0) and arithmetic (1), trained",
+        lambda n: n[12]["along, trained"]["mean"],
     ),
-    7: ("The exclusion prior matches the others.", [9], _nothing(ONE_RUN)),
-    8: ("A VAE prior collapses.", [13], _autoencoder),
-    9: (
-        "Sentence trajectories are not localised; their spread is slightly below that of random "
-        "walks over the vocabulary.",
-        [1],
-        _walks,
-    ),
-    10: ("Activations are more or less unimodal in every layer.", [4], _humps),
-    11: ("T5-base's mean activations separate C4 from six arithmetic tasks.", [5], _encoder),
-    12: ("Soft prompts and deep ones at the input do equally well.", [], _nothing(ONE_RUN)),
     13: (
-        "Trained prompts do not collapse onto token embeddings, nor deep ones onto activations.",
-        [6, 7, 8, 10, 11],
-        _one_run("p of moving nearer to rows than at random, isotropic, fast", _moved(6)),
+        "p of moving nearer to rows than at random, isotropic, fast",
+        lambda n: n[6]["raw"]["p, moved"],
     ),
-    14: ("Collapse or divergence does not change final performance.", [], _nothing(ONE_RUN)),
-    15: (
-        "Vocabulary and activations are sharply peaked; a fitted Gaussian does not represent them.",
-        [9],
-        _peaked,
-    ),
-    16: (
-        "Some trained vectors stay far, some lie in the data, and the far ones contribute.",
-        [10],
-        _nothing("one run; what a vector contributes is measured by masking it, over runs"),
-    ),
-    17: ("The tokens of an answer lie close together inside the question's.", [3], _answers),
-    18: ("1e-3 is the most stable rate.", [], _nothing(ONE_RUN)),
     19: (
-        "Prompt tuning does not connect the domains' clusters.",
-        [12],
-        _one_run(
-            "separation of C4 and arithmetic behind a soft prompt less without it",
-            lambda n: n[12]["separation behind a soft prompt less without it"]["C4 – arithmetic"][
-                0
-            ],
-        ),
-    ),
-    20: ("Regularisers change the posterior.", [], _nothing(ONE_RUN)),
-    21: ("Generated trajectories are not localised.", [3], _generated),
-    22: ("Less collapse generalises better across domains.", [], _nothing(ONE_RUN)),
-    23: (
-        "Smaller models have more clusters.",
-        [],
-        _nothing("one model is at hand", "not testable"),
+        "separation of C4 and arithmetic behind a soft prompt less without it",
+        lambda n: n[12]["separation behind a soft prompt less without it"]["C4 – arithmetic"][0],
     ),
 }
-"""By the claim's number: its text, the figures that show it, and the rule that judges it."""
+"""Statistic of one run for each claim that a study decides, in words and read from the numbers."""

@@ -11,10 +11,11 @@ from promptpriors.paper import prompt_figures as prompts
 from promptpriors.paper import vocabulary_figures as vocabulary
 from promptpriors.paper.charts import chart_all
 from promptpriors.paper.figure_plan import FigurePlan
-from promptpriors.paper.figure_rules import write_claims
+from promptpriors.paper.figure_rules import judge_figures
 from promptpriors.paper.inputs import Material
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
+from promptpriors.runs.claims import write_claims
 from promptpriors.runs.pictures import PICTURES, Picture, read_picture, write_picture
 
 FIGURES: dict[int, Callable[[Material], Picture]] = {
@@ -71,7 +72,7 @@ def produce(
     if set(FIGURES) <= set(numbers):
         for title in chart_all(material):
             on_progress(f"chart: {title}", 1.0, {})
-        write_claims(runs)
+        write_claims(runs, judge_figures(runs))
 
 
 def _known(folder: Path, number: int, source: str) -> Picture | None:

@@ -1,7 +1,6 @@
-"""How a claim is decided: a table of rules. Each has one statistic and can go either way."""
+"""Rules that judge a claim by a study; each has one statistic and can go either way."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
 
 import torch
 from scipy import stats
@@ -12,40 +11,22 @@ from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.analysis.slope import slope
 from promptpriors.errors import InputError
-from promptpriors.paper.values import valued
+from promptpriors.paper.claims import judged
+from promptpriors.paper.values import Address, hint, label_of, valued
+from promptpriors.runs.claims import Evidence, Verdict
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import RunOutcome, Setting
-
-Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
-
-
-class Finding(NamedTuple):
-    """What a rule says.
-
-    Attributes:
-        value: of the statistic.
-        interval: 95 %.
-        p: of its test, where it has one.
-        verdict: by the statistic alone.
-        evidence: in words.
-    """
-
-    value: float | None
-    interval: tuple[float, float] | None
-    p: float | None
-    verdict: Verdict
-    evidence: str
 
 
 def level(
     setting: Setting,
     arms: Sequence[str],
     *,
-    value: str,
+    value: Address,
     at_least: float | None = None,
     at_most: float | None = None,
-) -> Finding:
-    """The mean of a value over seeds, arms and rates averaged first: is it beyond a bound?
+) -> Evidence:
+    """Compare the mean of a value over seeds with a bound; arms and rates are averaged first.
 
     Confirmed if the t interval lies beyond the bound, refuted if it lies on the other side.
     """
@@ -59,41 +40,40 @@ def level(
     found = t_interval(torch.tensor(means, dtype=torch.float64))
     said = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
     ends = sorted(sign * (end - bound) for end in (found.low, found.high))
-    return Finding(found.estimate, (found.low, found.high), None, _by(ends[0], ends[1]), said)
+    return judged("", found.estimate, (found.low, found.high), None, _by(ends[0], ends[1]), said)
 
 
-def equal(setting: Setting, arms: Sequence[str]) -> Finding:
-    """Are all pairs of the arms equal within the study's margin? By two one-sided tests each.
+def equal(setting: Setting, arms: Sequence[str]) -> Evidence:
+    """Test all pairs of the arms for equality within the study's margin, by two one-sided tests.
 
     Confirmed if all pairs are, refuted if one pair differs by more; undecided without controls.
     """
-    judged = judge(setting)
-    if judged.margin is None:
-        return Finding(None, None, None, "undecided", judged.reasons.get("scale", "no margin"))
-    kept = [arm for arm in arms if arm not in judged.aside]
+    result = judge(setting)
+    if result.margin is None:
+        return judged("", None, None, None, "undecided", result.reasons.get("scale", "no margin"))
+    kept = [arm for arm in arms if arm not in result.aside]
     pooled = pool(setting.outcomes(_runs(setting, kept)))
-    found = equality(pooled, judged.margin, arms=kept)
+    found = equality(pooled, result.margin, arms=kept)
     widest = max(found.pairs, key=lambda pair: abs(pair.difference))
-    said = f"margin {judged.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
-    verdict: Verdict = {"equal": "confirmed", "different": "refuted"}.get(  # pyright: ignore[reportAssignmentType]
-        found.verdict, "undecided"
-    )
-    if judged.gate:
-        verdict, said = "undecided", f"none: {judged.gate}; {said}"
+    said = f"margin {result.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
+    verdicts: dict[str, Verdict] = {"equal": "confirmed", "different": "refuted"}
+    verdict = verdicts.get(found.verdict, "undecided")
+    if result.gate:
+        verdict, said = "undecided", f"none: {result.gate}; {said}"
     interval = (widest.low, widest.high)
-    return Finding(widest.difference, interval, found.p, verdict, said)
+    return judged("", widest.difference, interval, found.p, verdict, said)
 
 
 def difference(
     setting: Setting,
     arms: Sequence[str],
     *,
-    value: str,
+    value: Address,
     reference: str,
     at_least: float | None = None,
     at_most: float | None = None,
-) -> Finding:
-    """The mean of the arms less a reference, of any value: is it beyond a bound?"""
+) -> Evidence:
+    """Compare the mean of the arms less a reference with a bound, of any value."""
     bound, sign = _bound(at_least, at_most)
     names = [arm for arm in arms if arm != reference]
     runs = _valued(setting, [*names, reference], value)
@@ -111,13 +91,13 @@ def difference(
     low, high = float(found.low[0]), float(found.high[0])
     ends = sorted(sign * (end - bound) for end in (low, high))
     said = f"{' and '.join(names)} less {reference}; {_counted(runs)}"
-    return Finding(estimate, (low, high), float(found.p[0]), _by(ends[0], ends[1]), said)
+    return judged("", estimate, (low, high), float(found.p[0]), _by(ends[0], ends[1]), said)
 
 
 def changes(
-    setting: Setting, arms: Sequence[str], *, value: str, reference: str, margin: float
-) -> Finding:
-    """Does any arm change a value against the reference? Dunnett's test.
+    setting: Setting, arms: Sequence[str], *, value: Address, reference: str, margin: float
+) -> Evidence:
+    """Test each arm for a change of a value against the reference, by Dunnett's test.
 
     Confirmed if one differs, refuted if every simultaneous interval lies within ± margin.
     """
@@ -131,13 +111,18 @@ def changes(
     verdict: Verdict = "confirmed" if p <= 0.05 else "refuted" if within else "undecided"
     interval = (float(found.low[most]), float(found.high[most]))
     said = f"most: {names[most]} less {reference}; {_counted(runs)}"
-    return Finding(float(contrasts.estimates[most]), interval, p, verdict, said)
+    return judged("", float(contrasts.estimates[most]), interval, p, verdict, said)
 
 
 def unrelated(
-    setting: Setting, arms: Sequence[str], *, value: str, on: list[str], margin: float | None = None
-) -> Finding:
-    """Does a value move with none of others, arm, rate and seed being equal? By least squares.
+    setting: Setting,
+    arms: Sequence[str],
+    *,
+    value: Address,
+    on: list[Address],
+    margin: float | None = None,
+) -> Evidence:
+    """Test that a value is unrelated to others at equal arm, rate and seed, by least squares.
 
     Of each regressor the slope times its spread within cells, with a Bonferroni interval. Confirmed
     if all lie within ± margin, refuted if one lies beyond, otherwise undecided. Without a margin it
@@ -166,14 +151,14 @@ def unrelated(
     verdict: Verdict = "confirmed" if within else "refuted" if beyond else "undecided"
     found = slopes[most]
     said = "; ".join(
-        f"{name}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
+        f"{label_of(name)}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
         for name, s in zip(on, slopes, strict=True)
     )
-    return Finding(found.effect, (found.low, found.high), found.p, verdict, said)
+    return judged("", found.effect, (found.low, found.high), found.p, verdict, said)
 
 
-def steadiest(setting: Setting, arms: Sequence[str], *, value: str, rate: str) -> Finding:
-    """Does a value spread least at one rate, over arms and seeds? By Brown and Forsythe's test.
+def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: str) -> Evidence:
+    """Test that a value spreads least at one rate over arms and seeds, by Brown and Forsythe.
 
     The statistic is the standard deviation there over the least of the other rates. Confirmed if it
     is less than at every other rate, each at 5 %; refuted if it is more than at one of them, at 5 %
@@ -195,10 +180,10 @@ def steadiest(setting: Setting, arms: Sequence[str], *, value: str, rate: str) -
     verdict: Verdict = "confirmed" if better else "refuted" if worse else "undecided"
     said = ", ".join(f"{name}: {sd:.4f}" for name, sd in spread.items())
     ratio = spread[rate] / spread[least]
-    return Finding(ratio, None, p[least], verdict, f"standard deviations at {said}")
+    return judged("", ratio, None, p[least], verdict, f"standard deviations at {said}")
 
 
-RULES: dict[str, Callable[..., Finding]] = {
+RULES: dict[str, Callable[..., Evidence]] = {
     "level": level,
     "equal": equal,
     "difference": difference,
@@ -206,7 +191,7 @@ RULES: dict[str, Callable[..., Finding]] = {
     "unrelated": unrelated,
     "steadiest": steadiest,
 }
-"""Name to ``rule(setting, arms, *, …) -> Finding``; the keywords are what the plan says."""
+"""Name to ``rule(setting, arms, *, …) -> Evidence``; the keywords are those of an analysis."""
 
 
 def _runs(setting: Setting, arms: Sequence[str]) -> list[RunOutcome]:
@@ -222,7 +207,7 @@ def _runs(setting: Setting, arms: Sequence[str]) -> list[RunOutcome]:
 def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[RunOutcome]:
     runs = valued(_runs(setting, arms), value)
     if all(run.value is None for run in runs):
-        raise InputError(f"no run of study {setting.study!r} has {value}")
+        raise InputError(f"no run of study {setting.study!r} has {value}.{hint(runs, value)}")
     return runs
 
 

@@ -1,83 +1,127 @@
-"""What a run of a study gave, by name: of its result, its position, its use, or its curve."""
+"""Numbers of a study's runs, by a dotted address such as ``position.kept``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from promptpriors.errors import InputError
+from pydantic import AfterValidator
+
+from promptpriors.analysis.plateau import steps_to
+from promptpriors.errors import InputError, suggest
 from promptpriors.measure.domain_gap import FILE as BRIDGE
 from promptpriors.measure.effects import FILE as USE
-from promptpriors.measure.stored import stored_positions
 from promptpriors.runs import Run
+from promptpriors.runs.positions import HEADINGS, read_positions
 from promptpriors.verdicts.outcomes import RunOutcome, curve_of
 
+COORDINATES = {"position": "raw", "visible": "visible"}
+KEYED = ("result", "use", "bridge")
+"""Records that are addressed by the dotted keys of their file."""
+EXPECTED = (
+    "Expected position.FIELD, visible.FIELD, result.KEY, use.KEY, bridge.KEY or steps_to.LOSS"
+)
 
-def valued(runs: Sequence[RunOutcome], name: str) -> list[RunOutcome]:
-    """The same runs with another value; where there is none, with the reason.
 
-    Args:
-        runs: of a study.
-        name: ``result:KEY``; ``position:COLUMN`` or ``visible:COLUMN`` of the first site (columns
-            as ``promptpriors compare`` shows them, and ``effect NULL``: the distance to the nearest
-            real point less that null's); ``use:KEY``; ``bridge:KEY``; ``steps to LOSS``. Keys are
-            dotted.
+def check_address(address: str) -> str:
+    """Return an address that can be read.
+
+    The first word names a record: ``result.KEY``, ``use.KEY`` and ``bridge.KEY`` (dotted keys of
+    result.json, use.json, bridge.json), ``position.FIELD`` and ``visible.FIELD`` (of the first
+    site, raw and as its block reads it; fields of ``runs.positions.Position``, such as ``kept`` and
+    ``moved.effect``), ``steps_to.LOSS`` (steps until the validation loss is reached).
 
     Raises:
-        InputError: for a name that is none of these.
+        InputError: for an address that names nothing; says what there is.
     """
-    return [_one(run, name) for run in runs]
+    record, _, key = address.partition(".")
+    if record == "steps_to":
+        _loss(address)
+    elif not (key and record in KEYED) and not (record in COORDINATES and key in HEADINGS):
+        known = [f"{name}.{field}" for name in COORDINATES for field in HEADINGS]
+        labels = {label_of(one): f" Did you mean {one!r}?" for one in known}
+        fields = f"{record} has: {', '.join(HEADINGS)}" if record in COORDINATES else EXPECTED
+        raise InputError(
+            f"no value {address!r}.{labels.get(address) or suggest(address, known)} {fields}"
+        )
+    return address
 
 
-def _one(found: RunOutcome, name: str) -> RunOutcome:
+Address = Annotated[str, AfterValidator(check_address)]
+"""Address of a number, as ``check_address`` describes it; checked when a plan is read."""
+
+
+def label_of(address: str) -> str:
+    """Words for an address: the record, and the heading of its number in tables.
+
+    >>> label_of("position.kept"), label_of("use.halves.embed.far.change")
+    ('position:kept of the start', 'use:halves.embed.far.change')
+    """
+    record, _, key = address.partition(".")
+    return f"{record}:{HEADINGS.get(key, key) if record in COORDINATES else key}"
+
+
+def valued(runs: Sequence[RunOutcome], address: str) -> list[RunOutcome]:
+    """Replace the metric of a study's runs by another value; where there is none, say why.
+
+    Raises:
+        InputError: for an address that names nothing, or a damaged record.
+    """
+    check_address(address)
+    return [_one(run, address) for run in runs]
+
+
+def hint(runs: Sequence[RunOutcome], address: str) -> str:
+    """Name the keys beside the first one of an address that a run's record lacks."""
+    record, *keys = address.split(".")
+    records = (_keyed(run.run, record) for run in runs if run.run and record in KEYED)
+    value = next(filter(None, records), None)
+    for key in keys:
+        if not isinstance(value, Mapping):
+            break
+        if key not in value:
+            return f"{suggest(key, value)} There are: {', '.join(value)}"
+        value = value[key]
+    return ""
+
+
+def _one(found: RunOutcome, address: str) -> RunOutcome:
     if found.run is None or found.value is None:
         return found
     try:
-        value, reason = _read(found, found.run, name), ""
+        value = _read(found, found.run, address)
     except InputError as error:
         raise InputError(f"run {found.plan.id}: {error}") from None
-    if value is None:
-        reason = f"it has no {name}"
-    return found._replace(value=value, reason=reason)
+    return found._replace(value=value, reason="" if value is not None else f"it has no {address}")
 
 
-def _read(found: RunOutcome, run: Run, name: str) -> float | None:
-    if name.startswith("steps to "):
-        return _steps(found, name)
-    kind, _, key = name.partition(":")
-    if kind == "result":
-        return _number(run.result, key)
-    if kind in {"position", "visible"}:
-        return _position(run, "raw" if kind == "position" else "visible", key)
-    if kind in {"use", "bridge"}:
-        return _number(run.record(USE if kind == "use" else BRIDGE), key)
-    raise InputError(
-        f"value {name!r}: expected result:KEY, position:COLUMN, visible:COLUMN, use:KEY, "
-        "bridge:KEY or 'steps to LOSS'"
-    )
+def _read(found: RunOutcome, run: Run, address: str) -> float | None:
+    record, _, key = address.partition(".")
+    if record == "steps_to":
+        return _steps_to(found, _loss(address))
+    if record in COORDINATES:
+        positions = (read_positions(run) or {}).items()
+        first = (p.flat() for (_, kind), p in positions if kind == COORDINATES[record])
+        return next(first, {}).get(key)
+    return _number(_keyed(run, record), key)
 
 
-def _steps(found: RunOutcome, name: str) -> float | None:
-    """Steps until a loss is reached, or all of them: the restricted time of one run."""
-    from promptpriors.analysis.plateau import steps_to
+def _keyed(run: Run, record: str) -> Any:
+    return run.result if record == "result" else run.record(USE if record == "use" else BRIDGE)
 
+
+def _loss(address: str) -> float:
     try:
-        loss = float(name.removeprefix("steps to "))
+        return float(address.removeprefix("steps_to."))
     except ValueError:
-        raise InputError(f"value {name!r}: expected a number of nats") from None
+        raise InputError(f"no value {address!r}: expected nats, such as 'steps_to.1.1'") from None
+
+
+def _steps_to(found: RunOutcome, loss: float) -> float | None:
+    """Steps until a loss is reached, or all of them: the restricted time of one run."""
     curve = curve_of(found)
     if not curve:
         return None
     reached = steps_to(curve, loss)
     return float(curve[-1][0]) if reached is None else reached
-
-
-def _position(run: Run, coordinates: str, column: str) -> float | None:
-    places = stored_positions(run) or {}
-    for (_, kind), place in places.items():
-        if kind == coordinates:
-            if column.startswith("effect "):
-                return _number(place.effects, column.removeprefix("effect "))
-            return _number({"": place.record.get(column)}, "")
-    return None
 
 
 def _number(value: Any, key: str) -> float | None:

@@ -53,18 +53,6 @@ class ByExample(NamedTuple):
         return self.nats.sum(dim=1) / self.targets.sum()
 
 
-def ablated_losses(
-    backbone: Backbone,
-    prompt: Prompt,
-    examples: Sequence[Example],
-    groups: Sequence[Sequence[int]],
-    *,
-    site: Site | None = None,
-) -> Float[Tensor, " sets"]:
-    """Mean nats per target token with the vectors of each group masked; see ``ablated``."""
-    return ablated(backbone, prompt, examples, groups, site=site).losses
-
-
 @torch.no_grad()
 def ablated(
     backbone: Backbone,

@@ -1,53 +1,54 @@
-"""Claims with their verdicts and figures, as stored beside the runs."""
+"""Claims with their evidence and figures, as the page shows them."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, Field
 
 from promptpriors.errors import InputError
 from promptpriors.figures.verdict_marks import MARKS
-from promptpriors.files import read_json
-from promptpriors.registry import validate
 from promptpriors.report.formatting import significant
 from promptpriors.report.pictures import Picture, pictures
+from promptpriors.runs.claims import Claim, Evidence, Kind, read_claims
 
 
-class Claim(BaseModel):
-    """A claim and what became of it."""
+@dataclass(frozen=True)
+class ShownEvidence:
+    """Evidence of one kind, with its numbers as text."""
 
-    claim: int
-    text: str
-    figures: list[int]
-    statistic: str
-    value: float | None
-    interval: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    p: float | None
-    verdict: Literal["confirmed", "refuted", "undecided", "not testable"]
-    evidence: str
+    kind: Kind
+    evidence: Evidence
 
     @property
     def sign(self) -> str:
         """The verdict's sign."""
-        return MARKS[self.verdict].sign
+        return MARKS[self.evidence.verdict].sign
 
     @property
     def numbers(self) -> list[tuple[str, str]]:
-        """Value, interval and p as far as they are known: name and text."""
-        low, high = self.interval or (None, None)
-        between = f"{significant(low)} to {significant(high)}"
-        p = "< 0.001" if self.p is not None and self.p < 0.001 else significant(self.p)
-        found = [("value", self.value, significant(self.value)), ("interval", low, between),
-                 ("p", self.p, p)]  # fmt: skip
-        return [(name, text) for name, value, text in found if value is not None]
+        """Statistic, value, interval and p as far as they are known: name and text."""
+        found = self.evidence
+        low, high = found.interval or (None, None)
+        p = "< 0.001" if found.p is not None and found.p < 0.001 else significant(found.p)
+        rows = [("statistic", found.statistic or None, found.statistic),
+                ("value", found.value, significant(found.value)),
+                ("interval", low, f"{significant(low)} to {significant(high)}"),
+                ("p", found.p, p)]  # fmt: skip
+        return [(name, text) for name, value, text in rows if value is not None]
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A claim with the figures that are shown here, those shown before it, and what is missing."""
+class ClaimPanel:
+    """A claim on the page.
+
+    Attributes:
+        claim: None where it is damaged.
+        evidence: of each kind; the first counts.
+        pictures: figures that are shown here.
+        before: numbers of figures that an earlier claim shows.
+        problems: what is damaged or missing.
+    """
 
     claim: Claim | None
+    evidence: list[ShownEvidence]
     pictures: list[Picture]
     before: list[int]
     problems: list[str]
@@ -55,59 +56,36 @@ class Panel:
 
 @dataclass(frozen=True)
 class Claims:
-    """The section of claims: panels, figures that no claim names, and what can't be shown."""
+    """Section of claims: panels, figures that no claim names, and what can't be shown."""
 
-    panels: list[Panel]
+    panels: list[ClaimPanel]
     others: list[Picture]
     problems: list[str]
 
 
 def claims(folder: Path) -> Claims | None:
-    """The claims and figures of a runs folder, or None where there are none."""
+    """Read the claims and figures of a runs folder; None where there are none."""
     known, lost = pictures(folder / "figures")
-    stored, problems = _stored(folder / "claims.json")
-    panels: list[Panel] = []
+    problems: list[str] = []
+    stored: list[Claim | InputError] = []
+    try:
+        stored = read_claims(folder)
+    except InputError as error:
+        problems.append(f"The claims can’t be shown: {error}")
+    panels: list[ClaimPanel] = []
     shown: set[int] = set()
-    for found in stored:
-        if isinstance(found, str):
-            panels.append(Panel(None, [], [], [found]))
+    for claim in stored:
+        if isinstance(claim, InputError):
+            line = "; ".join(str(claim).splitlines())
+            panels.append(ClaimPanel(None, [], [], [], [f"This claim can’t be shown: {line}"]))
             continue
-        wanted = list(dict.fromkeys(found.figures))
+        wanted = list(dict.fromkeys(claim.figures))
         missing = [lost.pop(n, f"Figure {n} is not stored.") for n in wanted if n not in known]
         mine = [n for n in wanted if n in known and n not in shown]
         before = [n for n in wanted if n in shown]
-        panels.append(Panel(found, [known[n] for n in mine], before, missing))
+        evidence = [ShownEvidence(kind, found) for kind, found in claim.evidence.items()]
+        panels.append(ClaimPanel(claim, evidence, [known[n] for n in mine], before, missing))
         shown |= set(mine)
     others = [known[n] for n in sorted(known) if n not in shown]
     problems += [lost[n] for n in sorted(lost)]
     return Claims(panels, others, problems) if panels or others or problems else None
-
-
-def _stored(path: Path) -> tuple[list[Claim | str], list[str]]:
-    """Claims, each or what is wrong with it; and what is wrong with the file."""
-    if not path.exists():
-        return [], []
-    try:
-        rows = listed(path, "claims")
-    except InputError as error:
-        return [], [f"The claims can’t be shown: {error}"]
-    found: list[Claim | str] = []
-    for i, row in enumerate(rows, 1):
-        try:
-            found.append(validate(Claim, row, f"{path}, entry {i}", brief=True))
-        except InputError as error:
-            found.append(f"This claim can’t be shown: {error}")
-    return found, []
-
-
-def listed(path: Path, key: str) -> list[Any]:
-    """The list under ``key`` of a JSON file.
-
-    Raises:
-        InputError: if the file is not JSON, or there is no such list in it.
-    """
-    value = read_json(path)
-    rows = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(rows, list):
-        raise InputError(f"{path} has no list {key!r}")
-    return rows

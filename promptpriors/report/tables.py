@@ -8,8 +8,8 @@ from typing import NamedTuple
 from promptpriors.errors import InputError
 from promptpriors.figures.verdict_marks import MARKS, Mark
 from promptpriors.registry import validate
-from promptpriors.report.claims import listed
 from promptpriors.report.formatting import MISSING, significant, whole
+from promptpriors.runs.claims import read_list
 from promptpriors.runs.study_results import SettingResult, Verdict
 from promptpriors.runs.tables import Cell, Table
 from promptpriors.verdicts.study_tables import NOTES, RECORDS
@@ -56,7 +56,7 @@ def read_tables(folder: Path) -> Tables | None:
         return None
     tables, problems = [], []
     try:
-        for i, value in enumerate(listed(path, "tables"), 1):
+        for i, value in enumerate(read_list(path, "tables"), 1):
             try:
                 table = validate(Table, value, f"{path}, table {i}", brief=True)
             except InputError as error:

@@ -39,49 +39,47 @@ def test_one_arm_alone_has_the_t_interval_over_its_seeds():
     assert found.estimate == pytest.approx(sum(values) / len(values))
 
 
-def test_runs_as_units_are_statsmodels_own_model_with_all_its_terms():
+def test_means_over_rates_with_some_missing_are_statsmodels_own_model():
     import pandas
     from statsmodels.formula.api import ols
 
     data = outcomes({"a": 0.0, "b": 0.3, "c": 1.0}, rates=("x", "y", "z"))[:-4]
-    fit = ols("value ~ C(arm) * C(rate) + C(block)", pandas.DataFrame(data)).fit()
+    units = means_over(data, ["x", "y", "z"])[0]
+    fit = ols("value ~ C(arm) + C(block)", pandas.DataFrame(units)).fit()
     weights = torch.zeros(len(fit.params), dtype=torch.float64)
-    names = list(fit.params.index)
-    weights[names.index("C(arm)[T.b]")] = 1
-    for rate in "yz":
-        weights[names.index(f"C(arm)[T.b]:C(rate)[T.{rate}]")] = 1 / 3
+    weights[list(fit.params.index).index("C(arm)[T.b]")] = 1
     expected = fit.t_test(weights.numpy())
-    pooled = pool(data, unit="run")
+    pooled = pool(data)
     found = pooled.differences([("b", "a")])
     assert float(found.estimates[0]) == pytest.approx(float(expected.effect[0]))
     assert float(found.errors[0]) == pytest.approx(float(expected.sd.item()))
     assert (pooled.df, pooled.sd) == (fit.df_resid, pytest.approx(fit.mse_resid**0.5))
 
 
-def test_complete_data_have_the_same_means_whatever_the_unit():
+def test_complete_data_have_the_plain_means():
     data = outcomes({"a": 0.0, "b": 0.3, "c": 1.0})
-    by_draw, by_run = pool(data), pool(data, unit="run")
+    pooled = pool(data)
     plain = [sum(o.value for o in data if o.arm == arm) / 12 for arm in "abc"]
-    assert by_draw.means.tolist() == pytest.approx(plain)
-    assert by_run.means.tolist() == pytest.approx(plain)
-    assert (by_draw.df, by_run.df) == (2 * 5, 36 - 6 - 5)
-    assert by_draw.units == {"a": 6, "b": 6, "c": 6}
+    assert pooled.means.tolist() == pytest.approx(plain)
+    assert (pooled.df, pooled.units) == (2 * 5, {"a": 6, "b": 6, "c": 6})
 
 
 def test_draws_shared_by_rates_are_no_replicates():
     """Of equal arms whose draws matter 5 % come out different; with runs as units far more do."""
 
-    def wrong(unit):
+    def wrong(*, runs_as_units):
         hits = 0
         for seed in range(300):
             data = outcomes({"a": 0, "b": 0, "c": 0}, seed=seed, rates=tuple("wxyz"), draw=1.0)
-            found = pool(data, unit=unit).differences([("a", "b")])
+            if runs_as_units:
+                data = [o._replace(rate="", block=o.block + o.rate) for o in data]
+            found = pool(data).differences([("a", "b")])
             t = abs(float(found.estimates[0] / found.errors[0]))
             hits += t > stats.t.ppf(0.975, found.df)
         return hits / 300
 
-    assert 0.01 < wrong("draw") < 0.095
-    assert wrong("run") > 0.15
+    assert 0.01 < wrong(runs_as_units=False) < 0.095
+    assert wrong(runs_as_units=True) > 0.15
 
 
 def test_a_seed_that_an_arm_lacks_does_not_bend_the_difference():

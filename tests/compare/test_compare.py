@@ -129,7 +129,7 @@ def test_a_prompt_planted_on_rows_is_found_and_a_random_move_is_not():
 
     def p(end):
         ends = Ends(f"run {next(numbers)}", "embed", start, end, [0.1] * 10)
-        return position(ends, Cloud(cloud), prior, None).record["p, moved"]
+        return position(ends, Cloud(cloud), prior, None).moved.p
 
     assert p(cloud[:5] + 0.01) == 0.01
     assert min(p(start + torch.randn(5, 16, generator=generator(3, i))) for i in range(5)) > 0.01
@@ -142,7 +142,7 @@ def test_positions_do_not_depend_on_a_vectors_length_as_a_block_sees_it(tiny):
     start = torch.randn(4, 32, generator=generator(0))
     end = start + 0.3 * torch.randn(4, 32, generator=generator(1))
     found = [
-        position(Ends("a", "block.1", c * start, c * end, []), None, None, sight).record
+        position(Ends("a", "block.1", c * start, c * end, []), None, None, sight).flat()
         for c in (1.0, 10.0)
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-3)

@@ -9,13 +9,15 @@ import tomli_w
 
 import promptpriors as pp
 from promptpriors.figures.pictures import draw
-from promptpriors.paper import FIGURES, charts, produce, read_plan
+from promptpriors.paper import FIGURES, charts, paper_claims, produce, read_plan
 from promptpriors.paper import domain_figures as domains
-from promptpriors.paper.figure_rules import CLAIMS, judge
+from promptpriors.paper.claims import claim_with
+from promptpriors.paper.figure_rules import judge
 from promptpriors.progress import silent
 from promptpriors.report import build
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_charts, list_runs, read_chart
+from promptpriors.runs.claims import Evidence, read_claims, write_claims
 from promptpriors.runs.pictures import read_picture
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "paper" / "figures.toml"
@@ -123,15 +125,26 @@ def test_the_page_takes_them_up(made):
 
 
 def test_every_claim_has_a_verdict_and_one_run_decides_nothing(made):
-    claims = json.loads((made[1] / "claims.json").read_text())["claims"]
-    assert [claim["claim"] for claim in claims] == list(CLAIMS) == list(range(1, 24))
-    one_run = {1, 2, 3, 4, 6, 7, 12, 13, 14, 16, 18, 19, 20, 22}
-    for claim in claims:
-        assert claim["verdict"] in {"confirmed", "refuted", "undecided", "not testable"}
-        assert claim["evidence"]
-        if claim["claim"] in one_run:
-            assert claim["verdict"] == "undecided"
-    assert claims[10]["verdict"] == "not testable"  # the encoder–decoder is a random one
+    claims = read_claims(made[1])
+    assert [found.claim for found in claims] == list(paper_claims()) == list(range(1, 24))
+    for found in claims:
+        assert found.figure.evidence
+        if paper_claims()[found.claim].evidence == ["study"]:
+            assert found.verdict == "undecided"
+    assert claims[10].verdict == "not testable"  # the encoder–decoder is a random one
+
+
+def test_verdicts_of_studies_outlast_the_figures(made, real_data):
+    plan, runs, _ = made
+    study = Evidence(
+        statistic="s", value=1.0, interval=(0.5, 1.5), p=None, verdict="confirmed", evidence="seeds"
+    )
+    write_claims(runs, [claim_with(1, study=study)])
+    workspace = Workspace(real_data)
+    list(produce(plan, list(FIGURES), runs, workspace, command="c", on_progress=silent))
+    first = read_claims(runs)[0]
+    assert (first.study, first.verdict) == (study, "confirmed")
+    assert first.figure.statistic == "displacement, isotropic, fast"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +157,7 @@ def test_the_verdict_on_walks_follows_the_interval(interval, verdict):
     found = {claim.claim: claim for claim in judge(numbers)}
     assert found[9].verdict == verdict
     assert found[17].verdict == "undecided"
-    assert found[17].evidence == "figure 3 was not made"
+    assert found[17].figure.evidence == "figure 3 was not made"
 
 
 def test_a_plan_without_a_run_that_a_figure_needs_is_refused(tmp_path):

@@ -7,7 +7,7 @@ from transformers import DynamicCache
 import promptpriors as pp
 from promptpriors.packing import encode
 from promptpriors.prompts import Prompt, as_keys, draw_prompt
-from promptpriors.prompts.ablation import ablated, ablated_losses, compared, replaced, standing
+from promptpriors.prompts.ablation import ablated, compared, replaced, standing
 from promptpriors.prompts.modes import split_keys
 from promptpriors.rng import generator
 from tests.models.test_visible import built as other_kind
@@ -57,7 +57,7 @@ def test_with_nothing_masked_it_is_the_loss(deep, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_with_everything_masked_a_rotary_model_is_the_plain_model(llama, mode):
-    found = ablated_losses(llama, prompted(llama, mode), EXAMPLES, EVERY)
+    found = ablated(llama, prompted(llama, mode), EXAMPLES, EVERY).losses
     torch.testing.assert_close(found[-1], loss(llama, None), rtol=1e-6, atol=0)
 
 
@@ -66,7 +66,7 @@ def test_with_everything_masked_a_rotary_model_is_the_plain_model(llama, mode):
 def test_so_is_the_embedded_model(smollm2, mode):
     prior = pp.fit_prior("gaussian", pp.vocabulary(smollm2))
     prompt = draw_prompt(prior, length=6, mode=mode, backbone=smollm2)
-    found = ablated_losses(smollm2, prompt, EXAMPLES, [[], range(6), [2]])
+    found = ablated(smollm2, prompt, EXAMPLES, [[], range(6), [2]]).losses
     torch.testing.assert_close(found[0], loss(smollm2, prompt), rtol=1e-5, atol=0)
     torch.testing.assert_close(found[1], loss(smollm2, None), rtol=1e-5, atol=0)
     assert len({round(float(x), 4) for x in found}) == 3
@@ -125,13 +125,13 @@ def test_masked_keys_are_missing_from_hugging_faces_cache(llama):
 
 def test_the_laws_between_modes_hold_for_masked_vectors(llama):
     def losses(mode, sites):
-        return ablated_losses(llama, prompted(llama, mode, sites), EXAMPLES, EVERY)
+        return ablated(llama, prompted(llama, mode, sites), EXAMPLES, EVERY).losses
 
     torch.testing.assert_close(losses("deep", ["embed"]), losses("soft", ["embed"]))
     torch.testing.assert_close(losses("deep", LAST), losses("deep-cut", LAST))
     keys = as_keys(llama, prompted(llama, "deep-cut", LAST))
     torch.testing.assert_close(
-        ablated_losses(llama, keys, EXAMPLES, EVERY), losses("deep-cut", LAST)
+        ablated(llama, keys, EXAMPLES, EVERY).losses, losses("deep-cut", LAST)
     )
 
 
@@ -140,7 +140,7 @@ def test_one_site_may_be_masked_alone(llama, mode):
     prompt = prompted(llama, mode)
     first, second = prompt.sites
     found = [
-        ablated_losses(llama, prompt, EXAMPLES, [range(LENGTH)], site=s) for s in (first, second)
+        ablated(llama, prompt, EXAMPLES, [range(LENGTH)], site=s).losses for s in (first, second)
     ]
     blocks = [standing(prompt, BLOCKS, s) for s in (first, second)]
     assert not set(blocks[0]) & set(blocks[1])
@@ -163,13 +163,13 @@ def test_a_first_token_is_never_masked(llama, mode):
     llama.tokenizer.bos_token = llama.tokenizer.eos_token
     try:
         prompt = Prompt(mode, prompted(llama, mode).values, bos=True)
-        found = ablated_losses(llama, prompt, EXAMPLES, EVERY)
+        found = ablated(llama, prompt, EXAMPLES, EVERY).losses
         torch.testing.assert_close(found[0], loss(llama, prompt), rtol=1e-6, atol=0)
         if mode == "soft":
             first = llama.embed(torch.tensor([llama.end]))
             whole = Prompt("soft", {"embed": torch.cat([first, prompt.values["embed"]])})
             later = [[i + 1 for i in group] for group in EVERY]
-            torch.testing.assert_close(found, ablated_losses(llama, whole, EXAMPLES, later))
+            torch.testing.assert_close(found, ablated(llama, whole, EXAMPLES, later).losses)
         assert abs(found[-1] - loss(llama, None)) > 1e-4
     finally:
         llama.tokenizer.bos_token = None

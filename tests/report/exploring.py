@@ -10,6 +10,7 @@ import torch
 from promptpriors.analysis.projection import fit_plane, project
 from promptpriors.files import write_json
 from promptpriors.runs import Chart, Run, list_runs, read_map, write_chart
+from promptpriors.runs.claims import Claim, Evidence, Verdict, write_claims
 from promptpriors.types import Site
 from tests.report.sample import SCRIPT, build_runs
 
@@ -29,7 +30,7 @@ def build_all(folder: Path, *, points: int = 400, charts: int = 2, length: int =
         found = chart(folder, shown, site, points, seed=i, reach=reach)
         write_chart(folder / "charts" / f"{i:02}.safetensors", found)
     write_figures(folder)
-    write_json(folder / "claims.json", {"claims": claims()})
+    write_claims(folder, claims())
     write_json(folder / "compare.json", {"tables": tables()})
     return folder
 
@@ -104,18 +105,24 @@ def write_figures(folder: Path) -> None:
         path.with_suffix(".png").write_bytes(png())
 
 
-def claims() -> list[dict[str, Any]]:
-    """One of each verdict; two name the same figure, one a figure that is not there."""
+def evidence(verdict: Verdict, value: float | None = None, **more: Any) -> Evidence:
+    """Evidence on a claim."""
     common = {"statistic": "energy distance ratio", "evidence": "48 documents a domain."}
+    stated = {"value": value, "interval": None, "p": None, "verdict": verdict, **common, **more}
+    return Evidence.model_validate(stated)
+
+
+def claims() -> list[Claim]:
+    """One of each verdict; two name the same figure, one a figure that is not there."""
+    by_study = evidence("refuted", 0.31, p=0.02, statistic="equality", evidence="12 seeds.")
+    by_figure = evidence("undecided", evidence="one run of each prior")
     return [
-        {"claim": 1, "text": "Arithmetic forms a cluster of its own.", "figures": [6, 7],
-         "value": 4.218, "interval": [3.1, 5.6], "p": 0.0001, "verdict": "confirmed", **common},
-        {"claim": 2, "text": f"All priors end alike {SCRIPT}", "figures": [6],
-         "value": 0.31, "interval": None, "p": 0.02, "verdict": "refuted", **common},
-        {"claim": 3, "text": "Prompts bridge domains.", "figures": [9],
-         "value": None, "interval": None, "p": None, "verdict": "undecided", **common},
-        {"claim": 4, "text": "Prompts collapse.", "figures": [],
-         "value": None, "interval": None, "p": None, "verdict": "not testable", **common},
+        Claim(claim=1, text="Arithmetic forms a cluster of its own.", section="4.5", figures=[6, 7],
+              figure=evidence("confirmed", 4.218, interval=(3.1, 5.6), p=0.0001)),
+        Claim(claim=2, text=f"All priors end alike {SCRIPT}", figures=[6], study=by_study,
+              figure=by_figure),
+        Claim(claim=3, text="Prompts bridge domains.", figures=[9], figure=evidence("undecided")),
+        Claim(claim=4, text="Prompts collapse.", study=evidence("not testable")),
     ]  # fmt: skip
 
 

@@ -213,12 +213,24 @@ def test_damaged_claims_are_named_in_one_line(full, content, said):
 
 
 def test_one_wrong_claim_is_named_and_the_rest_shown(full):
-    rows = json.loads((full / "claims.json").read_text())["claims"]
-    rows[1]["verdict"] = "certain"
-    write_json(full / "claims.json", {"claims": rows})
+    stored = json.loads((full / "claims.json").read_text())
+    stored["claims"][1]["study"]["verdict"] = "certain"
+    write_json(full / "claims.json", stored)
     found = claims(full)
     assert [panel.claim is None for panel in found.panels] == [False, True, False, False]
-    assert "entry 2, verdict: Input should be 'confirmed'" in found.panels[1].problems[0]
+    assert (
+        "entry 2: study.verdict = 'certain': input should be 'conf" in found.panels[1].problems[0]
+    )
+
+
+def test_a_study_counts_first_and_the_figures_verdict_stands_below(full):
+    page = build(full)
+    panel = page[page.index('id="claim-2"') : page.index('id="claim-3"')]
+    order = ("refuted", "a study", "12 seeds.", "undecided", "figures", "one run of each prior")
+    at = 0
+    for text in order:
+        at = panel.index(text, at)
+    assert "<dd>4.5</dd>" in page
 
 
 def test_damaged_figures_are_named_where_they_would_stand(full):
