@@ -342,7 +342,11 @@ def test_a_newer_format_is_refused(runs):
         list_runs(file.parent)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}\n"), gzip.compress(b"1")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"{}\n", mtime=0), gzip.compress(b"1", mtime=0)],
+    ids=["empty", "no gzip", "no header", "no object"],
+)
 def test_what_is_no_packed_file_is_refused(tmp_path, content):
     (tmp_path / "x.runs.jsonl.gz").write_bytes(content)
     with pytest.raises(pp.InputError, match=r"x\.runs\.jsonl\.gz is (damaged|not a file of pack)"):
