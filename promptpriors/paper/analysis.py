@@ -1,4 +1,4 @@
-"""Claims judged by studies: an analysis names for each its study, its one statistic, its rule."""
+"""Verdicts of studies on the paper's claims, as an analysis plans them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def _rule(config: Any) -> Choice:
 
 
 class ClaimPlan(Strict):
-    """How one claim is judged by a study.
+    """Plan of a study's verdict on one claim.
 
     Attributes:
         claim: its number in the paper's list.
