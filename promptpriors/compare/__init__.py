@@ -1,4 +1,4 @@
-"""Runs of a folder compared: prior against posterior, and prior against prior."""
+"""Comparison of runs: prior against posterior, and prior against prior."""
 
 from promptpriors.compare.compare import compare
 from promptpriors.runs.tables import Table, write_tables

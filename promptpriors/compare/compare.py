@@ -1,4 +1,4 @@
-"""Compare the runs of a folder: positions, priors over their seeds, pairs of priors, studies."""
+"""Comparison of a folder's runs: positions, priors, pairs of priors, studies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ from promptpriors.verdicts.study_tables import study_tables
 def compare(
     runs_dir: Path, workspace: Workspace, on_progress: OnProgress, *, use: int = 0, bridge: int = 0
 ) -> list[Table]:
-    """Compare the finished runs of a folder; what can't be compared is named and left out.
+    """Compare the finished runs of a folder.
 
-    Where the folder has the record of a study, its result is stored beside the record, and its
-    tables come last.
+    What can't be compared is named and left out. Where the folder has the record of a study, its
+    result is stored beside the record, and its tables come last.
 
     Args:
         runs_dir: the folder.

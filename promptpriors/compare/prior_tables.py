@@ -1,4 +1,4 @@
-"""Tables with a row a prior, and a row a pair of priors, over their seeds."""
+"""Tables with a row a prior or a pair of priors, over seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""Tables with a row a run: positions, effects of vectors, and the gap between domains."""
+"""Tables with a row a run: positions, effects, gaps between domains."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Measure where a run's vectors lie at a site, before and after training."""
+"""Position of a run's vectors at a site, before and after training."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -121,7 +121,7 @@ def _of_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
 
 
 def centre(prior: Prior, site: Site) -> Tensor:
-    """Estimate a prior's mean at a site, of shape (dim,), by draws that are always the same."""
+    """Estimate a prior's mean at a site, of shape (dim,), from fixed draws."""
     stream = generator(0, "compare", "centre", site)
     return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
 

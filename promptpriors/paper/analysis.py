@@ -1,4 +1,4 @@
-"""Claims judged by studies: an analysis names for each its study, its one statistic, its rule."""
+"""Verdicts of studies on the paper's claims, as an analysis plans them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from promptpriors.analysis.reach import MIN_REACH_RATIO
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
-from promptpriors.paper.claims import claim_with, judged, paper_claims
+from promptpriors.paper.claims import claim_with, judged, paper_claim
 from promptpriors.paper.study_rules import RULES, level
 from promptpriors.registry import Choice, Field, Strict, choose, validate
 from promptpriors.runs.claims import Claim, Evidence
@@ -27,7 +27,7 @@ def _rule(config: Any) -> Choice:
 
 
 class ClaimPlan(Strict):
-    """How one claim is judged by a study.
+    """Plan of a study's verdict on one claim.
 
     Attributes:
         claim: its number in the paper's list.
@@ -66,11 +66,7 @@ def read_analysis(path: Path) -> Analysis:
     found = validate(_File, read_toml(path), f"analysis {path.name}").claims
     numbers = [planned.claim for planned in found]
     for number in numbers:
-        if number not in paper_claims():
-            known = ", ".join(map(str, paper_claims()))
-            raise InputError(
-                f"analysis {path.name}: the paper has no claim {number}; it has {known}"
-            )
+        paper_claim(number)
         if numbers.count(number) > 1:
             raise InputError(
                 f"analysis {path.name} judges claim {number} twice: one statistic each"
@@ -90,24 +86,21 @@ def judge_claims(analysis: Analysis, runs: Path) -> list[Claim]:
 
 def claims_table(claims: Sequence[Claim]) -> Table:
     """Tabulate the evidence of studies on claims."""
-    rows = []
-    for claim in claims:
-        found = claim.study
-        if found is not None:
-            low, high = found.interval or (None, None)
-            rows.append(
-                {
-                    "claim": claim.claim,
-                    "text": claim.text,
-                    "statistic": found.statistic,
-                    "value": found.value,
-                    "low": low,
-                    "high": high,
-                    "p": found.p,
-                    "verdict": found.verdict,
-                    "evidence": found.evidence,
-                }
-            )
+    rows = [
+        {
+            "claim": claim.claim,
+            "text": claim.text,
+            "statistic": found.statistic,
+            "value": found.value,
+            "low": found.interval and found.interval[0],
+            "high": found.interval and found.interval[1],
+            "p": found.p,
+            "verdict": found.verdict,
+            "evidence": found.evidence,
+        }
+        for claim in claims
+        if (found := claim.study) is not None
+    ]
     return tabulate("claims", "The paper's claims", NOTE, rows)
 
 

@@ -40,18 +40,23 @@ def paper_claims() -> dict[int, PaperClaim]:
     return {claim.claim: claim for claim in found.claims}
 
 
-def claim_with(
-    number: int, *, study: Evidence | None = None, figure: Evidence | None = None
-) -> Claim:
-    """Put evidence on a claim of the paper.
+def paper_claim(number: int) -> PaperClaim:
+    """Find a claim of the paper by its number.
 
     Raises:
-        InputError: if the paper has no claim of this number.
+        InputError: if the paper has none of this number.
     """
     known = paper_claims()
     if number not in known:
         raise InputError(f"the paper has no claim {number}; expected 1 to {max(known)}")
-    paper = known[number]
+    return known[number]
+
+
+def claim_with(
+    number: int, *, study: Evidence | None = None, figure: Evidence | None = None
+) -> Claim:
+    """Put evidence on a claim of the paper."""
+    paper = paper_claim(number)
     return Claim(
         claim=number,
         text=paper.text,

@@ -1,4 +1,4 @@
-"""Rules that judge a claim by a study; each has one statistic and can go either way."""
+"""Rules that judge a claim by a study, with one statistic each."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,9 +26,10 @@ def level(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Evidence:
-    """Compare the mean of a value over seeds with a bound; arms and rates are averaged first.
+    """Compare the mean of a value over seeds with a bound.
 
-    Confirmed if the t interval lies beyond the bound, refuted if it lies on the other side.
+    Arms and rates are averaged first. Confirmed if the t interval lies beyond the bound, refuted if
+    it lies on the other side.
     """
     bound, sign = _bound(at_least, at_most)
     units: dict[int, list[float]] = {}
@@ -38,15 +39,16 @@ def level(
             units.setdefault(run.plan.seed, []).append(run.value)
     means = [sum(values) / len(values) for values in units.values()]
     found = t_interval(torch.tensor(means, dtype=torch.float64))
-    said = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
+    reason = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
     ends = sorted(sign * (end - bound) for end in (found.low, found.high))
-    return judged("", found.estimate, (found.low, found.high), None, _by(ends[0], ends[1]), said)
+    return judged("", found.estimate, (found.low, found.high), None, _by(ends[0], ends[1]), reason)
 
 
 def equal(setting: Setting, arms: Sequence[str]) -> Evidence:
-    """Test all pairs of the arms for equality within the study's margin, by two one-sided tests.
+    """Test all pairs of the arms for equality within the study's margin.
 
-    Confirmed if all pairs are, refuted if one pair differs by more; undecided without controls.
+    By two one-sided tests each. Confirmed if all pairs are, refuted if one pair differs by more;
+    undecided without controls.
     """
     result = judge(setting)
     if result.margin is None:
@@ -55,13 +57,15 @@ def equal(setting: Setting, arms: Sequence[str]) -> Evidence:
     pooled = pool(setting.outcomes(_runs(setting, kept)))
     found = equality(pooled, result.margin, arms=kept)
     widest = max(found.pairs, key=lambda pair: abs(pair.difference))
-    said = f"margin {result.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
+    reason = (
+        f"margin {result.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
+    )
     verdicts: dict[str, Verdict] = {"equal": "confirmed", "different": "refuted"}
     verdict = verdicts.get(found.verdict, "undecided")
     if result.gate:
-        verdict, said = "undecided", f"none: {result.gate}; {said}"
+        verdict, reason = "undecided", f"none: {result.gate}; {reason}"
     interval = (widest.low, widest.high)
-    return judged("", widest.difference, interval, found.p, verdict, said)
+    return judged("", widest.difference, interval, found.p, verdict, reason)
 
 
 def difference(
@@ -73,7 +77,7 @@ def difference(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Evidence:
-    """Compare the mean of the arms less a reference with a bound, of any value."""
+    """Compare the mean of the arms less a reference with a bound."""
     bound, sign = _bound(at_least, at_most)
     names = [arm for arm in arms if arm != reference]
     runs = _valued(setting, [*names, reference], value)
@@ -90,16 +94,17 @@ def difference(
     found = simultaneous(one)
     low, high = float(found.low[0]), float(found.high[0])
     ends = sorted(sign * (end - bound) for end in (low, high))
-    said = f"{' and '.join(names)} less {reference}; {_counted(runs)}"
-    return judged("", estimate, (low, high), float(found.p[0]), _by(ends[0], ends[1]), said)
+    reason = f"{' and '.join(names)} less {reference}; {_counted(runs)}"
+    return judged("", estimate, (low, high), float(found.p[0]), _by(ends[0], ends[1]), reason)
 
 
 def changes(
     setting: Setting, arms: Sequence[str], *, value: Address, reference: str, margin: float
 ) -> Evidence:
-    """Test each arm for a change of a value against the reference, by Dunnett's test.
+    """Test each arm for a change of a value against the reference.
 
-    Confirmed if one differs, refuted if every simultaneous interval lies within ± margin.
+    By Dunnett's test. Confirmed if one differs, refuted if every simultaneous interval lies within
+    ± margin.
     """
     names = [arm for arm in arms if arm != reference]
     runs = _valued(setting, [*names, reference], value)
@@ -110,8 +115,8 @@ def changes(
     p = float(found.p[most])
     verdict: Verdict = "confirmed" if p <= 0.05 else "refuted" if within else "undecided"
     interval = (float(found.low[most]), float(found.high[most]))
-    said = f"most: {names[most]} less {reference}; {_counted(runs)}"
-    return judged("", float(contrasts.estimates[most]), interval, p, verdict, said)
+    reason = f"most: {names[most]} less {reference}; {_counted(runs)}"
+    return judged("", float(contrasts.estimates[most]), interval, p, verdict, reason)
 
 
 def unrelated(
@@ -122,11 +127,11 @@ def unrelated(
     on: list[Address],
     margin: float | None = None,
 ) -> Evidence:
-    """Test that a value is unrelated to others at equal arm, rate and seed, by least squares.
+    """Test that a value is unrelated to others at equal arm, rate and seed.
 
-    Of each regressor the slope times its spread within cells, with a Bonferroni interval. Confirmed
-    if all lie within ± margin, refuted if one lies beyond, otherwise undecided. Without a margin it
-    is the study's.
+    By least squares: of each regressor the slope times its spread within cells, with a Bonferroni
+    interval. Confirmed if all lie within ± margin, refuted if one lies beyond, otherwise undecided.
+    Without a margin it is the study's.
     """
     if margin is None:
         margin = judge(setting).margin
@@ -150,19 +155,19 @@ def unrelated(
     beyond = any(s.low > margin or s.high < -margin for s in slopes)
     verdict: Verdict = "confirmed" if within else "refuted" if beyond else "undecided"
     found = slopes[most]
-    said = "; ".join(
+    reason = "; ".join(
         f"{label_of(name)}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
         for name, s in zip(on, slopes, strict=True)
     )
-    return judged("", found.effect, (found.low, found.high), found.p, verdict, said)
+    return judged("", found.effect, (found.low, found.high), found.p, verdict, reason)
 
 
 def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: str) -> Evidence:
-    """Test that a value spreads least at one rate over arms and seeds, by Brown and Forsythe.
+    """Test that a value spreads least at one rate, over arms and seeds.
 
-    The statistic is the standard deviation there over the least of the other rates. Confirmed if it
-    is less than at every other rate, each at 5 %; refuted if it is more than at one of them, at 5 %
-    divided by their number.
+    By Brown and Forsythe's test. The statistic is the standard deviation there over the least of
+    the other rates. Confirmed if it is less than at every other rate, each at 5 %; refuted if it is
+    more than at one of them, at 5 % divided by their number.
     """
     values: dict[str, list[float]] = {}
     for run in _valued(setting, arms, value):
@@ -178,9 +183,9 @@ def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: st
     worse = [n for n in others if spread[n] < spread[rate] and p[n] <= 0.05 / len(others)]
     better = all(spread[n] > spread[rate] and p[n] <= 0.05 for n in others)
     verdict: Verdict = "confirmed" if better else "refuted" if worse else "undecided"
-    said = ", ".join(f"{name}: {sd:.4f}" for name, sd in spread.items())
+    reason = ", ".join(f"{name}: {sd:.4f}" for name, sd in spread.items())
     ratio = spread[rate] / spread[least]
-    return judged("", ratio, None, p[least], verdict, f"standard deviations at {said}")
+    return judged("", ratio, None, p[least], verdict, f"standard deviations at {reason}")
 
 
 RULES: dict[str, Callable[..., Evidence]] = {

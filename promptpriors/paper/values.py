@@ -60,7 +60,7 @@ def label_of(address: str) -> str:
 
 
 def valued(runs: Sequence[RunOutcome], address: str) -> list[RunOutcome]:
-    """Replace the metric of a study's runs by another value; where there is none, say why.
+    """Replace the metric of a study's runs by another value, or the reason for its absence.
 
     Raises:
         InputError: for an address that names nothing, or a damaged record.
@@ -70,7 +70,7 @@ def valued(runs: Sequence[RunOutcome], address: str) -> list[RunOutcome]:
 
 
 def hint(runs: Sequence[RunOutcome], address: str) -> str:
-    """Name the keys beside the first one of an address that a run's record lacks."""
+    """Suggest keys of the runs' record for one that is missing."""
     record, *keys = address.split(".")
     records = (_keyed(run.run, record) for run in runs if run.run and record in KEYED)
     value = next(filter(None, records), None)

@@ -19,13 +19,13 @@ Kind = Literal["study", "figure"]
 
 
 class _Stored(BaseModel):
-    """Written by a program: a later one may say more, but nothing that is read may be wrong."""
+    """Base of stored types: unknown keys are left out, and known ones are checked."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
 
 class Evidence(_Stored):
-    """A statistic with the verdict that it gives.
+    """Statistic of a claim, with its verdict.
 
     Attributes:
         statistic: in words; empty where there is none.
@@ -90,7 +90,7 @@ class Claim(_Stored):
 
 
 def write_claims(folder: Path, claims: Sequence[Claim]) -> None:
-    """Write ``claims.json``; of a claim that is there already, evidence of the other kind is kept.
+    """Merge claims into ``claims.json``; evidence of the other kind is kept.
 
     Raises:
         InputError: if the file that is there is damaged.
@@ -109,7 +109,7 @@ def write_claims(folder: Path, claims: Sequence[Claim]) -> None:
 
 
 def read_claims(folder: Path) -> list[Claim | InputError]:
-    """Read ``claims.json``; an entry that is damaged is its error, and without the file none.
+    """Read ``claims.json``; a damaged entry is its error.
 
     Raises:
         InputError: if the file has no list of claims, or a later version wrote it.

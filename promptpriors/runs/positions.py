@@ -106,11 +106,14 @@ def write_positions(run: Run, positions: Positions, against: Mapping[Site, str])
 
 
 def read_positions(run: Run, against: Mapping[Site, str] | None = None) -> Positions | None:
-    """Read a run's ``position.json``; None without it, or if another version wrote it.
+    """Read a run's ``position.json``; None without it.
 
     Args:
         run: whose.
         against: None also for what was measured against points of other names.
+
+    Returns:
+        None as well for what a later version measured.
 
     Raises:
         InputError: if the file is damaged.

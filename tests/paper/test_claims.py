@@ -315,7 +315,7 @@ PLANNED = (
     ("text", "words"),
     [
         (PLANNED * 2, "judges claim 2 twice"),
-        (PLANNED.replace("= 2", "= 24"), "the paper has no claim 24; it has 1, 2, 3"),
+        (PLANNED.replace("= 2", "= 24"), "the paper has no claim 24; expected 1 to 23"),
         (PLANNED.replace("= 2", '= 2\ntext = "t"'), "no parameter 'text'"),
     ],
 )
