@@ -19,7 +19,7 @@ import tomli_w
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import read_run
 from promptpriors.study import plan, read_study
-from promptpriors.study.here import run_here
+from promptpriors.study.local import run_here
 from promptpriors.study.ray_cluster import cluster, run_on_ray
 from promptpriors.types import silent
 

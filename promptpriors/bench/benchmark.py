@@ -1,4 +1,4 @@
-"""Speed and memory against PEFT: same model, same data, same loss, in one process run.
+"""Benchmark of speed and memory against PEFT: same model, data and loss, in one process.
 
 The contenders alternate, since machines are shared and noisy; medians and spreads are reported.
 Peak memory is measured in a process of its own for each, on the same batch.
@@ -18,10 +18,11 @@ from promptpriors.bench.engines import Ours, Peft, Step
 from promptpriors.bench.roofline import needed_work, plain_rate, product_rate
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError
+from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, epochs, pack, packs_exactly
 from promptpriors.prompts import Prompt, insert
 from promptpriors.running.cost import peak_memory_mib, reset_peak_memory
-from promptpriors.running.run import draw
+from promptpriors.running.run import fit_and_draw
 from promptpriors.running.workspace import Workspace
 from promptpriors.types import OnProgress
 
@@ -35,7 +36,7 @@ OFTEN = 3
 
 
 class Rates(NamedTuple):
-    """Median and spread over the alternations."""
+    """Median and range of a rate over the alternations."""
 
     median: float
     least: float
@@ -43,7 +44,7 @@ class Rates(NamedTuple):
 
 
 def bench_config(task: str, mode: str, model: str, batch: int) -> RunConfig:
-    """What is timed.
+    """Make the config that is timed.
 
     Raises:
         InputError: for a task or a mode that there is no contender for.
@@ -123,11 +124,10 @@ def bench(
     return found
 
 
-def _loaded(config: RunConfig, workspace: Workspace) -> tuple[Any, Prompt, list[Encoded]]:
-    config = config.placed(workspace.blocks(config))
-    backbone = workspace.backbone(config)
-    task = workspace.task(config).task
-    prompt = draw(config, workspace)
+def _loaded(config: RunConfig, workspace: Workspace) -> tuple[Backbone, Prompt, list[Encoded]]:
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    prompt = fit_and_draw(config, workspace)
     insert(backbone, prompt)
     if not packs_exactly(backbone):
         raise InputError(f"model {config.model!r} runs as padded batches, as PEFT does")
@@ -234,26 +234,15 @@ def _peak(name: str, config: RunConfig, data: Path | None) -> float | None:
     """Peak memory in MiB of one contender's step, in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
-        return pool.submit(
-            measure_peak, name, config.plain(), data, torch.get_num_threads()
-        ).result()
+        return pool.submit(measure_peak, name, config, data, torch.get_num_threads()).result()
 
 
-def measure_peak(
-    name: str, config: dict[str, Any], data: Path | None, threads: int
-) -> float | None:
-    """What ``_peak`` runs in a process of its own; both contenders get the same examples."""
+def measure_peak(name: str, config: RunConfig, data: Path | None, threads: int) -> float | None:
+    """Measure the peak of this process; both contenders get the same examples."""
     torch.set_num_threads(threads)
-    resolved = parse_config(_without_none(config))
-    backbone, prompt, encoded = _loaded(resolved, Workspace(data))
-    batch = next(_batches(encoded, resolved.train.batch, 1)[OURS])
+    backbone, prompt, encoded = _loaded(config, Workspace(data))
+    batch = next(_batches(encoded, config.train.batch, 1)[OURS])
     runner = Ours(backbone, prompt) if name == OURS else Peft(backbone, prompt)
     reset_peak_memory(backbone.device)
     runner.step(batch)
     return peak_memory_mib(backbone.device)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(v) for key, v in value.items() if v is not None}
-    return value

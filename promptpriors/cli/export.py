@@ -1,4 +1,4 @@
-"""Commands that hand results to other software: export."""
+"""The command `export`: a trained prompt for other software."""
 
 import sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.measure.domain_gap import measure_bridge
 from promptpriors.measure.effects import measure_use
 from promptpriors.measure.position import Ends, ends_of, position
-from promptpriors.measure.reference_points import Places
+from promptpriors.measure.reference_points import ReferencePoints
 from promptpriors.measure.stored import Positions, store_positions, stored_positions
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
@@ -66,7 +66,7 @@ def compare(
         )
     if len({setting_of(run) for run in runs}) > 1:
         note("the folder mixes models or tasks; each is compared within itself alone")
-    places = Places(runs_dir, workspace)
+    places = ReferencePoints(runs_dir, workspace)
     measured = []
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
@@ -116,7 +116,7 @@ def _finished(run: Run) -> bool:
     return run.result is not None
 
 
-def _measure(run: Run, places: Places) -> Measured:
+def _measure(run: Run, places: ReferencePoints) -> Measured:
     """Where a run's vectors lie; once measured against the same points it stands in its folder."""
     if not run.has_vectors:
         return Measured(run, {}, stored_positions(run) or {})
@@ -133,7 +133,7 @@ def _measure(run: Run, places: Places) -> Measured:
 
 
 def _positions_of(
-    config: RunConfig, revision: str, ends: Mapping[Site, Ends], places: Places
+    config: RunConfig, revision: str, ends: Mapping[Site, Ends], places: ReferencePoints
 ) -> Positions:
     positions: Positions = {}
     for site, here in ends.items():

@@ -1,7 +1,7 @@
 """Hugging Face models as frozen backbones, their sites, and their vocabulary as a Space."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,6 +13,25 @@ from promptpriors.models.vocabulary import vocabulary
 OURS = {"smollm2": smollm2, "tiny": tiny, "tiny-t5": tiny_t5}
 MODELS: dict[str, Callable[..., Backbone]] = {name: module.load for name, module in OURS.items()}
 """Models by a name of ours; any other name is a hub id or a folder."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Model with its precision and device, as ``load_model`` takes them.
+
+    Attributes:
+        model: a row of ``MODELS``, a hub id or a folder.
+        dtype: of the weights.
+        device: where the model runs.
+        device_map: how it is spread over several devices.
+        attention: how attention over a packed row is computed.
+    """
+
+    model: str
+    dtype: str = "float32"
+    device: str = "cpu"
+    device_map: str | None = None
+    attention: str = "auto"
 
 
 def load_model(
@@ -99,4 +118,12 @@ def _dtype(dtype: torch.dtype | str) -> torch.dtype:
     return known[dtype]
 
 
-__all__ = ["MODELS", "Backbone", "count_blocks", "load_model", "revision", "vocabulary"]
+__all__ = [
+    "MODELS",
+    "Backbone",
+    "ModelSpec",
+    "count_blocks",
+    "load_model",
+    "revision",
+    "vocabulary",
+]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.paper.figure_plan import RUNS
-from promptpriors.paper.inputs import Material, seen
+from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.runs import Run, list_runs, read_chart, write_chart
 from promptpriors.runs.charts import CHARTS, Chart
 from promptpriors.types import Site, Space
@@ -18,36 +18,48 @@ POINTS = 4000
 """Of each domain on a chart of tokens; t-SNE is slow, and a page has room for so many."""
 
 
-def chart_all(m: Material) -> Iterator[str]:
+def chart_all(inputs: FigureInputs) -> Iterator[str]:
     """Make and store every chart; yields their titles."""
     for name in dict.fromkeys(name for names in RUNS.values() for name in names):
-        m.run(name)
-    runs = [run for run in list_runs(m.runs) if run.status == "done"]
-    rows = m.vocabulary()
-    yield _store(m, "vocabulary", "vocabulary", {"vocabulary": rows}, runs)
-    for site in m.sites:
-        if site in {"embed", m.higher, m.last}:
-            spaces = {shown: _some(m, name, site) for name, shown in DOMAINS.items()}
-            yield _store(m, f"tokens-{site}", f"tokens at {site}", spaces, runs)
-    means = {shown: m.space(name, m.last, pool="mean") for name, shown in DOMAINS.items()}
-    yield _store(m, f"means-{m.last}", f"means of examples at {m.last}", means, runs)
-
-
-def _store(m: Material, name: str, title: str, spaces: Mapping[str, Space], runs: list[Run]) -> str:
-    site = next(iter(spaces.values())).site
-    path = m.runs / CHARTS / f"{name}.safetensors"
-    ways = {
-        run.id: way for run in runs if (way := _way(run, site, m.backbone.revision)) is not None
+        inputs.run(name)
+    runs = [run for run in list_runs(inputs.runs) if run.status == "done"]
+    rows = inputs.vocabulary()
+    yield _store(inputs, "vocabulary", "vocabulary", {"vocabulary": rows}, runs)
+    for site in inputs.sites:
+        if site in {"embed", inputs.two_thirds_block, inputs.last_block}:
+            spaces = {shown: _some(inputs, name, site) for name, shown in DOMAINS.items()}
+            yield _store(inputs, f"tokens-{site}", f"tokens at {site}", spaces, runs)
+    means = {
+        shown: inputs.space(name, inputs.last_block, pool="mean") for name, shown in DOMAINS.items()
     }
-    if _stands(path, m.plan.fingerprint, set(ways)):
+    yield _store(
+        inputs,
+        f"means-{inputs.last_block}",
+        f"means of examples at {inputs.last_block}",
+        means,
+        runs,
+    )
+
+
+def _store(
+    inputs: FigureInputs, name: str, title: str, spaces: Mapping[str, Space], runs: list[Run]
+) -> str:
+    site = next(iter(spaces.values())).site
+    path = inputs.runs / CHARTS / f"{name}.safetensors"
+    ways = {
+        run.id: way
+        for run in runs
+        if (way := _way(run, site, inputs.backbone.revision)) is not None
+    }
+    if _stands(path, inputs.plan.fingerprint, set(ways)):
         return title
     points = torch.cat([space.points for space in spaces.values()])
-    plane = m.plane(name, lambda: points)
-    map_ = m.tsne(name, lambda: points)
+    plane = inputs.plane(name, lambda: points)
+    map_ = inputs.tsne(name, lambda: points)
     flat = [way.flatten(0, 1) for way in ways.values()]
     every = torch.cat([*flat, points[:0]])
     sizes = [len(part) for part in flat]
-    placed = {"pca": seen(plane, every), "tsne": map_.place(every)}
+    placed = {"pca": on_plane(plane, every), "tsne": map_.place(every)}
     split = {layout: found.split(sizes) for layout, found in placed.items()}
     prompts = {
         run: {layout: parts[i].unflatten(0, way.shape[:2]) for layout, parts in split.items()}
@@ -55,17 +67,17 @@ def _store(m: Material, name: str, title: str, spaces: Mapping[str, Space], runs
     }
     counts = torch.tensor([len(space.points) for space in spaces.values()])
     chart = Chart(
-        model=m.backbone.revision,
+        model=inputs.backbone.revision,
         site=site,
         title=title,
         domains=list(spaces),
         domain=torch.arange(len(spaces)).repeat_interleave(counts),
         document=torch.cat([_documents(space) for space in spaces.values()]),
-        labels=[label for space in spaces.values() for label in _labels(m, space)],
-        layouts={"pca": seen(plane, points), "tsne": map_.coordinates},
+        labels=[label for space in spaces.values() for label in _labels(inputs, space)],
+        layouts={"pca": on_plane(plane, points), "tsne": map_.coordinates},
         explained=plane.explained,
         prompts=prompts,
-        source=m.plan.fingerprint,
+        source=inputs.plan.fingerprint,
     )
     write_chart(path, chart)
     return title
@@ -87,11 +99,11 @@ def _way(run: Run, site: Site, revision: str) -> Tensor | None:
     return run.tensors().get(f"trajectory/{site}")
 
 
-def _some(m: Material, domain: str, site: Site) -> Space:
-    space = m.space(domain, site)
+def _some(inputs: FigureInputs, domain: str, site: Site) -> Space:
+    space = inputs.space(domain, site)
     if len(space.points) <= POINTS:
         return space
-    rows = torch.randperm(len(space.points), generator=m.random("chart", domain))[:POINTS]
+    rows = torch.randperm(len(space.points), generator=inputs.random("chart", domain))[:POINTS]
     rows = rows.sort().values
     kept = {k: v[rows] for k, v in space._asdict().items() if isinstance(v, Tensor)}
     return space._replace(**kept)
@@ -101,7 +113,7 @@ def _documents(space: Space) -> Tensor:
     return torch.arange(len(space.points)) if space.groups is None else space.groups
 
 
-def _labels(m: Material, space: Space) -> list[str]:
+def _labels(inputs: FigureInputs, space: Space) -> list[str]:
     if space.tokens is not None:
-        return m.labels(space.tokens)
+        return inputs.labels(space.tokens)
     return [f"document {i}" for i in _documents(space).tolist()]

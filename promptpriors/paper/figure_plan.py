@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,7 +102,7 @@ class FigurePlan:
     runs: Mapping[str, dict[str, Any]]
     device: DeviceSection
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What the figures depend on, as a hash."""
         whole = {

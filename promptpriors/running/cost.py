@@ -63,7 +63,7 @@ def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
     Raises:
         InputError: if the data do not fit the model.
     """
-    backbone, task = workspace.backbone(config), workspace.task(config).task
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
     section = config.train
     learn = encode(backbone, task.splits["train"], before=prompt.before)
     order = epochs(
@@ -76,7 +76,7 @@ def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
     check = encode(backbone, task.splits["validation"], before=prompt.before)
     part = check[:CHECKED]
     with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) if workspace.trunk(config) else None
+        kept = Path(folder) if config.device.trunk_cache else None
         step, tokens = 0.0, 0
         if section.steps:
             batch = [learn[i] for i in next(order)]

@@ -18,8 +18,8 @@ from promptpriors.packing import encode, packs_exactly
 from promptpriors.prompts import Prompt, loss
 from promptpriors.rng import generator
 from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
-from promptpriors.running.run import draw
-from promptpriors.running.workspace import Workspace, check_lengths
+from promptpriors.running.run import check_lengths, fit_and_draw
+from promptpriors.running.workspace import Workspace
 from promptpriors.training import Record, factor, quality, rates, train
 from promptpriors.types import Example, OnProgress, Task
 
@@ -50,9 +50,9 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     if config.train.lora is not None:
         raise InputError("doctor examines prompts; this config trains an adapter (train.lora)")
     on_progress("loading", 0.0, {})
-    config = config.placed(workspace.blocks(config))
-    backbone, task = workspace.backbone(config), workspace.task(config).task
-    prompt = draw(config, workspace)
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    prompt = fit_and_draw(config, workspace)
     check_lengths(backbone, task, prompt.before)
     reset_peak_memory(backbone.device)
     yield _packing(backbone)
@@ -67,7 +67,7 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     same = _fingerprint(backbone) == weights
     yield Finding("only the prompt changes", same, "weights are the same bytes after training")
     yield _reads(backbone, task, prompt)
-    yield _forecast(config, workspace, draw(config, workspace))
+    yield _forecast(config, workspace, fit_and_draw(config, workspace))
 
 
 def _packing(backbone: Backbone) -> Finding:
@@ -101,7 +101,7 @@ def _plain(backbone: Backbone, task: Task) -> Finding:
 
 
 def _size(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Iterator[Finding]:
-    cloud = workspace.vocabulary(config).points
+    cloud = workspace.vocabulary(config.model_spec).points
     for site, value in prompt.values.items():
         size = rms(value.detach())
         found = f"the start's rms is {size / rms(cloud):.2f} of the vocabulary's"
@@ -116,7 +116,7 @@ def _reach(
     """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
     if "embed" not in prompt.values:
         return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
-    cloud = workspace.vocabulary(config).points
+    cloud = workspace.vocabulary(config.model_spec).points
     start = prompt.values["embed"].detach().cpu()
     away = float(torch.cdist(start, cloud).amin(dim=1).mean())
     section = config.train
@@ -187,7 +187,7 @@ def _loss_of(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]) ->
 def _forecast(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Finding:
     """Time of a step and of an evaluation, measured, times how many there will be."""
     found = cost(config, workspace, prompt)
-    memory = peak_memory_mib(workspace.backbone(config).device)
+    memory = peak_memory_mib(workspace.backbone(config.model_spec).device)
     peak = "" if memory is None else f", {memory:.0f} MiB at the peak"
     return Finding(
         "forecast",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from promptpriors.config.run import RunConfig
 from promptpriors.errors import WorkError
 from promptpriors.running.doctor import CHECKED, Finding
-from promptpriors.running.run import draw
+from promptpriors.running.run import fit_and_draw
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import train
 from promptpriors.types import OnProgress
@@ -24,15 +24,15 @@ def advise(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> 
     Raises:
         InputError: as a run of the same config would.
     """
-    config = config.placed(workspace.blocks(config))
-    backbone, task = workspace.backbone(config), workspace.task(config).task
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
     few = replace(task, splits={**task.splits, "validation": task.splits["validation"][:CHECKED]})
     losses: dict[float, float] = {}
     for number, rate in enumerate(RATES):
         try:
             records = train(
                 backbone,
-                draw(config, workspace),
+                fit_and_draw(config, workspace),
                 few,
                 steps=STEPS,
                 batch=config.train.batch,
