@@ -177,8 +177,8 @@ def means(inputs: FigureInputs) -> Picture:
         "Mean activations of C4 and six arithmetic tasks",
         "One point an example, on t-SNE maps. Left the encoder–decoder "
         f"{inputs.encoder.name}, whose weights are {random}: where they are random, what separates "
-        f"tasks is their letters alone. Right {inputs.backbone.name}, a decoder. Distances between clusters of a t-SNE "
-        "map mean nothing; the numbers are of the means themselves.",
+        f"tasks is their letters alone. Right {inputs.backbone.name}, a decoder. Distances "
+        "between clusters of a t-SNE map mean nothing; the numbers are of the means themselves.",
         panels,
         numbers,
         columns=2,
