@@ -23,7 +23,7 @@ LINES = {name: len(path.read_text().splitlines()) for name, path in MODULES.item
 
 
 def imported(module: str) -> Iterator[str]:
-    """Modules of the package that a module imports anywhere: at the top, in functions, for types."""
+    """Modules of ours that a module imports: at the top, in functions, for types."""
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)

@@ -1,4 +1,4 @@
-"""Benchmark of speed and memory against PEFT: same model, data and loss, in one process.
+"""Benchmark of speed and memory against PEFT, on the same model, data and loss.
 
 The contenders alternate, since machines are shared and noisy; medians and spreads are reported.
 Peak memory is measured in a process of its own for each, on the same batch.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -33,14 +33,6 @@ TASKS: dict[str, dict[str, Any]] = {
 OURS, RANDOM, SORTED, PLAIN = "promptpriors", "peft", "peft, sorted by length", "plain rows"
 OFTEN = 3
 """Batches of ours in a turn, of which one is several times shorter than one of PEFT's."""
-
-
-class Rates(NamedTuple):
-    """Median and range of a rate over the alternations."""
-
-    median: float
-    least: float
-    most: float
 
 
 def bench_config(task: str, mode: str, model: str, batch: int) -> RunConfig:
@@ -166,7 +158,8 @@ def _agreement(ours: Ours, peft: Peft, batch: Sequence[Encoded]) -> dict[str, fl
 def _summary(steps: dict[str, list[list[Step]]], plain: list[float]) -> dict[str, Any]:
     """Rates of each contender, and ours as a ratio."""
     examples, tokens = (
-        {n: _rates(t, key) for n, t in steps.items()} for key in ("examples", "tokens")
+        {name: _spread([_rate(turn, key) for turn in turns]) for name, turns in steps.items()}
+        for key in ("examples", "tokens")
     )
     pooled = {name: _pooled(turns) for name, turns in steps.items()}
     turns = zip(*(steps[name] for name in (OURS, RANDOM, SORTED)), strict=True)
@@ -175,16 +168,15 @@ def _summary(steps: dict[str, list[list[Step]]], plain: list[float]) -> dict[str
     limit = ratio * statistics.median(plain) / pooled[RANDOM]["tokens_per_second"]
     speed = pooled[OURS]["examples_per_second"] / pooled[RANDOM]["examples_per_second"]
     return {
-        "examples_per_second": {name: rate._asdict() for name, rate in examples.items()},
-        "tokens_per_second": {name: rate._asdict() for name, rate in tokens.items()}
-        | {PLAIN: _spread(plain)._asdict()},
+        "examples_per_second": examples,
+        "tokens_per_second": tokens | {PLAIN: _spread(plain)},
         "pooled": pooled,
         "ratios": {
             "speed": speed,
-            "speed_by_turn": _spread([a / b for a, b, _ in every])._asdict(),
+            "speed_by_turn": _spread([a / b for a, b, _ in every]),
             "speed_sorted": pooled[OURS]["examples_per_second"]
             / pooled[SORTED]["examples_per_second"],
-            "speed_sorted_by_turn": _spread([a / c for a, _, c in every])._asdict(),
+            "speed_sorted_by_turn": _spread([a / c for a, _, c in every]),
             "tokens": ratio,
             "limit": limit,
             "of_limit": speed / limit,
@@ -199,8 +191,8 @@ def _machine(
     reached = [work / ours.step(batch).seconds for _ in range(max(3, turns))]
     rate = statistics.median(products)
     return {
-        "product_gflops": _spread([p / 1e9 for p in products])._asdict(),
-        "reached_gflops": _spread([r / 1e9 for r in reached])._asdict(),
+        "product_gflops": _spread([p / 1e9 for p in products]),
+        "reached_gflops": _spread([r / 1e9 for r in reached]),
         "share": statistics.median(reached) / rate,
     }
 
@@ -209,12 +201,9 @@ def _rate(turn: Sequence[Step], key: str) -> float:
     return sum(getattr(step, key) for step in turn) / sum(step.seconds for step in turn)
 
 
-def _rates(turns: Sequence[Sequence[Step]], key: str) -> Rates:
-    return _spread([_rate(turn, key) for turn in turns])
-
-
-def _spread(values: Sequence[float]) -> Rates:
-    return Rates(statistics.median(values), min(values), max(values))
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and range over the alternations."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def _pooled(turns: Sequence[Sequence[Step]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Engines that are timed: ours, and PEFT as its users run it, on one model and data."""
+"""Engines that are timed: ours, and PEFT as its users run it."""
 
 import time
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Ours:
 
 
 class Peft:
-    """PEFT's PromptTuning or PrefixTuning on padded batches, starting as ``prompt`` does.
+    """PEFT's PromptTuning or PrefixTuning on padded batches, with our start.
 
     The base model is the backbone's own; prompt learning adds nothing to its modules.
 

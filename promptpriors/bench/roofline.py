@@ -14,7 +14,9 @@ SHORT = 64
 
 
 def plain_rate(backbone: Backbone, batch: Sequence[Encoded]) -> float:
-    """Measure tokens per second of the plain model in short causal rows, forward and backward.
+    """Measure tokens per second of the plain model in short causal rows.
+
+    Forward and backward.
 
     As many tokens as the batch has, and as large a share of logits.
     """

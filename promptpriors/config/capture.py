@@ -37,7 +37,7 @@ class CaptureConfig:
 
 
 def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
-    """Read and check the sections of a capture in a TOML file, which may be a run's.
+    """Read the config of a capture from a TOML file, which may be a run's.
 
     Raises:
         InputError: as ``read_config``.

@@ -1,4 +1,4 @@
-"""Config of a run: typed, frozen, strict, and checked before any model is loaded."""
+"""Config of a run: typed, frozen, and checked before a model is loaded."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -81,7 +81,7 @@ class RunConfig:
         return self._written(Choice.plain)
 
     def identified(self, identity: Callable[[Source], str]) -> dict[str, Any]:
-        """The config as its id depends on it, with the identity of each source.
+        """The part of the config that its id depends on, with sources' identities.
 
         The capture section counts through the sources alone.
         """
@@ -123,7 +123,7 @@ class RunConfig:
         return self.priors.get(site, self.prior)
 
     def sites_read(self) -> dict[str, tuple[Site, ...]]:
-        """Sites by task that priors and regularisers refer to, so that one pass captures all.
+        """Sites by task that one pass captures for priors and regularisers.
 
         A prior that is drawn once for all sites, as ``kv`` has it, is drawn at ``embed``.
         """

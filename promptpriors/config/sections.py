@@ -12,13 +12,13 @@ Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 
 
 class RelativeRate(Strict):
-    """Learning rate in units of the start's root mean square per coordinate."""
+    """Learning rate relative to the start's root mean square per coordinate."""
 
     relative: Positive
 
 
 class PromptSection(Strict):
-    """``[prompt]``: mode, length and sites of the prompt; without sites, the mode's own."""
+    """``[prompt]``: mode, length and sites; without sites, the mode's own."""
 
     mode: str = "soft"
     length: Annotated[int, Field(ge=0, le=100_000)] = 20
@@ -72,7 +72,7 @@ class DeviceSection(Strict):
 
     @property
     def trunk_folder(self) -> Path | None:
-        """Folder of what the blocks below a deep prompt compute; None where it is not kept."""
+        """Folder of the trunk's activations; None where they are not kept."""
         return cache_folder() / "trunk" if self.trunk_cache else None
 
 
@@ -94,7 +94,7 @@ def fitted_to(
     pool: Literal["token", "mean"] = "token",
     length_matched: bool = False,
 ) -> None:
-    """Declare the parameters that every prior's config has; this signature is their schema.
+    """Declare the parameters of every prior's config: the signature is the schema.
 
     Args:
         space: the cloud that the prior is fitted to.

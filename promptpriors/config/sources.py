@@ -1,4 +1,4 @@
-"""Sources of the points that priors and regularisers refer to, parsed from ``space``."""
+"""Sources of points for priors and regularisers, parsed from ``space``."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ GRAMMAR = (
 
 
 class Source(NamedTuple):
-    """Origin of points: a vocabulary, a task's activations, a store or earlier runs.
+    """Origin of points: vocabulary, a task's activations, a store, or earlier runs.
 
     Attributes:
         kind: where the points come from.
@@ -55,12 +55,12 @@ class Sources:
 
     @property
     def is_vocabulary(self) -> bool:
-        """Whether the space is the vocabulary alone."""
+        """True for the vocabulary alone."""
         return not self.listed and self.parts[0].kind == "vocabulary"
 
     @property
     def by_site(self) -> bool:
-        """Whether a source has other points at each site."""
+        """True if a source has other points at each site."""
         return any(source.site is None for source in self.parts)
 
 
@@ -111,14 +111,14 @@ def nested_choices(choice: Choice) -> Iterator[Choice]:
 
 
 def differs_by_site(choice: Choice) -> bool:
-    """Whether the fitted prior depends on the site at which it is drawn."""
+    """Test whether a prior's fit depends on the site at which it is drawn."""
     return any(
         part.name == "text" or part.params["space"].by_site for part in nested_choices(choice)
     )
 
 
 def identified(choice: Choice, identity: Callable[[Source], str]) -> dict[str, Any]:
-    """Write a choice as a config does, with the identity of each source for its text."""
+    """Write a choice with the identity of each source in place of its text."""
     found = choice.plain()
     for key, value in choice.params.items():
         if isinstance(value, Choice):

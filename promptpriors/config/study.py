@@ -30,7 +30,7 @@ class Compare(Strict):
 
 
 class Resources(Strict):
-    """``[resources]``: processors of each run, retries of a lost one, and the number of runs.
+    """``[resources]``: processors of a run, retries, and the limit of runs.
 
     ``cpus`` are the run's threads as well; without a number a worker of Ray has one and a study in
     one process has all. ``limit`` is the number of runs that start without ``--yes``.

@@ -30,7 +30,7 @@ def measure_bridge(
     tokens: int = 64,
     other: Choice | None = None,
 ) -> dict[str, Any]:
-    """Measure two domains' separation in the last block with and without a run's prompt.
+    """Compare two domains' separation in the last block with and without a prompt.
 
     The same documents of the run's own task and of another one are read with and without the
     prompt; each gives one random token, the same on both sides.

@@ -1,4 +1,4 @@
-"""Effects of a finished run's vectors: losses without, with other, and with projected ones."""
+"""Effects of a finished run's vectors on the loss."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def measure_use(
     points: Points | None = None,
     on_progress: OnProgress = silent,
 ) -> dict[str, Any]:
-    """Measure the effects of a finished run's vectors, or find them measured with these settings.
+    """Measure the effects of a finished run's vectors, once for equal settings.
 
     A vector is its number at all of the prompt's sites; halves are taken at each site by itself.
     Every change is in nats per target token against the whole prompt, with an interval over the
@@ -132,7 +132,7 @@ class _Measurement:
 
     @cached_property
     def documents(self) -> Int[Tensor, " examples"]:
-        """The number of each example's document: examples are neighbours as in their split."""
+        """Number of each example's document, in the split's order."""
         sizes = torch.tensor([len(found) for found in documents(self.examples)])
         return torch.arange(len(sizes)).repeat_interleave(sizes)
 

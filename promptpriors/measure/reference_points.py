@@ -1,4 +1,4 @@
-"""Reference points of a folder's runs: real points, priors and visible coordinates by site."""
+"""Reference points of a folder's runs: real points, priors, visible coordinates."""
 
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ Made = TypeVar("Made")
 
 
 class ReferencePoints:
-    """Real points, priors and views of a folder's runs; one that can't be made is noted.
+    """Real points, priors and views of a folder's runs.
 
     Args:
         runs: the folder; stores are found below it.
@@ -37,7 +37,7 @@ class ReferencePoints:
     def cloud(
         self, config: RunConfig, revision: str, site: Site, *, seen: bool = False
     ) -> Cloud | None:
-        """The vocabulary at ``embed``; at a block the activations of the folder's stores.
+        """Real points: the vocabulary at ``embed``, at a block the stores' activations.
 
         Args:
             config: the run's.
@@ -72,7 +72,7 @@ class ReferencePoints:
         return self._tried("its prior", (config.model_spec, repr(settings), site), make)
 
     def view(self, config: RunConfig, site: Site) -> View | None:
-        """Into visible coordinates, where a vector is read by one block alone."""
+        """View into visible coordinates, where one block alone reads a vector."""
         if config.prompt.mode != "deep-cut":
             return None
         spec = config.model_spec

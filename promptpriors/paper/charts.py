@@ -1,4 +1,4 @@
-"""Charts for the page: the domains at each site on maps that stay, with the runs' ways on them."""
+"""Charts of the page: domains at each site, with the runs' trajectories."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures of activations: texts higher up, answers, every block, means of an encoder–decoder."""
+"""Figures of activations: texts, answers, every block, means."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,7 @@ from promptpriors.runs.pictures import Layer, Panel, Picture
 from promptpriors.types import Space
 
 QUESTIONS = 40
-"""Questions whose answers' ways are measured."""
+"""Questions whose answers are measured."""
 LONGEST = 24
 """Tokens of an answer, at most."""
 NULLS = 999
@@ -45,7 +45,7 @@ COLOURS = ("trained", "answer", "question", "third", "sampled", "second")
 
 
 def texts(inputs: FigureInputs) -> Picture:
-    """Figure 2: C4's tokens two thirds up the network, and the ways of a few texts."""
+    """Figure 2: C4's tokens two thirds up the network, and a few texts as lines."""
     site = inputs.two_thirds_block
     space = inputs.space("c4", site)
     plane = inputs.plane(f"c4 {site}", lambda: space.points)
@@ -78,7 +78,7 @@ def texts(inputs: FigureInputs) -> Picture:
 
 
 def answers(inputs: FigureInputs) -> Picture:
-    """Figure 3: a question and its generated answer among C4 and SQuAD in the last block."""
+    """Figure 3: a question and its answer among C4 and SQuAD in the last block."""
     site = inputs.last_block
     both = inputs.joined(("c4", "squad"), site)
     plane = inputs.plane(f"c4 squad {site}", lambda: both.points)
@@ -148,7 +148,7 @@ def layers(inputs: FigureInputs) -> Picture:
 
 
 def means(inputs: FigureInputs) -> Picture:
-    """Figure 5: mean activations of C4 and single arithmetic tasks, in an encoder and in ours."""
+    """Figure 5: mean activations of C4 and arithmetic tasks in two models."""
     panels, numbers = [], {}
     for backbone, site in (
         (inputs.encoder, _top(inputs.encoder)),

@@ -1,4 +1,4 @@
-"""The numbers beside the figures: how they are put, and where a run's vectors lie."""
+"""Numbers beside the figures: localisation, position and separation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from promptpriors.types import Prior, Site, Space
 
 
 def localisation_numbers(found: Localisation) -> dict[str, Any]:
-    """Step length and spread against each null."""
+    """List step length and spread against each null."""
     return {
         f"{what} over {null}": _against(against)
         for what in ("step", "spread")
@@ -38,7 +38,7 @@ def _against(against: Against) -> dict[str, Any]:
 def location(
     inputs: FigureInputs, run: Run, site: Site, cloud: Tensor, prior: Prior
 ) -> dict[str, Any]:
-    """Where a run's vectors at a site started and ended beside a cloud, and what it is worth.
+    """Measure a run's start and end at a site beside real points.
 
     In raw coordinates, and as its block sees them where it alone reads them.
     """
@@ -58,7 +58,7 @@ def location(
 
 
 def separated(domains: Mapping[str, Space], inputs: FigureInputs, purpose: str, **how: Any) -> Any:
-    """Energy distances between domains and between halves of each, by pair.
+    """Measure energy distances between domains and between halves of each.
 
     Ratios are to the mean distance between two documents of the first domain.
     """

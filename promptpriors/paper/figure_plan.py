@@ -1,4 +1,4 @@
-"""What the figures are made from: domains, captures and a few runs, as one TOML file says it."""
+"""Plan of the figures: domains, captures and a few runs, from a TOML file."""
 
 import hashlib
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ class _File(Strict):
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain as it is captured."""
+    """Extent of one domain's capture."""
 
     task: Choice
     split: str
@@ -78,7 +78,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class FigurePlan:
-    """A checked plan.
+    """Checked plan of the figures.
 
     Attributes:
         path: the file it was read from.
@@ -104,7 +104,7 @@ class FigurePlan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the figures depend on, as a hash."""
+        """Hash of all that the figures depend on."""
         whole = {
             "version": VERSION,
             "model": revision(self.model),

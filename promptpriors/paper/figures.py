@@ -1,4 +1,4 @@
-"""The table of figures: what each is gathered by, in the order of the paper."""
+"""Table of the paper's figures, and their production."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -45,7 +45,7 @@ def produce(
     command: str,
     on_progress: OnProgress,
 ) -> Iterator[Picture]:
-    """Gather figures one after another, making what they need, and store each; what stands, stands.
+    """Make and store figures; those of the same plan are found again.
 
     All of them together are followed by the charts of the page and what they say of the claims.
 

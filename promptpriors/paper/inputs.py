@@ -1,4 +1,4 @@
-"""Inputs of the figures: stores, runs, maps and priors of one plan, made where they are missing."""
+"""Inputs of the figures: stores, runs, maps and priors of one plan."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -142,11 +142,11 @@ class FigureInputs:
         return join([self.space(domain, site) for domain in domains])
 
     def plane(self, name: str, points: Callable[[], Tensor]) -> Plane:
-        """The principal plane of a space's ordinary points, the same wherever it is named."""
+        """The principal plane of a space's ordinary points, by name."""
         return self._once("figure plane", name, lambda: fit_plane(ordinary(points())))
 
     def tsne(self, name: str, points: Callable[[], Tensor]) -> Tsne:
-        """The t-SNE map of a space, the same for every figure that names it."""
+        """The t-SNE map of a space, by name."""
 
         def make() -> Tsne:
             self.on_progress(f"t-SNE of {name}", 0.0, {})
@@ -182,7 +182,7 @@ class FigureInputs:
         return self._once("figure config", name, make)
 
     def prior(self, name: str, site: Site) -> Prior:
-        """The prior that a run's vectors at a site were drawn from, fitted again."""
+        """The prior of a run's vectors at a site, fitted again."""
 
         def make() -> Prior | Mapping[Site, Prior] | None:
             return fit_priors(self.run_config(name), self.workspace)

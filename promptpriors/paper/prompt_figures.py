@@ -33,7 +33,7 @@ ROLES = {"c4": "data", "squad": "second", "mathematics": "third"}
 
 
 def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, str]) -> Picture:
-    """Figures 10 and 11: prompts from a fitted Gaussian and from Xavier, drawn and trained."""
+    """Figures 10 and 11: prompts from a Gaussian and from Xavier, drawn and trained."""
     both = inputs.joined(("c4", "squad"), site)
     plane = inputs.plane(f"c4 squad {site}", lambda: both.points)
     clouds = [
@@ -117,7 +117,7 @@ def between(inputs: FigureInputs) -> Picture:
 
 
 def autoencoder(inputs: FigureInputs) -> Picture:
-    """Figure 13: samples of the autoencoder among SQuAD's activations in the last block."""
+    """Figure 13: draws of the autoencoder among SQuAD's activations."""
     site = inputs.last_block
     space = inputs.space("squad", site)
     plane = inputs.plane(

@@ -1,4 +1,4 @@
-"""Figures on the vocabulary: sentences, trained soft prompts, samples of the exclusion prior."""
+"""Figures on the vocabulary: sentences, soft prompts, the exclusion prior."""
 
 from typing import Any, cast
 
@@ -57,7 +57,7 @@ def sentences(inputs: FigureInputs) -> Picture:
 
 
 def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
-    """Figures 6 to 8: a soft prompt before and after training, on the vocabulary's plane."""
+    """Figures 6 to 8: a soft prompt before and after training."""
     rows, run = inputs.vocabulary(), inputs.run(name)
     plane = inputs.plane("vocabulary", lambda: rows.points)
     tensors = run.tensors()
@@ -82,7 +82,7 @@ def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
 
 
 def exclusion(inputs: FigureInputs) -> Picture:
-    """Figure 9: draws of the exclusion prior in three readings, on the vocabulary's plane."""
+    """Figure 9: draws of the exclusion prior in three readings."""
     rows = inputs.vocabulary()
     plane = inputs.plane("vocabulary", lambda: rows.points)
     found = moments(rows.points)
@@ -124,12 +124,12 @@ def exclusion(inputs: FigureInputs) -> Picture:
 
 
 def cloud(name: str, points: Tensor, role: str = "data") -> Layer:
-    """Many faint points."""
+    """Make a layer of many faint points."""
     return Layer("cloud", name, role, points)
 
 
 def axes(plane: Any) -> tuple[str, str]:
-    """What a principal plane's axes are."""
+    """Label a principal plane's axes with their shares of variance."""
     first, second = (f"{100 * float(value):.1f} %" for value in plane.explained)
     return f"first principal direction, {first}", f"second, {second}"
 

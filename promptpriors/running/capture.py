@@ -1,4 +1,4 @@
-"""Captures of a task's activations, into a folder of the user's or into the cache."""
+"""Captures of a task's activations, into a named folder or the cache."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from promptpriors.activations.store import read_manifest
 from promptpriors.config.capture import CaptureConfig
 from promptpriors.config.sections import CaptureSection
 from promptpriors.errors import InputError
-from promptpriors.models import Backbone, ModelSpec
+from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
@@ -28,7 +28,9 @@ def execute_capture(
     runs: Path,
     on_progress: OnProgress,
 ) -> Captured:
-    """Capture a task as a config says; without sites ``embed`` and the last block's input.
+    """Capture a task as a config says.
+
+    Without sites these are ``embed`` and the last block's input.
 
     Args:
         config: checked.
@@ -104,14 +106,13 @@ def capture_task(
 
 def ensure_store(
     workspace: Workspace,
-    spec: ModelSpec,
+    backbone: Backbone,
     task: Choice,
     section: CaptureSection,
     sites: Sequence[Site],
     on_progress: OnProgress,
 ) -> Path:
-    """Find a task's cached store with these sites; one process captures it when missing."""
-    backbone = workspace.backbone(spec)
+    """Find a task's cached store with these sites, or capture it."""
     examples = examples_of(workspace, task, section.split)
     shelf = store_path(plan_of(backbone, task, section, examples, ())).parent
     for folder in sorted(shelf.glob("*")):

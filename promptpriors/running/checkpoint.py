@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written at each evaluation, checked before a run goes on from one."""
+"""Checkpoints of a run: state, writer and checked reader."""
 
 import json
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class RunState:
     spent: float = 0.0
 
     def tensors(self, final: Mapping[Site, Tensor]) -> dict[str, Tensor]:
-        """The contents of ``prompt.safetensors``, if the prompt ended with these values."""
+        """Contents of ``prompt.safetensors`` for a prompt with these final values."""
         tensors = {"trajectory/steps": torch.tensor(self.steps)}
         for site, value in final.items():
             tensors[f"initial/{site}"] = self.initial[site]
@@ -58,7 +58,7 @@ class RunState:
 
 
 def write_checkpoint(folder: Path, state: RunState, progress: Progress, spent: float) -> None:
-    """Write all that is needed to go on; by rename, so the last one is always whole."""
+    """Write a checkpoint; by rename, so the last one is always whole."""
     metadata = {
         "progress": progress.counters(),
         "scores_initial": state.scores_initial,

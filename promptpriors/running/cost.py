@@ -1,4 +1,4 @@
-"""What a run costs, from steps, looks and answers measured on this machine."""
+"""Cost of a run, from steps, evaluations and answers measured here."""
 
 import math
 import tempfile
@@ -20,13 +20,13 @@ from promptpriors.types import Task
 
 _STATUS = Path("/proc/self/status")
 CHECKED = 64
-"""Validation examples by which a look is measured."""
+"""Validation examples by which an evaluation is measured."""
 ANSWERED = 8
 """Test examples by which scoring is measured."""
 
 
 class Cost(NamedTuple):
-    """What a run costs.
+    """Seconds of a run's parts, and their numbers.
 
     Attributes:
         step: seconds of an update.
@@ -48,12 +48,12 @@ class Cost(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Of the whole run, but for what is made once: model, spaces, trunk, prior."""
+        """Seconds of the whole run without model, spaces, trunk and prior."""
         return self.steps * self.step + self.looks * self.look + self.scores * self.score
 
 
 def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
-    """Measure a step, a look and some answers of a run.
+    """Measure a step, an evaluation and some answers of a run.
 
     Args:
         config: of the run, with its sites.
@@ -109,7 +109,7 @@ def time_step(
     *,
     checkpointing: bool = False,
 ) -> tuple[float, int]:
-    """Seconds of a forward and backward pass over a batch, warmed up, and its tokens."""
+    """Time a forward and backward pass over a batch, and count its tokens."""
     seconds, computed = 0.0, 0
     for _ in range(2):
         began = time.perf_counter()
@@ -131,7 +131,7 @@ def _scoring(backbone: Backbone, prompt: Prompt, task: Task) -> float:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting anew, where the system lets us."""
+    """Reset the peak of memory, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -142,7 +142,10 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
-    """Peak since the reset, in MiB: allocated on the GPU, or resident; None where unknown."""
+    """Read the peak of memory since the reset, in MiB.
+
+    Allocated on the GPU, or resident; None where unknown.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

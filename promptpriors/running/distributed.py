@@ -47,7 +47,7 @@ def announce_run(team: Team, prompt: Prompt, *, model: str, task: str) -> None:
 
 
 def follow(config: RunConfig, workspace: Workspace, team: Crew) -> NoReturn:
-    """Do shares of a run until the main process ends, and end as it does; nothing is written.
+    """Do shares of a run until the main process ends, and end as it does.
 
     Raises:
         InputError: for whatever config, model or data have wrong on this machine.

@@ -1,4 +1,4 @@
-"""Does a set-up learn at all? Checks on the real model and data, in a minute or two."""
+"""Checks of a set-up on the real model and data, in minutes."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Hand a run's trained prompt to other software."""
+"""Export of a run's trained prompt for other software."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ QUESTION = "Question: What is 17 + 25?\nAnswer:"
 
 
 class Exported(NamedTuple):
-    """What was written and how to use it.
+    """Files of an export, and code that uses them.
 
     Attributes:
         run: the run's id.
@@ -31,7 +31,7 @@ class Exported(NamedTuple):
     use: dict[str, str]
 
     def text(self) -> str:
-        """For people: a comment for each software, and its code."""
+        """The code for people, with a comment for each software."""
         parts = [f"# {name}\n{code}" for name, code in self.use.items()]
         return "\n".join([f"# written to {self.folder}: {', '.join(self.files)}\n", *parts])
 

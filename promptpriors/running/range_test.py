@@ -1,4 +1,4 @@
-"""A short range test: which relative rate to start from."""
+"""Range test of relative learning rates."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ STEPS = 15
 
 
 def advise(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> Finding:
-    """Train the same draw for a few steps at each rate; the lowest validation loss wins.
+    """Recommend the rate of lowest validation loss after a few steps.
 
     It is a place to start from and no result: one draw, few steps, a part of the validation split.
 

@@ -1,4 +1,4 @@
-"""Result of a run, as ``result.json`` holds it, and the map of its model's vocabulary."""
+"""Result of a run as ``result.json`` holds it, and its vocabulary's map."""
 
 import hashlib
 import platform
@@ -41,7 +41,7 @@ def summarise(
     task: Task,
     nearest: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Summarise a run that has ended; times and memory are added by the caller.
+    """Summarise a run that has ended, without times and memory.
 
     Args:
         config: the run's.
@@ -98,7 +98,7 @@ def nearest_tokens(
     initial: Mapping[Site, Tensor],
     final: Mapping[Site, Tensor],
 ) -> dict[str, Any]:
-    """Find the nearest vocabulary rows of each vector at ``embed``, before and after training."""
+    """Find the nearest vocabulary rows of vectors at ``embed``, before and after training."""
     if "embed" not in final:
         return {}
     space, labels = workspace.vocabulary(spec), workspace.tokens(spec)
@@ -121,7 +121,7 @@ def versions() -> dict[str, str]:
 
 
 def vocabulary_map(workspace: Workspace, spec: ModelSpec, runs: Path) -> str:
-    """Write the map of the model's vocabulary below ``runs`` when missing; its relative path."""
+    """Write the vocabulary's map below ``runs`` when missing; returns its relative path."""
     backbone = workspace.backbone(spec)
     words = (backbone.revision, spec.dtype, "embed", "v1")
     name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]

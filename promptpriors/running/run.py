@@ -1,4 +1,4 @@
-"""One run: everything is checked before a folder is made, ``result.json`` is written last."""
+"""One run: checked before its folder is made, ``result.json`` written last."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
 from promptpriors.running.checkpoint import remove_checkpoint
 from promptpriors.running.distributed import announce_run
-from promptpriors.running.spaces import SpaceContext, fitted_prior, read_space, source_identity
+from promptpriors.running.spaces import Spaces
 from promptpriors.running.training_run import SharedTraining, TrainingRun
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, read_run, run_id
@@ -103,16 +103,13 @@ def fit_and_draw(config: RunConfig, workspace: Workspace) -> Prompt:
 
 
 def fit_priors(config: RunConfig, workspace: Workspace, on_progress: OnProgress = silent) -> Priors:
-    """Fit the config's prior, or where sites differ that of each; None for an empty prompt."""
+    """Fit the config's prior, or that of each site; None without vectors."""
     if config.prompt.mode == "none":
         return None
-    context = space_context(config)
-
-    def fitted(site: Site) -> Prior:
-        return fitted_prior(workspace, context, config.prior_at(site), site, on_progress)
-
-    alone = not config.by_site or (config.prompt.mode == "kv" and config.prior.name == "text")
-    return fitted("embed") if alone else {site: fitted(site) for site in config.prompt.sites or []}
+    spaces = spaces_of(config, workspace, on_progress)
+    if not config.by_site or (config.prompt.mode == "kv" and config.prior.name == "text"):
+        return spaces.fitted(config.prior_at("embed"), "embed")
+    return {site: spaces.fitted(config.prior_at(site), site) for site in config.prompt.sites or []}
 
 
 def draw_start(config: RunConfig, workspace: Workspace, priors: Priors) -> Prompt:
@@ -140,8 +137,8 @@ def draw_start(config: RunConfig, workspace: Workspace, priors: Priors) -> Promp
 def build_regularisers(
     config: RunConfig, workspace: Workspace, prompt: Prompt, priors: Priors
 ) -> list[Regulariser]:
-    """Build the config's penalties for a prompt at its start; none for a frozen one."""
-    context = space_context(config)
+    """Build the config's penalties for a prompt at its start."""
+    spaces = spaces_of(config, workspace)
 
     def points(choice: Choice) -> dict[Site, Space] | None:
         """Real points at the prompt's sites that have some."""
@@ -150,7 +147,7 @@ def build_regularisers(
         params = {"pool": "token", "length_matched": False, **choice.params}
         everywhere = not params["space"].is_vocabulary
         sites = [site for site in prompt.sites if site == "embed" or everywhere]
-        return {site: read_space(workspace, context, params, site) for site in sites}
+        return {site: spaces.read(params, site) for site in sites}
 
     return [
         regularise(**choice.plain(), prompt=prompt, priors=priors, points=points(choice))
@@ -159,25 +156,25 @@ def build_regularisers(
 
 
 def identify(config: RunConfig, workspace: Workspace) -> str:
-    """Compute a run's id; spaces count by their content, the capture section through them.
+    """Compute a run's id, in which spaces count by their content.
 
     Raises:
         InputError: as ``execute``.
     """
     config = config.placed(workspace.blocks(config.model))
-    context = space_context(config)
-    plain = config.identified(lambda source: source_identity(workspace, context, source))
+    plain = config.identified(spaces_of(config, workspace).identity)
     task = workspace.fingerprint(config.task)
     return run_id(plain, model=workspace.revision(config.model), task=task)
 
 
-def space_context(config: RunConfig) -> SpaceContext:
-    """Take from a config what its spaces are read from."""
-    return SpaceContext(config.model_spec, config.task, config.capture, config.sites_read())
+def spaces_of(config: RunConfig, workspace: Workspace, on_progress: OnProgress = silent) -> Spaces:
+    """Bind a config's spaces to a workspace."""
+    spec, sites = config.model_spec, config.sites_read()
+    return Spaces(workspace, spec, config.task, config.capture, sites, on_progress)
 
 
 def check_lengths(backbone: Backbone, task: Task, before: int) -> dict[str, list[Encoded]]:
-    """Tokenise every split once, so that an example that is too long is found before the work.
+    """Tokenise every split, so that too long an example is found early.
 
     Raises:
         InputError: as ``packing.encode``.

@@ -1,4 +1,4 @@
-"""Spaces that priors and regularisers ask for: vocabulary, activations, or earlier prompts."""
+"""Spaces for priors and regularisers: vocabulary, activations, or earlier prompts."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -30,91 +30,137 @@ KEPT_PRIORS = 8
 
 
 @dataclass(frozen=True)
-class SpaceContext:
-    """Model, task and captures that the spaces of one run are read from.
+class Spaces:
+    """Spaces of one run, read from its model, its task and captures.
 
     Attributes:
+        workspace: has models and tasks, and keeps the last space.
         spec: the model.
         task: the run's own, with its parameters; another one has its defaults.
         capture: extent of activations.
         sites: by task, every site that one pass captures.
+        on_progress: called with stage, share done, and what is known so far.
     """
 
+    workspace: Workspace
     spec: ModelSpec
     task: Choice
     capture: CaptureSection
     sites: Mapping[str, tuple[Site, ...]]
+    on_progress: OnProgress = silent
+
+    def read(self, params: Mapping[str, Any], site: Site = "embed") -> Space:
+        """Read the space of a prior or regulariser that is drawn at a site.
+
+        Args:
+            params: the choice's: ``space``, ``pool``, ``length_matched``, and what else counts.
+            site: where the prior is drawn.
+
+        Raises:
+            InputError: for a store of another model, runs that have nothing at the site, or data
+                that are missing.
+        """
+        space: Sources = params["space"]
+        rows = space.is_vocabulary and params["pool"] == "token" and site == "embed"
+        if rows and not params.get("most_frequent"):
+            return self.workspace.vocabulary(self.spec)
+
+        def read() -> Space:
+            if site != "embed" and "text" in params and space.is_vocabulary:
+                return text_space(self._backbone, params["text"], site)
+            if params["length_matched"]:
+                return self._matched(space, site)
+            return join([self._part(source, params, site) for source in space.parts])
+
+        counted = ("space", "pool", "length_matched", "most_frequent", "text")
+        key = self._key, repr([params.get(name) for name in counted]), site
+        return self.workspace.once("space", key, read, keep=1)
+
+    def fitted(self, choice: Choice, site: Site) -> Prior:
+        """Fit a prior for a site, or take it from those last used.
+
+        Raises:
+            InputError: as ``read``; for a space that the prior can't be fitted to.
+        """
+
+        def fit() -> Prior:
+            return build_prior(choice, lambda params: self.read(params, site))
+
+        return self.workspace.once("prior", (self._key, repr(choice), site), fit, keep=KEPT_PRIORS)
+
+    def identity(self, source: Source) -> str:
+        """Identify a source by its content, for a run's id."""
+        if source.kind == "task":
+            task, section = self._task(source.name), self.capture
+            examples = examples_of(self.workspace, task, section.split)
+            plan = plan_of(self._backbone, task, section, examples, ())
+            return f"{source.site or 'site'}:{plan.key}"
+        if source.kind == "store":
+            return f"store:{Store(source.name).manifest['key']}"
+        if source.kind == "runs":
+            return f"runs:{','.join(sorted(run.id for run in _finished(source.name)))}"
+        return source.text
 
     @property
-    def key(self) -> Hashable:
+    def _key(self) -> Hashable:
         """Equal keys mean equal points of the same source and site."""
         return self.spec, repr(self.capture), repr(self.task)
 
-    def task_named(self, name: str) -> Choice:
-        """The task of a source."""
+    @property
+    def _backbone(self) -> Backbone:
+        return self.workspace.backbone(self.spec)
+
+    def _task(self, name: str) -> Choice:
         return self.task if self.task.name == name else choose_task(name)
 
+    def _part(self, source: Source, params: Mapping[str, Any], site: Site) -> Space:
+        if source.kind == "vocabulary":
+            if params["pool"] != "token":
+                raise InputError("prior.pool = 'mean' needs examples; a vocabulary has none")
+            counted = params.get("most_frequent") is not None
+            return vocabulary(self._backbone, counts=self._token_counts() if counted else None)
+        if source.kind == "runs":
+            return _posteriors(source.name, site, self._backbone.revision)
+        return load_space(self._store(source, site), source.at(site), pool=params["pool"])
 
-def read_space(
-    workspace: Workspace,
-    context: SpaceContext,
-    params: Mapping[str, Any],
-    site: Site = "embed",
-    on_progress: OnProgress = silent,
-) -> Space:
-    """Read the space of a prior or regulariser; the last one is kept.
+    def _matched(self, space: Sources, site: Site) -> Space:
+        """The union of captured spaces whose texts have the same lengths."""
+        stores = [self._store(source, site) for source in space.parts]
+        sites = {source.at(site) for source in space.parts}
+        if len(sites) > 1:
+            raise InputError(f"length_matched spaces have one site, found {sorted(sites)}")
+        return join(matched_spaces(stores, sites.pop()))
 
-    Args:
-        workspace: has models and tasks.
-        context: of the run.
-        params: the choice's: ``space``, ``pool``, ``length_matched``, and what else counts.
-        site: where the prior is drawn.
-        on_progress: called with stage, share done, and what is known so far.
+    def _store(self, source: Source, site: Site) -> Store:
+        backbone = self._backbone
+        if source.kind == "task":
+            sites = self.sites.get(source.name) or (source.at(site),)
+            task = self._task(source.name)
+            return Store(
+                ensure_store(self.workspace, backbone, task, self.capture, sites, self.on_progress)
+            )
+        store = Store(source.name)
+        if store.manifest["revision"] != backbone.revision:
+            raise InputError(
+                f"store {source.name} holds activations of {store.manifest['model']} "
+                f"({store.manifest['revision'][:40]}), the run's model is {backbone.name} "
+                f"({backbone.revision[:40]}); capture it with this model"
+            )
+        return store
 
-    Raises:
-        InputError: for a store of another model, runs that have nothing at the site, or data that
-            are missing.
-    """
-    space: Sources = params["space"]
-    rows = space.is_vocabulary and params["pool"] == "token" and site == "embed"
-    if rows and not params.get("most_frequent"):
-        return workspace.vocabulary(context.spec)
-    counted = ("space", "pool", "length_matched", "most_frequent", "text")
-    key = context.key, repr([params.get(name) for name in counted]), site
-
-    def read() -> Space:
-        if site != "embed" and "text" in params and space.is_vocabulary:
-            return text_space(workspace.backbone(context.spec), params["text"], site)
-        if params["length_matched"]:
-            return _matched(workspace, context, space, site, on_progress)
-        parts = space.parts
-        return join([_part(workspace, context, part, params, site, on_progress) for part in parts])
-
-    return workspace.once("space", key, read, keep=1)
-
-
-def fitted_prior(
-    workspace: Workspace,
-    context: SpaceContext,
-    choice: Choice,
-    site: Site,
-    on_progress: OnProgress = silent,
-) -> Prior:
-    """Fit a prior that is drawn at a site, or take it from those last used.
-
-    Raises:
-        InputError: as ``read_space``; for a space that the prior can't be fitted to.
-    """
-
-    def space(params: Mapping[str, Any]) -> Space:
-        return read_space(workspace, context, params, site, on_progress)
-
-    key = context.key, repr(choice), site
-    return workspace.once("prior", key, lambda: build_prior(choice, space), keep=KEPT_PRIORS)
+    def _token_counts(self) -> Float[Tensor, " vocab"]:
+        """Occurrences of each token id in the task's train split."""
+        backbone = self._backbone
+        encoded = encode(backbone, self.workspace.task(self.task).splits["train"])
+        ids = torch.tensor([i for e in encoded for piece in (*e.pieces, e.target) for i in piece])
+        size = backbone.model.get_input_embeddings().num_embeddings
+        return torch.bincount(ids, minlength=size).float()
 
 
 def text_space(backbone: Backbone, text: str, site: Site) -> Space:
-    """Read the activations of one text at a site, in order; any text encodes to all of them.
+    """Read the activations of one text at a site, in order.
+
+    Any text encodes to all of them.
 
     Raises:
         InputError: for a text without tokens.
@@ -126,87 +172,6 @@ def text_space(backbone: Backbone, text: str, site: Site) -> Space:
     (reading,) = reader.read([[Text("text", ids, (TEXT,) * len(ids))]])
     points = reading.states[site].detach().to("cpu", torch.float32)
     return Space(site, points, positions=reading.positions, encode=lambda _: list(range(len(ids))))
-
-
-def source_identity(workspace: Workspace, context: SpaceContext, source: Source) -> str:
-    """Identify a source by its content, wherever it lies: part of a run's id."""
-    if source.kind == "task":
-        task, section = context.task_named(source.name), context.capture
-        examples = examples_of(workspace, task, section.split)
-        plan = plan_of(workspace.backbone(context.spec), task, section, examples, ())
-        return f"{source.site or 'site'}:{plan.key}"
-    if source.kind == "store":
-        return f"store:{Store(source.name).manifest['key']}"
-    if source.kind == "runs":
-        return f"runs:{','.join(sorted(run.id for run in _finished(source.name)))}"
-    return source.text
-
-
-def _part(
-    workspace: Workspace,
-    context: SpaceContext,
-    source: Source,
-    params: Mapping[str, Any],
-    site: Site,
-    on_progress: OnProgress,
-) -> Space:
-    backbone = workspace.backbone(context.spec)
-    if source.kind == "vocabulary":
-        if params["pool"] != "token":
-            raise InputError("prior.pool = 'mean' needs examples; a vocabulary has none")
-        counted = params.get("most_frequent") is not None
-        counts = _token_counts(workspace, backbone, context.task) if counted else None
-        return vocabulary(backbone, counts=counts)
-    if source.kind == "runs":
-        return _posteriors(source.name, site, backbone.revision)
-    store = _store(workspace, context, source, site, on_progress)
-    return load_space(store, source.at(site), pool=params["pool"])
-
-
-def _matched(
-    workspace: Workspace,
-    context: SpaceContext,
-    space: Sources,
-    site: Site,
-    on_progress: OnProgress,
-) -> Space:
-    """The union of captured spaces whose texts have the same lengths."""
-    stores = [_store(workspace, context, part, site, on_progress) for part in space.parts]
-    sites = {part.at(site) for part in space.parts}
-    if len(sites) > 1:
-        raise InputError(f"length_matched spaces have one site, found {sorted(sites)}")
-    return join(matched_spaces(stores, sites.pop()))
-
-
-def _store(
-    workspace: Workspace,
-    context: SpaceContext,
-    source: Source,
-    site: Site,
-    on_progress: OnProgress,
-) -> Store:
-    if source.kind == "task":
-        sites = context.sites.get(source.name) or (source.at(site),)
-        task, section = context.task_named(source.name), context.capture
-        return Store(ensure_store(workspace, context.spec, task, section, sites, on_progress))
-    backbone, store = workspace.backbone(context.spec), Store(source.name)
-    if store.manifest["revision"] != backbone.revision:
-        raise InputError(
-            f"store {source.name} holds activations of {store.manifest['model']} "
-            f"({store.manifest['revision'][:40]}), the run's model is {backbone.name} "
-            f"({backbone.revision[:40]}); capture it with this model"
-        )
-    return store
-
-
-def _token_counts(
-    workspace: Workspace, backbone: Backbone, task: Choice
-) -> Float[Tensor, " vocab"]:
-    """Occurrences of each token id in the task's train split."""
-    encoded = encode(backbone, workspace.task(task).splits["train"])
-    ids = torch.tensor([i for e in encoded for piece in (*e.pieces, e.target) for i in piece])
-    size = backbone.model.get_input_embeddings().num_embeddings
-    return torch.bincount(ids, minlength=size).float()
 
 
 def _finished(folder: str) -> list[Run]:

@@ -64,7 +64,7 @@ class SharedTraining:
 
     @contextmanager
     def ready(self) -> Iterator[None]:
-        """Hold the prompt on its device and an adapter, where one is trained, in the model."""
+        """Move the prompt to its device and put a trained adapter into the model."""
         self.prompt.to(self.backbone.device)
         section = self.config.train
         if section.lora is None:
@@ -127,7 +127,7 @@ class SharedTraining:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One run in its folder, as the main process does it.
+    """Run of the main process, in its folder.
 
     Attributes:
         training: what is divided among processes.

@@ -1,4 +1,4 @@
-"""Objects that runs of one process share: models, tasks, vocabularies, losses without a prompt."""
+"""Models, tasks and vocabularies that runs of one process share."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace

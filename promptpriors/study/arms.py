@@ -46,7 +46,7 @@ class Planned(NamedTuple):
 
 
 def compared(study: StudyFile) -> list[Planned]:
-    """Plan the runs of all arms: seeds vary slowest and arms fastest, so a part is worth having.
+    """Plan the runs of all arms: seeds vary slowest, arms fastest.
 
     Raises:
         InputError: for a run whose config is not one, named by what it varies; for rates that arms
@@ -75,7 +75,7 @@ def compared(study: StudyFile) -> list[Planned]:
 
 
 def arms_of(study: StudyFile) -> dict[str | None, Mapping[str, Any]]:
-    """List overrides by arm, PEFT's starts among them unless an arm is the same.
+    """List overrides by arm, with PEFT's starts unless an arm equals them.
 
     Without arms there is one without a name.
 

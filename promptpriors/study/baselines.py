@@ -1,4 +1,4 @@
-"""Runs beside a study's arms: controls, the plain model, a text in words, LoRA as the ceiling."""
+"""Runs beside a study's arms: controls, baselines, and LoRA as the ceiling."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

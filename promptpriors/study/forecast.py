@@ -1,4 +1,4 @@
-"""Forecast of a study's time and a worker's memory, from steps measured here."""
+"""Forecast of a study's time and memory, from steps measured here."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,9 @@ class Forecast(NamedTuple):
 
 
 def forecast(entries: Sequence[Entry], workspace: Workspace, on_progress: OnProgress) -> Forecast:
-    """Measure one run of each shape: costs do not depend on prior, rate or seed.
+    """Forecast runs by measuring one of each shape.
+
+    Costs do not depend on prior, rate or seed.
 
     LoRA is measured as a prompt of one vector, which it is not: its own cost lies higher.
 

@@ -42,7 +42,7 @@ class Stopped(WorkError):
 def prepare_study(
     study: StudyFile, entries: Sequence[Entry], runs: Path
 ) -> tuple[dict[str, Surveyed], str]:
-    """Check the folder, exclude damaged files in it, and record what the study compares.
+    """Check the folder, exclude damaged files, and record the comparison.
 
     Returns:
         The state of each id, and what the user should know ("" for nothing).

@@ -1,4 +1,4 @@
-"""Runs of a study in this process, with what they share kept between them."""
+"""Runs of a study in this process."""
 
 import errno
 import time
@@ -49,7 +49,7 @@ def run_here(
     threads: int,
     on_progress: Callable[[Entry], OnProgress],
 ) -> Iterator[Attempt]:
-    """Do runs in turn; one that another process has is tried again when others are done.
+    """Do runs in turn; busy ones are tried again after the others.
 
     Args:
         entries: what is to do.
@@ -83,7 +83,7 @@ def attempt(
     threads: int,
     on_progress: OnProgress = silent,
 ) -> Attempt:
-    """Do one run, go on with it, or find it done; failures are answered, not raised.
+    """Do one run, go on with it, or find it done; failures are returned.
 
     Args:
         run: its id.

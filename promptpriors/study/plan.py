@@ -1,4 +1,4 @@
-"""All runs of a study with their ids, and the record that the study leaves beside them."""
+"""Runs of a study with their ids, and the study's record."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
-    """Plan every run that the study names, each id once for each name that it has.
+    """Plan every run of a study, each id once for each of its names.
 
     Raises:
         InputError: for whatever a config, a model or data have wrong; for a reference that is no
@@ -49,7 +49,7 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
 
 
 def write_record(study: StudyFile, entries: Sequence[Entry], runs: Path) -> str:
-    """Write ``studies/<name>.json`` below ``runs``; what was there before is replaced.
+    """Write ``studies/<name>.json`` below ``runs``, replacing an earlier one.
 
     Returns:
         What the user should know: that the comparison was fixed otherwise before, or had runs that

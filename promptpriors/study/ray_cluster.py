@@ -27,7 +27,7 @@ QUIET = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
 
 @contextmanager
 def cluster(address: str | None, workers: int, resources: Resources) -> Iterator[None]:
-    """Join the cluster at an address, or start one of so many workers on this machine.
+    """Join the cluster at an address, or start one on this machine.
 
     Raises:
         InputError: without Ray, for an address where none answers, or one of another version.
@@ -65,7 +65,7 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
 
 
 def check_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> None:
-    """Warn if no node has a run's resources: runs wait then, since one that has them may join."""
+    """Warn if no node has a run's resources; runs wait for one that has."""
     needed = {"CPU": resources.cpus or 1, "GPU": resources.gpus}
     for node in nodes:
         has = node["Resources"] if node["Alive"] else {}
@@ -82,7 +82,7 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> Non
 def run_on_ray(
     entries: Sequence[Entry], runs: Path, data: Path | None, resources: Resources
 ) -> Iterator[Attempt]:
-    """Do runs as tasks of the cluster that is joined; a lost worker's run is repeated elsewhere.
+    """Do runs as tasks of the joined cluster; a lost run is repeated.
 
     Args:
         entries: what is to do.

@@ -1,4 +1,4 @@
-"""States of a study's runs in a folder: done, failed, half done, missing, damaged, in work."""
+"""States of a study's runs: done, failed, half done, missing, damaged, in work."""
 
 import hashlib
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Surveyed]:
 
 
 def repair(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> dict[str, Surveyed]:
-    """Rename damaged files so that their runs are done again; their content is kept.
+    """Rename damaged files so that their runs are done again.
 
     A damaged config is written anew, since it is known; the run may be whole otherwise.
 

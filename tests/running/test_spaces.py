@@ -16,9 +16,8 @@ from promptpriors.running.run import (
     fit_and_draw,
     fit_priors,
     identify,
-    space_context,
+    spaces_of,
 )
-from promptpriors.running.spaces import read_space
 from promptpriors.running.workspace import Workspace
 from promptpriors.types import silent
 from tests.running.test_run import TINY
@@ -62,7 +61,7 @@ def test_a_prior_is_fitted_to_the_activations_of_its_site(workspace, tmp_path):
 
 def test_the_tokens_of_a_task_are_its_embeddings_as_they_occur(workspace):
     made = config(prior=gaussian("tokens:mathematics"))
-    space = read_space(workspace, space_context(made), made.prior.params)
+    space = spaces_of(made, workspace).read(made.prior.params)
     rows = pp.vocabulary(workspace.backbone(made.model_spec)).points
     assert space.site == "embed"
     assert len(space.points) > len(space.points.unique(dim=0))
@@ -151,7 +150,7 @@ def test_a_prompt_is_kept_away_from_the_activations_of_its_own_sites(workspace, 
     cosines = [
         torch.cosine_similarity(prompt.values[site][:, None], points[None], dim=2).topk(10, dim=1)
         for site in sites
-        for points in [read_space(workspace, space_context(made), params, site).points]
+        for points in [spaces_of(made, workspace).read(params, site).points]
     ]
     expected = sum(found.values.mean() for found in cosines) / 2
     penalty = regulariser.penalty(prompt.values, targets=7)

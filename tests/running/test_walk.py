@@ -49,7 +49,7 @@ def module_of(frame: FrameType | None) -> str | None:
 
 
 def walk(call: Callable[[], object]) -> list[tuple[str, str]]:
-    """Each call that hands the config on until the first step: the caller's module, the callee's."""
+    """Calls that hand the config on until the first step, as pairs of modules."""
     steps: list[tuple[str, str]] = []
 
     def notice(frame: FrameType, event: str, _: object) -> None:
