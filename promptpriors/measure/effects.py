@@ -175,15 +175,15 @@ class _Measurement:
         """
         self.on_progress("masking halves", 0.7, {})
         found = {}
-        apart = [0] if self.prompt.mode in {"soft", "deep"} and not self.prompt.bos else []
+        excluded = [0] if self.prompt.mode in {"soft", "deep"} and not self.prompt.bos else []
         for site, values in self.prompt.snapshot().items():
             points = self._points(site)
-            size = (len(values) - len(apart)) // 2
+            size = (len(values) - len(excluded)) // 2
             if self.prompt.mode == "kv" or points is None or not size:
                 left_out[f"halves.{site}"] = self._why_no_halves(site, size)
                 continue
             distance = neighbour_distance(values, points)
-            order = distance[len(apart) :].argsort() + len(apart)
+            order = distance[len(excluded) :].argsort() + len(excluded)
             sides = [order[:size].sort().values.tolist(), order[-size:].sort().values.tolist()]
             nats = ablated(self.backbone, self.prompt, self.examples, sides, site=site).nats
             found[site] = {
@@ -260,8 +260,8 @@ class _Measurement:
 
     def _change(self, nats: Tensor, other: Tensor | None = None) -> dict[str, float]:
         """Of the loss against another, the whole prompt's unless given."""
-        apart = nats - (self.whole.nats[0] if other is None else other)
-        return change(apart, self.whole.targets, self.documents)
+        difference = nats - (self.whole.nats[0] if other is None else other)
+        return change(difference, self.whole.targets, self.documents)
 
 
 def _check_run(run: Run, config: RunConfig, examples: int, draws: int) -> None:

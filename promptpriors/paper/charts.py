@@ -27,18 +27,11 @@ def chart_all(inputs: FigureInputs) -> Iterator[str]:
     yield _store(inputs, "vocabulary", "vocabulary", {"vocabulary": rows}, runs)
     for site in inputs.sites:
         if site in {"embed", inputs.two_thirds_block, inputs.last_block}:
-            spaces = {shown: _some(inputs, name, site) for name, shown in DOMAINS.items()}
+            spaces = {shown: _sampled(inputs, name, site) for name, shown in DOMAINS.items()}
             yield _store(inputs, f"tokens-{site}", f"tokens at {site}", spaces, runs)
-    means = {
-        shown: inputs.space(name, inputs.last_block, pool="mean") for name, shown in DOMAINS.items()
-    }
-    yield _store(
-        inputs,
-        f"means-{inputs.last_block}",
-        f"means of examples at {inputs.last_block}",
-        means,
-        runs,
-    )
+    last = inputs.last_block
+    means = {shown: inputs.space(name, last, pool="mean") for name, shown in DOMAINS.items()}
+    yield _store(inputs, f"means-{last}", f"means of examples at {last}", means, runs)
 
 
 def _store(
@@ -46,28 +39,26 @@ def _store(
 ) -> str:
     site = next(iter(spaces.values())).site
     path = inputs.runs / CHARTS / f"{name}.safetensors"
-    ways = {
-        run.id: way
-        for run in runs
-        if (way := _way(run, site, inputs.backbone.revision)) is not None
-    }
-    if _stands(path, inputs.plan.fingerprint, set(ways)):
+    revision = inputs.backbone.revision
+    found = {run.id: _trajectory(run, site, revision) for run in runs}
+    trajectories = {run: values for run, values in found.items() if values is not None}
+    if _is_current(path, inputs.plan.fingerprint, set(trajectories)):
         return title
     points = torch.cat([space.points for space in spaces.values()])
     plane = inputs.plane(name, lambda: points)
     map_ = inputs.tsne(name, lambda: points)
-    flat = [way.flatten(0, 1) for way in ways.values()]
+    flat = [values.flatten(0, 1) for values in trajectories.values()]
     every = torch.cat([*flat, points[:0]])
     sizes = [len(part) for part in flat]
     placed = {"pca": on_plane(plane, every), "tsne": map_.place(every)}
-    split = {layout: found.split(sizes) for layout, found in placed.items()}
+    split = {layout: whole.split(sizes) for layout, whole in placed.items()}
     prompts = {
-        run: {layout: parts[i].unflatten(0, way.shape[:2]) for layout, parts in split.items()}
-        for i, (run, way) in enumerate(ways.items())
+        run: {layout: parts[i].unflatten(0, values.shape[:2]) for layout, parts in split.items()}
+        for i, (run, values) in enumerate(trajectories.items())
     }
     counts = torch.tensor([len(space.points) for space in spaces.values()])
     chart = Chart(
-        model=inputs.backbone.revision,
+        model=revision,
         site=site,
         title=title,
         domains=list(spaces),
@@ -83,7 +74,7 @@ def _store(
     return title
 
 
-def _stands(path: Path, source: str, runs: set[str]) -> bool:
+def _is_current(path: Path, source: str, runs: set[str]) -> bool:
     """Whether a chart of the same plan and runs is there."""
     try:
         known = read_chart(path)
@@ -92,14 +83,14 @@ def _stands(path: Path, source: str, runs: set[str]) -> bool:
     return known.source == source and set(known.prompts) == runs
 
 
-def _way(run: Run, site: Site, revision: str) -> Tensor | None:
+def _trajectory(run: Run, site: Site, revision: str) -> Tensor | None:
     """A run's vectors at a site at every stored moment, if they are of this model."""
     if run.about().get("model") != revision or run.config["prompt"]["mode"] == "kv":
         return None
     return run.tensors().get(f"trajectory/{site}")
 
 
-def _some(inputs: FigureInputs, domain: str, site: Site) -> Space:
+def _sampled(inputs: FigureInputs, domain: str, site: Site) -> Space:
     space = inputs.space(domain, site)
     if len(space.points) <= POINTS:
         return space

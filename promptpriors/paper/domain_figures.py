@@ -20,7 +20,7 @@ from promptpriors.data import choose_task
 from promptpriors.models import Backbone
 from promptpriors.paper.figure_numbers import localisation_numbers, separated
 from promptpriors.paper.figure_plan import Domain
-from promptpriors.paper.inputs import SHOWN, FigureInputs, on_plane
+from promptpriors.paper.inputs import DRAWN_POINTS, FigureInputs, on_plane
 from promptpriors.paper.vocabulary_figures import (
     DOCUMENTS,
     ROLES,
@@ -51,7 +51,7 @@ def texts(inputs: FigureInputs) -> Picture:
     plane = inputs.plane(f"c4 {site}", lambda: space.points)
     found = paths_of(space, least=WORDS)
     paths, documents = found.paths[:DOCUMENTS], found.documents[:DOCUMENTS]
-    ways = [
+    lines = [
         Layer("ways", f"text {i + 1}", ROLES[i], on_plane(plane, path[:WORDS]))
         for i, path in enumerate(paths[:SENTENCES])
     ]
@@ -61,7 +61,7 @@ def texts(inputs: FigureInputs) -> Picture:
     return Picture(
         2,
         f"Texts at {site}",
-        f"Tokens of C4 at {site} on their principal plane (at most {SHOWN:,} drawn; first "
+        f"Tokens of C4 at {site} on their principal plane (at most {DRAWN_POINTS:,} drawn; first "
         f"tokens left out), and {WORDS} tokens of {SENTENCES} documents as lines. The numbers are "
         "of whole documents in all dimensions: spread and mean step over those of as many tokens "
         "shuffled or drawn from all documents.",
@@ -69,7 +69,7 @@ def texts(inputs: FigureInputs) -> Picture:
             Panel(
                 "",
                 axes(plane),
-                [cloud("C4", on_plane(plane, inputs.sample(space.points))), *ways],
+                [cloud("C4", on_plane(plane, inputs.sample(space.points))), *lines],
             )
         ],
         {"documents": len(paths), **localisation_numbers(measured)},
@@ -92,7 +92,7 @@ def answers(inputs: FigureInputs) -> Picture:
     ]
     read = _answered(inputs)
     question, answer = max(read, key=lambda pair: len(pair[1]))
-    ways = [
+    lines = [
         Layer("marks", "a question, its paragraph", "question", on_plane(plane, question)),
         Layer("ways", "its generated answer", "answer", on_plane(plane, answer)),
     ]
@@ -103,11 +103,11 @@ def answers(inputs: FigureInputs) -> Picture:
     return Picture(
         3,
         "A question and its answer in the last block",
-        f"Tokens of C4 and SQuAD at {site} on their principal plane (at most {SHOWN:,} of each "
+        f"Tokens of C4 and SQuAD at {site} on their principal plane (at most {DRAWN_POINTS:,} of each "
         "drawn), one question with its paragraph, and the answer that the model generates behind "
         "the trained prompt squad-gaussian, greedily. The numbers: over questions, the spread of "
         "an answer's tokens over that of as many tokens of its own question drawn at random.",
-        [Panel("", axes(plane), [*clouds, *ways])],
+        [Panel("", axes(plane), [*clouds, *lines])],
         {
             "answers": _closeness(inputs, read),
             "energy distance, one point a document": separated(domains, inputs, "figure 3"),
@@ -158,10 +158,10 @@ def means(inputs: FigureInputs) -> Picture:
         points = torch.cat([space.points for space in spaces.values()])
         sizes = [len(space.points) for space in spaces.values()]
         labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-        places = fit_tsne(points, seed=inputs.plan.seed).coordinates.split(sizes)
+        flat = fit_tsne(points, seed=inputs.plan.seed).coordinates.split(sizes)
         roles = ("data", *COLOURS)
         marks = [
-            Layer("marks" if i else "cloud", name, roles[i % len(roles)], places[i])
+            Layer("marks" if i else "cloud", name, roles[i % len(roles)], flat[i])
             for i, name in enumerate(spaces)
         ]
         panels.append(Panel(f"{backbone.name}, {site}", ("t-SNE 1", "t-SNE 2"), marks))

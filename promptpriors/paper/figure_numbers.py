@@ -57,13 +57,17 @@ def location(
     return found
 
 
-def separated(domains: Mapping[str, Space], inputs: FigureInputs, purpose: str, **how: Any) -> Any:
+def separated(
+    domains: Mapping[str, Space], inputs: FigureInputs, purpose: str, *, means: bool = False
+) -> Any:
     """Measure energy distances between domains and between halves of each.
 
     Ratios are to the mean distance between two documents of the first domain.
     """
     first = next(iter(domains))
-    found = separations(domains, reference=(first, first), generator=inputs.random(purpose), **how)
+    found = separations(
+        domains, reference=(first, first), generator=inputs.random(purpose), means=means
+    )
     return {
         f"{one} – {other}" if one != other else f"{one}, half and half": {
             "energy distance": separation.distance,

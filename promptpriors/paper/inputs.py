@@ -25,7 +25,7 @@ from promptpriors.types import OnProgress, Prior, Site, Space
 
 STORES = "stores"
 """The folder of stores below a runs folder."""
-SHOWN = 20_000
+DRAWN_POINTS = 20_000
 """Points of a space that are drawn; all count in the numbers."""
 Made = TypeVar("Made")
 
@@ -85,8 +85,8 @@ class FigureInputs:
         return generator(self.plan.seed, "figures", *purpose)
 
     def sample(self, points: Tensor) -> Tensor:
-        """At most ``SHOWN`` points of a space, at random."""
-        return points[torch.randperm(len(points), generator=self.random("shown"))[:SHOWN]]
+        """At most ``DRAWN_POINTS`` points of a space, at random."""
+        return points[torch.randperm(len(points), generator=self.random("shown"))[:DRAWN_POINTS]]
 
     def vocabulary(self) -> Space:
         """The model's vocabulary."""

@@ -86,15 +86,12 @@ def between(inputs: FigureInputs) -> Picture:
         Layer("marks", "drawn", "sampled", on_plane(plane, ends["initial"])),
         Layer("marks", "trained", "trained", on_plane(plane, ends["final"])),
     ]
-    prior, tokens = (
-        inputs.prior("deep-interpolation", site),
-        inputs.joined(("c4", "mathematics"), site),
-    )
-    places = dict.fromkeys(("embed", inputs.two_thirds_block, site))
-    apart = {}
-    for place in places:
-        here = {NAMES[name]: inputs.space(name, place, pool="mean") for name in MEANS}
-        apart[place] = separated(here, inputs, "figure 12", means=True)
+    prior = inputs.prior("deep-interpolation", site)
+    tokens = inputs.joined(("c4", "mathematics"), site)
+    distances = {}
+    for at in dict.fromkeys(("embed", inputs.two_thirds_block, site)):
+        domains = {NAMES[name]: inputs.space(name, at, pool="mean") for name in MEANS}
+        distances[at] = separated(domains, inputs, "figure 12", means=True)
     return Picture(
         12,
         "Between the domains",
@@ -105,7 +102,7 @@ def between(inputs: FigureInputs) -> Picture:
         "arithmetic's: 0 and 1.",
         [Panel("", axes(plane), [*clouds, *marks])],
         {
-            "energy distance of means by site": apart,
+            "energy distance of means by site": distances,
             "separation beyond that of words": _beyond_words(inputs),
             "separation behind a soft prompt less without it": _bridge(inputs, "gaussian-fast"),
             "along, drawn": _along(inputs, ends["initial"]),
@@ -120,10 +117,7 @@ def autoencoder(inputs: FigureInputs) -> Picture:
     """Figure 13: draws of the autoencoder among SQuAD's activations."""
     site = inputs.last_block
     space = inputs.space("squad", site)
-    plane = inputs.plane(
-        f"c4 squad {site}",
-        lambda: inputs.joined(("c4", "squad"), site).points,
-    )
+    plane = inputs.plane(f"c4 squad {site}", lambda: inputs.joined(("c4", "squad"), site).points)
     learn, held = _halves(inputs, space)
     stream = inputs.random("figure 13")
     order = torch.randperm(len(held.points), generator=stream)[:DRAWS]
@@ -172,12 +166,12 @@ def autoencoder(inputs: FigureInputs) -> Picture:
 
 def _beyond_words(inputs: FigureInputs) -> dict[str, Any]:
     """Separation in the last block less that at ``embed``, one token a document."""
-    here, there = (
+    activations, words = (
         {NAMES[name]: inputs.space(name, site) for name in MEANS}
         for site in (inputs.last_block, "embed")
     )
-    reference = (NAMES["c4"], NAMES["c4"])
-    found = excess(here, there, reference=reference, generator=inputs.random("figure 12", "words"))
+    reference, random = (NAMES["c4"], NAMES["c4"]), inputs.random("figure 12", "words")
+    found = excess(activations, words, reference=reference, generator=random)
     return _intervals(found)
 
 

@@ -33,7 +33,7 @@ def sentences(inputs: FigureInputs) -> Picture:
     rows = inputs.vocabulary()
     chart = inputs.tsne("vocabulary", lambda: rows.points)
     paths = [path for path in _token_rows(inputs, rows) if len(path) >= WORDS][:DOCUMENTS]
-    ways = [
+    lines = [
         Layer("ways", f"text {i + 1}", ROLES[i], chart.coordinates[path[:WORDS]])
         for i, path in enumerate(paths[:SENTENCES])
     ]
@@ -50,7 +50,7 @@ def sentences(inputs: FigureInputs) -> Picture:
         "nothing; the numbers beside it are of the embeddings themselves: each document's spread "
         "and mean step over those of as many tokens shuffled, drawn from all documents (unigram), "
         "or drawn from the vocabulary (the paper's random walk).",
-        [Panel("", ("t-SNE 1", "t-SNE 2"), [cloud("vocabulary", chart.coordinates), *ways])],
+        [Panel("", ("t-SNE 1", "t-SNE 2"), [cloud("vocabulary", chart.coordinates), *lines])],
         {"documents": len(paths), **localisation_numbers(found)},
         columns=1,
     )

@@ -30,26 +30,28 @@ class Cost(NamedTuple):
 
     Attributes:
         step: seconds of an update.
-        look: seconds of one validation loss.
+        evaluation: seconds of one validation loss.
         score: seconds of the answers to the test split, before or after training.
         steps: updates.
-        looks: validation losses.
+        evaluations: validation losses.
         scores: times that answers are scored.
         rate: tokens per second of a step, forward and backward.
     """
 
     step: float
-    look: float
+    evaluation: float
     score: float
     steps: int
-    looks: int
+    evaluations: int
     scores: int
     rate: float
 
     @property
     def seconds(self) -> float:
         """Seconds of the whole run without model, spaces, trunk and prior."""
-        return self.steps * self.step + self.looks * self.look + self.scores * self.score
+        return (
+            self.steps * self.step + self.evaluations * self.evaluation + self.scores * self.score
+        )
 
 
 def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
@@ -84,18 +86,18 @@ def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
             checkpointing = config.device.checkpointing
             step, tokens = time_step(backbone, prompt, batch, trunk, checkpointing=checkpointing)
         trunk = trunk_of(backbone, prompt, part, kept)
-        look = 0.0
+        evaluation = 0.0
         for _ in range(2 if trunk else 1):  # the first fills the trunk
             began = time.perf_counter()
             quality(backbone, prompt, part, trunk=trunk)
-            look = (time.perf_counter() - began) * len(check) / max(1, len(part))
+            evaluation = (time.perf_counter() - began) * len(check) / max(1, len(part))
     trained = section.steps > 0
     return Cost(
         step=step,
-        look=look,
+        evaluation=evaluation,
         score=_scoring(backbone, prompt, task),
         steps=section.steps,
-        looks=1 + math.ceil(section.steps / section.evaluate_every),
+        evaluations=1 + math.ceil(section.steps / section.evaluate_every),
         scores=1 + trained,
         rate=tokens / step if step else 0.0,
     )

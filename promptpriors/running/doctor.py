@@ -101,10 +101,10 @@ def _plain(backbone: Backbone, task: Task) -> Finding:
 
 
 def _size(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Iterator[Finding]:
-    cloud = workspace.vocabulary(config.model_spec).points
+    rows = workspace.vocabulary(config.model_spec).points
     for site, value in prompt.values.items():
         size = rms(value.detach())
-        found = f"the start's rms is {size / rms(cloud):.2f} of the vocabulary's"
+        found = f"the start's rms is {size / rms(rows):.2f} of the vocabulary's"
         if prompt.mode == "kv":
             found = f"the rms of the start's keys and values is {size:.3g}"
         yield Finding(f"size at {site}", None, found)
@@ -116,16 +116,16 @@ def _reach(
     """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
     if "embed" not in prompt.values:
         return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
-    cloud = workspace.vocabulary(config.model_spec).points
+    rows = workspace.vocabulary(config.model_spec).points
     start = prompt.values["embed"].detach().cpu()
-    away = float(torch.cdist(start, cloud).amin(dim=1).mean())
+    away = float(torch.cdist(start, rows).amin(dim=1).mean())
     section = config.train
     shares = (
         factor(step, section.steps, schedule=section.schedule, warmup=section.warmup)
         for step in range(1, section.steps + 1)
     )
-    reach = sum(shares) * peak["embed"] * math.sqrt(cloud.shape[1])
-    if away < 1e-3 * rms(cloud) * math.sqrt(cloud.shape[1]):
+    reach = sum(shares) * peak["embed"] * math.sqrt(rows.shape[1])
+    if away < 1e-3 * rms(rows) * math.sqrt(rows.shape[1]):
         return Finding("reach", None, f"a vector can move {reach:.3g}; it starts in the vocabulary")
     ratio = reach / away
     verdict = (
@@ -192,8 +192,8 @@ def _forecast(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Findin
     return Finding(
         "forecast",
         None,
-        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.looks} evaluations and the "
-        f"answers to score, {found.rate:.0f} tokens/s{peak}",
+        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.evaluations} evaluations "
+        f"and the answers to score, {found.rate:.0f} tokens/s{peak}",
     )
 
 

@@ -73,7 +73,7 @@ def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict
             "Exported can be: mode 'soft' (--to embeddings, --to peft) and mode 'kv' on all blocks "
             "(--to peft)"
         )
-    about = {
+    metadata = {
         MARK: "embeddings",
         "first_token": prompt.bos,
         "model": backbone.name,
@@ -82,7 +82,7 @@ def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict
     }
     rows = root_rows(backbone, prompt)
     with new_folder(out) as place:
-        write_export(place / EMBEDDINGS, "prompt", rows, about)
+        write_export(place / EMBEDDINGS, "prompt", rows, metadata)
     words = _words(run, backbone, out / EMBEDDINGS)
     use = {"transformers": TRANSFORMERS.format(**words)}
     if not backbone.seq2seq:
