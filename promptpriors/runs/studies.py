@@ -145,7 +145,16 @@ def read_each(
 
 
 def write_study_record(runs: Path, record: StudyRecord) -> Path:
-    """Write a study's record below ``runs``; what was there before is replaced."""
+    """Write a study's record below ``runs``; what was there before is replaced.
+
+    Raises:
+        InputError: for a name that is kept for results.
+    """
+    if f"{record.name}.json".endswith(RESULT):
+        raise InputError(
+            f"a study can't be called {record.name!r}: studies/*{RESULT} are results of studies; "
+            "rename its file"
+        )
     path = study_path(runs, record.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, record.model_dump())

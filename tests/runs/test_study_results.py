@@ -5,7 +5,7 @@ import json
 import pytest
 
 import promptpriors as pp
-from promptpriors.runs.studies import study_paths
+from promptpriors.runs.studies import Comparison, StudyRecord, study_paths, write_study_record
 from promptpriors.runs.study_results import (
     Answer,
     StudyResult,
@@ -39,6 +39,12 @@ def test_a_result_is_read_as_it_was_written_and_is_no_record(tmp_path, result):
     assert path.name == "screening.result.json"
     assert read_study_result(path) == result
     assert study_paths(tmp_path) == []
+
+
+def test_no_study_may_have_the_name_of_a_result(tmp_path):
+    record = StudyRecord(name="a.result", compare=Comparison(margin=0.1), runs=[])
+    with pytest.raises(pp.InputError, match=r"can't be called 'a.result'.*rename its file"):
+        write_study_record(tmp_path, record)
 
 
 def test_what_a_later_version_adds_is_passed_over(tmp_path, result):
