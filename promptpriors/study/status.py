@@ -37,7 +37,7 @@ class Surveyed(NamedTuple):
 
 
 def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Surveyed]:
-    """RunStyles at every run of a study; nothing is changed."""
+    """Look at every run of a study; nothing is changed."""
     return {entry.id: _look(runs / entry.id) for entry in entries}
 
 
