@@ -52,17 +52,8 @@ class _Sections(Strict):
 class RunConfig:
     """Resolved config of a run, every value present and checked.
 
-    Attributes:
-        model: a row of ``MODELS``, a hub id or a folder.
-        seed: of the draw.
-        task: what is trained on.
-        prior: of every site that has none of its own.
-        priors: of single sites.
-        regularisers: penalties on the prompt; ``train`` leaves them out.
-        prompt: mode, length and sites.
-        train: settings of training.
-        capture: extent of activations that a space asks for.
-        device: where it runs.
+    ``priors`` are those of single sites, ``prior`` is that of all others; ``regularisers`` stand
+    here parsed and no longer in ``train``.
     """
 
     model: str

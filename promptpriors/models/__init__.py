@@ -23,15 +23,7 @@ MODEL_NOTES = {
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Model with its precision and device, as ``load_model`` takes them.
-
-    Attributes:
-        model: a row of ``MODELS``, a hub id or a folder.
-        dtype: of the weights.
-        device: where the model runs.
-        device_map: how it is spread over several devices.
-        attention: how attention over a packed row is computed.
-    """
+    """Name of a model with its precision, device and kernel, as ``load_model`` takes them."""
 
     model: str
     dtype: str = "float32"

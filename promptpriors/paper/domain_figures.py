@@ -105,8 +105,9 @@ def answers(inputs: FigureInputs) -> Picture:
         "A question and its answer in the last block",
         f"Tokens of C4 and SQuAD at {site} on their principal plane (at most {DRAWN_POINTS:,} of "
         "each drawn), one question with its paragraph, and the answer that the model generates "
-        "behind the trained prompt squad-gaussian, greedily. The numbers: over questions, the spread "
-        "of an answer's tokens over that of as many tokens of its own question drawn at random.",
+        "behind the trained prompt squad-gaussian, greedily. The numbers: over questions, the "
+        "spread of an answer's tokens over that of as many tokens of its own question drawn at "
+        "random.",
         [Panel("", axes(plane), [*clouds, *lines])],
         {
             "answers": _closeness(inputs, read),

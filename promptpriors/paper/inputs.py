@@ -191,9 +191,9 @@ class FigureInputs:
         fitted = self._once("figure prior", name, make)
         return fitted[site] if isinstance(fitted, Mapping) else cast("Prior", fitted)
 
-    def labels(self, tokens: Tensor, backbone: Backbone | None = None) -> list[str]:
+    def labels(self, tokens: Tensor) -> list[str]:
         """The text of each token."""
-        tokenizer = (backbone or self.backbone).tokenizer
+        tokenizer = self.backbone.tokenizer
         known = {i: tokenizer.decode([i]) for i in tokens.unique().tolist()}
         return [known[i] for i in tokens.tolist()]
 

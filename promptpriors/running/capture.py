@@ -18,7 +18,7 @@ from promptpriors.registry import Choice
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import find_run, load_prompt
 from promptpriors.runs.trained import warn_of_revision
-from promptpriors.types import Example, Site
+from promptpriors.types import Example, Site, Task
 
 
 def execute_capture(
@@ -81,18 +81,17 @@ def capture_task(
         task: whose texts are read.
         section: extent and form of the capture.
         sites: where activations are read.
-        folder: the store; None for its place in the cache.
+        folder: the store; None for one in the cache.
         behind: a run's id and its prompt, which stands before the texts.
-        wait: for another process that writes the same store, instead of refusing.
-        stage: name of this work for ``on_progress``.
-        on_progress: called with the stage and the share done.
+        wait: as in ``activations.capture``, like ``stage`` and ``on_progress``.
+        stage: see ``wait``.
+        on_progress: see ``wait``.
 
     Raises:
         InputError: as ``activations.capture``; for a split that the task does not have.
     """
-    examples = examples_of(workspace, task, section.split)
     name, prompt = behind or (None, None)
-    plan = plan_of(backbone, task, section, examples, tuple(sites), prompt=name)
+    examples, plan = plan_capture(workspace, backbone, task, section, tuple(sites), prompt=name)
     return capture(
         backbone,
         examples,
@@ -114,9 +113,8 @@ def ensure_store(
     on_progress: OnProgress,
 ) -> Path:
     """Find a task's cached store with these sites, or capture it."""
-    examples = examples_of(workspace, task, section.split)
-    shelf = store_path(plan_of(backbone, task, section, examples, ())).parent
-    for folder in sorted(shelf.glob("*")):
+    _, plan = plan_capture(workspace, backbone, task, section)
+    for folder in sorted(store_path(plan).parent.glob("*")):
         if (folder / "manifest.json").is_file():
             manifest = read_manifest(folder)
             if manifest["complete"] and set(sites) <= set(manifest["sites"]):
@@ -127,34 +125,22 @@ def ensure_store(
     ).folder
 
 
-def examples_of(workspace: Workspace, task: Choice, split: str) -> Sequence[Example]:
-    """Take the examples of a split; ``all``: of train, validation and test.
+def plan_capture(
+    workspace: Workspace,
+    backbone: Backbone,
+    task: Choice,
+    section: CaptureSection,
+    sites: tuple[Site, ...] = (),
+    *,
+    prompt: str | None = None,
+) -> tuple[Sequence[Example], Plan]:
+    """Find the examples of a capture and its plan, before anything is computed.
 
     Raises:
         InputError: for a split that the task does not have.
     """
-    splits = workspace.task(task).splits
-    if split == "all":
-        names = [name for name in ("train", "validation", "test") if name in splits]
-        return list(chain.from_iterable(splits[name] for name in names))
-    if split not in splits:
-        raise InputError(
-            f"capture.split = {split!r}: task {task.name!r} has {', '.join(splits)}, and all"
-        )
-    return splits[split]
-
-
-def plan_of(
-    backbone: Backbone,
-    task: Choice,
-    section: CaptureSection,
-    examples: Sequence[Example],
-    sites: tuple[Site, ...],
-    *,
-    prompt: str | None = None,
-) -> Plan:
-    """Describe a capture before anything is computed."""
-    return Plan(
+    examples = _examples(workspace.task(task), section.split)
+    plan = Plan(
         model=backbone.name,
         revision=backbone.revision,
         precision=str(backbone.dtype).removeprefix("torch."),
@@ -169,12 +155,26 @@ def plan_of(
         bidirectional=backbone.bidirectional,
         prompt=prompt,
     )
+    return examples, plan
 
 
 def store_path(plan: Plan) -> Path:
     """Path of a store in the cache, by its content and sites."""
     sites = hashlib.sha256("\0".join(plan.sites).encode()).hexdigest()[:8]
     return cache_folder() / "stores" / plan.key / sites
+
+
+def _examples(task: Task, split: str) -> Sequence[Example]:
+    """The examples of a split; ``all``: of train, validation and test."""
+    splits = task.splits
+    if split == "all":
+        names = [name for name in ("train", "validation", "test") if name in splits]
+        return list(chain.from_iterable(splits[name] for name in names))
+    if split not in splits:
+        raise InputError(
+            f"capture.split = {split!r}: task {task.name!r} has {', '.join(splits)}, and all"
+        )
+    return splits[split]
 
 
 def _trained(name: str, runs: Path, backbone: Backbone) -> tuple[str, Prompt]:

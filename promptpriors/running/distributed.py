@@ -29,13 +29,7 @@ class Job(NamedTuple):
 
 
 def announce_run(team: Team, prompt: Prompt, *, model: str, task: str) -> None:
-    """Announce a run to the other processes, and wait until they are ready.
-
-    Args:
-        team: the processes.
-        prompt: as it was drawn.
-        model: the model's revision.
-        task: the task's fingerprint.
+    """Announce a run to the other processes, as ``Job`` has it, and wait until they are ready.
 
     Raises:
         InputError: if another process has another model or other data by the same name, or can't

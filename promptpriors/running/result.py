@@ -41,18 +41,7 @@ def summarise(
     task: Task,
     nearest: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Summarise a run that has ended, without times and memory.
-
-    Args:
-        config: the run's.
-        state: its records and first scores.
-        final: the prompt's values.
-        progress: of its training; None where nothing was trained.
-        floor: of the plain model.
-        scores: of the end, on the test split.
-        task: the run's.
-        nearest: from ``nearest_tokens``.
-    """
+    """Summarise a run that has ended, without times and memory."""
     losses = [row["val_loss"] for row in state.records if row["val_loss"] is not None]
     start, end = (
         row.get("val_objective", row["val_loss"]) for row in (state.records[0], state.records[-1])

@@ -21,7 +21,7 @@ from promptpriors.packing import encode
 from promptpriors.priors import build_prior
 from promptpriors.progress import OnProgress, silent
 from promptpriors.registry import Choice
-from promptpriors.running.capture import ensure_store, examples_of, plan_of
+from promptpriors.running.capture import ensure_store, plan_capture
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
 from promptpriors.types import Prior, Site, Space
@@ -34,13 +34,8 @@ KEPT_PRIORS = 8
 class Spaces:
     """Spaces of one run, read from its model, its task and captures.
 
-    Attributes:
-        workspace: has models and tasks, and keeps the last space.
-        spec: the model.
-        task: the run's own, with its parameters; another one has its defaults.
-        capture: extent of activations.
-        sites: by task, every site that one pass captures.
-        on_progress: called with stage, share done, and what is known so far.
+    ``sites`` are those that one pass captures, by task. A task other than the run's own has its
+    defaults for parameters.
     """
 
     workspace: Workspace
@@ -92,9 +87,8 @@ class Spaces:
     def identity(self, source: Source) -> str:
         """Identify a source by its content, for a run's id."""
         if source.kind == "task":
-            task, section = self._task(source.name), self.capture
-            examples = examples_of(self.workspace, task, section.split)
-            plan = plan_of(self._backbone, task, section, examples, ())
+            task = self._task(source.name)
+            _, plan = plan_capture(self.workspace, self._backbone, task, self.capture)
             return f"{source.site or 'site'}:{plan.key}"
         if source.kind == "store":
             return f"store:{Store(source.name).manifest['key']}"

@@ -36,16 +36,8 @@ from promptpriors.types import Task
 class SharedTraining:
     """Training and scoring of one run, divided among its processes.
 
-    Attributes:
-        config: the run's, with its sites.
-        backbone: the model.
-        task: what is trained on.
-        prompt: as it was drawn.
-        regularisers: penalties on the prompt.
-        team: the processes.
-        on_progress: called with stage, share done, and what is known so far.
-        progress: None for a frozen prompt, which is evaluated and not trained, and for an adapter
-            until it is in the model.
+    ``progress`` is None for a frozen prompt, which is evaluated and not trained, and for an adapter
+    until it is in the model.
     """
 
     config: RunConfig
@@ -128,13 +120,7 @@ class SharedTraining:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Run of the main process, in its folder.
-
-    Attributes:
-        training: what is divided among processes.
-        folder: the run's.
-        workspace: shared with other runs of this process.
-    """
+    """Run of the main process, in its folder."""
 
     training: SharedTraining
     folder: Path

@@ -92,13 +92,7 @@ class Workspace:
         return self.once("tokens", spec.model, lambda: labels(self.backbone(spec)))
 
     def floor(self, spec: ModelSpec, choice: Choice, *, bos: bool) -> Quality:
-        """Quality of the plain model on a task's validation split.
-
-        Args:
-            spec: the model.
-            choice: the task.
-            bos: whether a first token stands before every text.
-        """
+        """Quality of the plain model on a task's validation split, with a first token or not."""
 
         def measure() -> Quality:
             backbone, plain = self.backbone(spec), Prompt("none", {}, bos=bos)
