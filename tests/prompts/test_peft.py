@@ -484,6 +484,7 @@ def test_a_half_precision_model_takes_the_prompt_too(tiny, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_neither_peft_nor_transformers():
     code = "import sys, promptpriors; print({'peft', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
