@@ -20,7 +20,7 @@ from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import read_run
 from promptpriors.study import plan, read_study
-from promptpriors.study.here import run_here
+from promptpriors.study.local import run_here
 from promptpriors.study.ray_cluster import cluster, run_on_ray
 
 BASE = {

@@ -1,4 +1,4 @@
-"""The whole pipeline in minutes: SmolLM2, arithmetic, four priors, a report."""
+"""Demonstration in minutes: SmolLM2, arithmetic, four priors, a report."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from promptpriors.packing import encode
 from promptpriors.progress import OnProgress
 from promptpriors.report import write_report
 from promptpriors.running.cost import time_step
-from promptpriors.running.run import draw, execute
+from promptpriors.running.run import execute, fit_and_draw
 from promptpriors.running.workspace import Workspace
 
 BASE: dict[str, Any] = {
@@ -35,21 +35,21 @@ PRIORS: dict[str, tuple[dict[str, Any], float]] = {
     "isotropic": ({"name": "isotropic", "sigma": "match"}, 0.1),
     "text": ({"name": "text", "text": TEXT}, 0.1),
 }
-"""Each prior's config and its rate relative to the start's size; docs/log.md says how chosen."""
+"""Config of each prior, and its rate relative to the start's size (docs/log.md)."""
 OVERHEAD = 1.45
 """A run's time over that of its steps: evaluations and answers, measured on two cores."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demo will do.
+    """Runs, report and forecast of the demo.
 
     Attributes:
         runs: folder of the run folders.
         page: the report to be written.
         configs: a config for each prior.
         workspace: shared by all of them.
-        announcement: what is about to happen and how long it takes here.
+        announcement: the forecast as a sentence.
     """
 
     runs: Path
@@ -72,10 +72,9 @@ def plan(out: Path) -> Plan:
     configs = {name: _config(*PRIORS[name]) for name in PRIORS}
     workspace = Workspace()
     first = next(iter(configs.values()))
-    backbone = workspace.backbone(first)
-    task = workspace.task(first).task
+    backbone, task = workspace.backbone(first.model_spec), workspace.task(first.task)
     batch = encode(backbone, task.splits["train"][: first.train.batch])
-    seconds, tokens = time_step(backbone, draw(first, workspace), batch)
+    seconds, tokens = time_step(backbone, fit_and_draw(first, workspace), batch)
     total = len(configs) * first.train.steps * seconds * OVERHEAD
     announcement = (
         f"SmolLM2-135M, arithmetic, {len(configs)} priors, {first.train.steps} steps each: about "
@@ -86,7 +85,7 @@ def plan(out: Path) -> Plan:
 
 
 def play(plan: Plan, prior: str, on_progress: OnProgress) -> dict[str, Any]:
-    """One prior's run; its result with the folder it lies in."""
+    """Do one prior's run; returns its result with its folder."""
     began = time.perf_counter()
     run = execute(plan.configs[prior], plan.runs, plan.workspace, on_progress=on_progress)
     result: Mapping[str, Any] = run.result or {}

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -17,6 +17,15 @@ from promptpriors.types import Prior
 
 Table = Mapping[str, Callable[..., Any]]
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@runtime_checkable
+class Plain(Protocol):
+    """Parsed value that a config writes in another form."""
+
+    def plain(self) -> Any:
+        """The value as a config writes it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Choice:
 
     def plain(self) -> dict[str, Any]:
         """The choice as a nested dictionary, as a config writes it."""
-        inner = {k: v.plain() if isinstance(v, Choice) else v for k, v in self.params.items()}
+        inner = {k: v.plain() if isinstance(v, Plain) else v for k, v in self.params.items()}
         return {"name": self.name, **inner}
 
 

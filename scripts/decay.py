@@ -20,7 +20,7 @@ from promptpriors.config.run import parse_config
 from promptpriors.errors import InputError
 from promptpriors.figures.styles import arm_styles, run_styles
 from promptpriors.measure.position import centre
-from promptpriors.measure.reference_points import Places
+from promptpriors.measure.reference_points import ReferencePoints
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, read_run
 from promptpriors.runs.labels import prior_of
@@ -30,7 +30,7 @@ AXIS = "cosine of vectors and their start"
 
 
 def main(folder: Path, study: str, data: Path, out: Path) -> None:
-    places = Places(folder, Workspace(data))
+    places = ReferencePoints(folder, Workspace(data))
     members = dict(members_of(folder, study))
     if not members:
         raise InputError(f"no arm of a study `{study}` with vectors in {folder}; train them first")
@@ -55,7 +55,7 @@ def members_of(folder: Path, study: str) -> Iterator[tuple[tuple[str, str, str],
                     yield (arm, plan.rate, plan.id), read_run(folder / plan.id)
 
 
-def way(run: Run, places: Places) -> Iterator[tuple[int, float]]:
+def way(run: Run, places: ReferencePoints) -> Iterator[tuple[int, float]]:
     """Of each stored step what is left of the start, the mean over sites."""
     tensors, config = run.tensors(), parse_config(run.config)
     sites = config.prompt.sites or []

@@ -80,7 +80,7 @@ def main(folder: Path, analysis: Path) -> None:
     ]
     lines += section("The claims", claims_of(claims))
     results = {
-        (study.study, result.setting): result
+        (study.name, result.setting): result
         for study in study_results(settings)
         for result in study.settings
     }
@@ -125,7 +125,7 @@ def study(
     name = setting.study + (f", {setting.name}" if setting.name else "")
     tables = {
         table.name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        for table in study_tables([StudyResult(study=setting.study, settings=[result])])
+        for table in study_tables([StudyResult(name=setting.study, settings=[result])])
     }
     lines = [f"## {name}", ""]
     for path in pictures(folder, setting, result, runs):

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,14 +24,12 @@ from promptpriors.activations.texts import Text, documents, read_texts
 from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_tensors
 from promptpriors.models import Backbone
+from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
 from promptpriors.types import Example, Site
 
 SHARD_BYTES = 64 * 2**20
 """Activations of a shard, about; memory stays at a few of them."""
-
-Told = Callable[[float], None]
-"""Called with the share that is done."""
 
 
 class Captured(NamedTuple):
@@ -62,7 +60,8 @@ def capture(
     *,
     prompt: Prompt | None = None,
     wait: bool = False,
-    told: Told = lambda share: None,  # noqa: ARG005
+    stage: str = "capturing",
+    on_progress: OnProgress = silent,
 ) -> Captured:
     """Read documents and keep what passes the plan's sites; what is there is not read again.
 
@@ -73,7 +72,8 @@ def capture(
         folder: the store; made when missing.
         prompt: stands before every text.
         wait: for another process that writes the same store, instead of refusing.
-        told: how far the work is.
+        stage: name of this work for ``on_progress``.
+        on_progress: called with the stage and the share done.
 
     Raises:
         InputError: for a site that the model does not have, texts that do not fit, activations that
@@ -101,7 +101,7 @@ def capture(
             documents_read += len(shard)
             texts_read += len(known["ids"])
             rows += known["rows"]
-            told(min(1.0, documents_read / plan.documents))
+            on_progress(stage, min(1.0, documents_read / plan.documents), {})
         if not documents_read:
             raise InputError("nothing to capture: no example has any tokens")
         if prompt is not None:

@@ -1,4 +1,4 @@
-"""Speed and memory against PEFT: same model, same data, same loss, in one process run.
+"""Benchmark of speed and memory against PEFT, on the same model, data and loss.
 
 The contenders alternate, since machines are shared and noisy; medians and spreads are reported.
 Peak memory is measured in a process of its own for each, on the same batch.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -18,11 +18,12 @@ from promptpriors.bench.engines import Ours, Peft, Step
 from promptpriors.bench.roofline import needed_work, plain_rate, product_rate
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError
+from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, epochs, pack, packs_exactly
 from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt, insert
 from promptpriors.running.cost import peak_memory_mib, reset_peak_memory
-from promptpriors.running.run import draw
+from promptpriors.running.run import fit_and_draw
 from promptpriors.running.workspace import Workspace
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -34,16 +35,8 @@ OFTEN = 3
 """Batches of ours in a turn, of which one is several times shorter than one of PEFT's."""
 
 
-class Rates(NamedTuple):
-    """Median and spread over the alternations."""
-
-    median: float
-    least: float
-    most: float
-
-
 def bench_config(task: str, mode: str, model: str, batch: int) -> RunConfig:
-    """What is timed.
+    """Make the config that is timed.
 
     Raises:
         InputError: for a task or a mode that there is no contender for.
@@ -123,11 +116,10 @@ def bench(
     return found
 
 
-def _loaded(config: RunConfig, workspace: Workspace) -> tuple[Any, Prompt, list[Encoded]]:
-    config = config.placed(workspace.blocks(config))
-    backbone = workspace.backbone(config)
-    task = workspace.task(config).task
-    prompt = draw(config, workspace)
+def _loaded(config: RunConfig, workspace: Workspace) -> tuple[Backbone, Prompt, list[Encoded]]:
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    prompt = fit_and_draw(config, workspace)
     insert(backbone, prompt)
     if not packs_exactly(backbone):
         raise InputError(f"model {config.model!r} runs as padded batches, as PEFT does")
@@ -166,7 +158,8 @@ def _agreement(ours: Ours, peft: Peft, batch: Sequence[Encoded]) -> dict[str, fl
 def _summary(steps: dict[str, list[list[Step]]], plain: list[float]) -> dict[str, Any]:
     """Rates of each contender, and ours as a ratio."""
     examples, tokens = (
-        {n: _rates(t, key) for n, t in steps.items()} for key in ("examples", "tokens")
+        {name: _spread([_rate(turn, key) for turn in turns]) for name, turns in steps.items()}
+        for key in ("examples", "tokens")
     )
     pooled = {name: _pooled(turns) for name, turns in steps.items()}
     turns = zip(*(steps[name] for name in (OURS, RANDOM, SORTED)), strict=True)
@@ -175,16 +168,15 @@ def _summary(steps: dict[str, list[list[Step]]], plain: list[float]) -> dict[str
     limit = ratio * statistics.median(plain) / pooled[RANDOM]["tokens_per_second"]
     speed = pooled[OURS]["examples_per_second"] / pooled[RANDOM]["examples_per_second"]
     return {
-        "examples_per_second": {name: rate._asdict() for name, rate in examples.items()},
-        "tokens_per_second": {name: rate._asdict() for name, rate in tokens.items()}
-        | {PLAIN: _spread(plain)._asdict()},
+        "examples_per_second": examples,
+        "tokens_per_second": tokens | {PLAIN: _spread(plain)},
         "pooled": pooled,
         "ratios": {
             "speed": speed,
-            "speed_by_turn": _spread([a / b for a, b, _ in every])._asdict(),
+            "speed_by_turn": _spread([a / b for a, b, _ in every]),
             "speed_sorted": pooled[OURS]["examples_per_second"]
             / pooled[SORTED]["examples_per_second"],
-            "speed_sorted_by_turn": _spread([a / c for a, _, c in every])._asdict(),
+            "speed_sorted_by_turn": _spread([a / c for a, _, c in every]),
             "tokens": ratio,
             "limit": limit,
             "of_limit": speed / limit,
@@ -199,8 +191,8 @@ def _machine(
     reached = [work / ours.step(batch).seconds for _ in range(max(3, turns))]
     rate = statistics.median(products)
     return {
-        "product_gflops": _spread([p / 1e9 for p in products])._asdict(),
-        "reached_gflops": _spread([r / 1e9 for r in reached])._asdict(),
+        "product_gflops": _spread([p / 1e9 for p in products]),
+        "reached_gflops": _spread([r / 1e9 for r in reached]),
         "share": statistics.median(reached) / rate,
     }
 
@@ -209,12 +201,9 @@ def _rate(turn: Sequence[Step], key: str) -> float:
     return sum(getattr(step, key) for step in turn) / sum(step.seconds for step in turn)
 
 
-def _rates(turns: Sequence[Sequence[Step]], key: str) -> Rates:
-    return _spread([_rate(turn, key) for turn in turns])
-
-
-def _spread(values: Sequence[float]) -> Rates:
-    return Rates(statistics.median(values), min(values), max(values))
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and range over the alternations."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def _pooled(turns: Sequence[Sequence[Step]]) -> dict[str, float]:
@@ -234,26 +223,15 @@ def _peak(name: str, config: RunConfig, data: Path | None) -> float | None:
     """Peak memory in MiB of one contender's step, in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
-        return pool.submit(
-            measure_peak, name, config.plain(), data, torch.get_num_threads()
-        ).result()
+        return pool.submit(measure_peak, name, config, data, torch.get_num_threads()).result()
 
 
-def measure_peak(
-    name: str, config: dict[str, Any], data: Path | None, threads: int
-) -> float | None:
-    """What ``_peak`` runs in a process of its own; both contenders get the same examples."""
+def measure_peak(name: str, config: RunConfig, data: Path | None, threads: int) -> float | None:
+    """Measure the peak of this process; both contenders get the same examples."""
     torch.set_num_threads(threads)
-    resolved = parse_config(_without_none(config))
-    backbone, prompt, encoded = _loaded(resolved, Workspace(data))
-    batch = next(_batches(encoded, resolved.train.batch, 1)[OURS])
+    backbone, prompt, encoded = _loaded(config, Workspace(data))
+    batch = next(_batches(encoded, config.train.batch, 1)[OURS])
     runner = Ours(backbone, prompt) if name == OURS else Peft(backbone, prompt)
     reset_peak_memory(backbone.device)
     runner.step(batch)
     return peak_memory_mib(backbone.device)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(v) for key, v in value.items() if v is not None}
-    return value

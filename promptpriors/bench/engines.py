@@ -1,4 +1,4 @@
-"""Who is timed against whom: our engine, and PEFT as its users run it, on one model and data."""
+"""Engines that are timed: ours, and PEFT as its users run it."""
 
 import time
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from promptpriors.prompts.modes import block_of
 from promptpriors.types import Site
 
 RATE = 1e-3
-"""Of the optimiser; speed does not depend on it."""
+"""Learning rate of both engines; speed does not depend on it."""
 
 
 class Step(NamedTuple):
-    """One update.
+    """Time, tokens and loss of one update.
 
     Attributes:
         seconds: of packing or padding, forward, backward and the optimiser's step.
@@ -42,7 +42,7 @@ class Ours:
         self.optimiser = torch.optim.AdamW(prompt.parameters(), lr=rate, weight_decay=0.0)
 
     def step(self, batch: Sequence[Encoded]) -> Step:
-        """One update on a batch."""
+        """Update the prompt on a batch."""
         began = time.perf_counter()
         self.optimiser.zero_grad(set_to_none=True)
         losses = token_losses(self.backbone, self.prompt, batch)
@@ -53,7 +53,7 @@ class Ours:
         return Step(time.perf_counter() - began, len(batch), losses.computed, loss)
 
     def gradient(self, batch: Sequence[Encoded]) -> tuple[float, Tensor]:
-        """Loss and gradient of a batch; nothing is updated. The gradient has a row a site."""
+        """Compute loss and gradient of a batch, a row a site; nothing is updated."""
         self.prompt.zero_grad(set_to_none=True)
         mean = token_losses(self.backbone, self.prompt, batch).nats.mean()
         mean.backward()
@@ -63,7 +63,7 @@ class Ours:
 
 
 class Peft:
-    """PEFT's PromptTuning or PrefixTuning on padded batches, starting as ``prompt`` does.
+    """PEFT's PromptTuning or PrefixTuning on padded batches, with our start.
 
     The base model is the backbone's own; prompt learning adds nothing to its modules.
 
@@ -89,7 +89,7 @@ class Peft:
         self.optimiser = torch.optim.AdamW([self.weight], lr=rate, weight_decay=0.0)
 
     def step(self, batch: Sequence[Encoded]) -> Step:
-        """One update on a batch."""
+        """Update the prompt on a batch."""
         began = time.perf_counter()
         self.optimiser.zero_grad(set_to_none=True)
         loss, tokens = self._forward(batch)
@@ -99,7 +99,7 @@ class Peft:
         return Step(time.perf_counter() - began, len(batch), tokens, found)
 
     def gradient(self, batch: Sequence[Encoded]) -> tuple[float, Tensor]:
-        """Loss and gradient of a batch, as ``Ours.gradient``."""
+        """Compute loss and gradient of a batch, as ``Ours.gradient``."""
         self.weight.grad = None
         loss, _ = self._forward(batch)
         loss.backward()

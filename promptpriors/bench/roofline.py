@@ -1,4 +1,4 @@
-"""What a machine could reach: the plain model's rate, and the rate of its matrix products."""
+"""Limits of a machine: the plain model's rate, and the rate of its matrix products."""
 
 import statistics
 import time
@@ -14,7 +14,9 @@ SHORT = 64
 
 
 def plain_rate(backbone: Backbone, batch: Sequence[Encoded]) -> float:
-    """Tokens per second of the plain model in short causal rows, forward and backward.
+    """Measure tokens per second of the plain model in short causal rows.
+
+    Forward and backward.
 
     As many tokens as the batch has, and as large a share of logits.
     """
@@ -30,7 +32,7 @@ def plain_rate(backbone: Backbone, batch: Sequence[Encoded]) -> float:
 
 
 def product_rate(backbone: Backbone, rows: int, reads: int) -> float:
-    """FLOP/s of torch's matrix products on the model's own weights.
+    """Measure FLOP/s of torch's matrix products on the model's own weights.
 
     A block's linear layers on ``rows`` and the head on ``reads``, forward and for the gradient of
     what enters them.
@@ -48,7 +50,7 @@ def product_rate(backbone: Backbone, rows: int, reads: int) -> float:
 
 
 def needed_work(backbone: Backbone, batch: Sequence[Encoded], before: int, *, rows: int) -> float:
-    """Floating-point operations that a step must do.
+    """Count the floating-point operations that a step must do.
 
     Linear layers and visible pairs, forward and for the activations' gradient, and logits at
     targets; of the last block keys and values of all tokens and the rest of those that are read; of

@@ -5,7 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from promptpriors.cli.options import Data, Json, data_folder, print_json, print_table
+from promptpriors.cli.options import (
+    Data,
+    Json,
+    data_folder,
+    print_json,
+    print_table,
+    use_threads,
+)
 from promptpriors.cli.progress import progress_bar
 
 
@@ -30,14 +37,13 @@ def bench(
 
     Example: promptpriors bench squad --data ../data
     """
-    from promptpriors.bench import benchmark as benches
-    from promptpriors.cli.options import use_threads
+    from promptpriors.bench import benchmark
     from promptpriors.running.workspace import Workspace
 
     use_threads(threads)
-    config = benches.bench_config(task, mode, model, batch)
+    config = benchmark.bench_config(task, mode, model, batch)
     with progress_bar() as on_progress:
-        found = benches.bench(
+        found = benchmark.bench(
             config,
             Workspace(data_folder(data)),
             alternations=alternations,

@@ -47,7 +47,7 @@ def capture(
 
     more = [] if out is None else [f"capture.out={out}"]
     resolved = read_capture(config, [*(overrides or []), *more])
-    use_threads(resolved.device.threads)
+    use_threads(resolved.threads)
     workspace = Workspace(data_folder(data))
     with (
         progress_bar() as on_progress,

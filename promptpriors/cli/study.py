@@ -63,15 +63,15 @@ def study(
         _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
-    found, remark = studies.begin(read, entries, runs)
+    found, remark = studies.prepare_study(read, entries, runs)
     sys.stderr.write(f"note: {remark}\n" if remark else "")
     sys.stderr.write(f"{studies.sentence(found)}\n")
     missing = studies.to_do(entries, found)
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
-    where = studies.Where(runs, folder, workers, ray, threads)
-    failed = _carry_out(read, missing, where, workspace)
+    execution = studies.ExecutionPlan(runs, folder, workers, ray, threads)
+    failed = _carry_out(read, missing, execution, workspace)
     _show(entries, studies.survey(entries, runs), as_json)
     if failed:
         raise WorkError(
@@ -80,7 +80,7 @@ def study(
         )
 
 
-def _carry_out(read: Any, missing: Sequence[Any], where: Any, workspace: Any) -> int:
+def _carry_out(read: Any, missing: Sequence[Any], execution: Any, workspace: Any) -> int:
     """Do the runs, a line for each; returns how many failed."""
     from promptpriors.progress import silent
     from promptpriors.study import carry_out
@@ -89,21 +89,21 @@ def _carry_out(read: Any, missing: Sequence[Any], where: Any, workspace: Any) ->
     began, ended, failed = time.perf_counter(), 0, 0
     with resumable("the same command goes on where it was"), progress_bar() as on_progress:
 
-        def watch_of(_: object) -> Any:
+        def progress_of(_: object) -> Any:
             return on_progress if sys.stderr.isatty() else silent
 
-        for outcome in carry_out(read, missing, where, workspace, watch_of):
+        for attempt in carry_out(read, missing, execution, workspace, progress_of):
             ended += 1
-            failed += outcome.status == "failed"
-            run = entries[outcome.id]
+            failed += attempt.status == "failed"
+            run = entries[attempt.id]
             words = [run.arm, run.setting, run.rate, f"seed {run.seed}"]
             took = time.perf_counter() - began
             left = took / ended * (len(entries) - ended)
             sys.stderr.write(
-                f"[{ended}/{len(entries)}] {outcome.id} {', '.join(filter(None, words))}: "
-                f"{outcome.status} in {outcome.seconds:.1f} s, about {left / 60:.0f} min left\n"
+                f"[{ended}/{len(entries)}] {attempt.id} {', '.join(filter(None, words))}: "
+                f"{attempt.status} in {attempt.seconds:.1f} s, about {left / 60:.0f} min left\n"
             )
-            for text in (*outcome.notes, outcome.message):
+            for text in (*attempt.notes, attempt.message):
                 sys.stderr.write(f"  {text}\n" if text else "")
     return failed
 

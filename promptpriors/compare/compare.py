@@ -11,7 +11,7 @@ from promptpriors.figures.styles import run_styles
 from promptpriors.measure.domain_gap import measure_bridge
 from promptpriors.measure.effects import measure_use
 from promptpriors.measure.position import Ends, ends_of, position
-from promptpriors.measure.reference_points import Places
+from promptpriors.measure.reference_points import ReferencePoints
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
@@ -58,7 +58,7 @@ def compare(
         )
     if len({setting_of(run) for run in runs}) > 1:
         note("the folder mixes models or tasks; each is compared within itself alone")
-    references = Places(runs_dir, workspace)
+    references = ReferencePoints(runs_dir, workspace)
     measured = []
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
@@ -108,7 +108,7 @@ def _finished(run: Run) -> bool:
     return run.result is not None
 
 
-def _measure(run: Run, references: Places) -> Measured:
+def _measure(run: Run, references: ReferencePoints) -> Measured:
     """Positions of a run: stored ones if they were measured against the same points."""
     if not run.has_vectors:
         return Measured(run, {}, read_positions(run) or {})
@@ -125,7 +125,7 @@ def _measure(run: Run, references: Places) -> Measured:
 
 
 def _positions(
-    config: RunConfig, revision: str, ends: Mapping[Site, Ends], references: Places
+    config: RunConfig, revision: str, ends: Mapping[Site, Ends], references: ReferencePoints
 ) -> Positions:
     positions: Positions = {}
     for site, vectors in ends.items():

@@ -1,4 +1,4 @@
-"""The config of a capture: model, task and what is read of it."""
+"""Config of a capture: model, task, and the activations that are read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from promptpriors.config.overrides import override
 from promptpriors.config.sections import CaptureSection, DeviceSection
 from promptpriors.data import choose_task
 from promptpriors.files import read_toml
+from promptpriors.models import ModelSpec
 from promptpriors.registry import Choice, Strict, validate
 
 
 class _CaptureSections(Strict):
-    """The file as ``promptpriors capture`` reads it; what a run needs besides does not matter."""
+    """The file as ``promptpriors capture`` reads it; a run's other sections do not matter."""
 
     model: str
     seed: Any = 0
@@ -27,21 +28,22 @@ class _CaptureSections(Strict):
 
 @dataclass(frozen=True)
 class CaptureConfig:
-    """What a capture needs to know."""
+    """Resolved config of a capture."""
 
-    model: str
+    model: ModelSpec
     task: Choice
     capture: CaptureSection
-    device: DeviceSection
+    threads: int | None = None
 
 
 def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
-    """Read and check what a capture needs of a TOML file, which may be a run's.
+    """Read the config of a capture from a TOML file, which may be a run's.
 
     Raises:
         InputError: as ``read_config``.
     """
     config = override(read_toml(path), overrides)
     sections = validate(_CaptureSections, config, "config")
-    task = choose_task(sections.task)
-    return CaptureConfig(sections.model, task, sections.capture, sections.device)
+    device, task = sections.device, choose_task(sections.task)
+    spec = device.model_spec(sections.model)
+    return CaptureConfig(spec, task, sections.capture, device.threads)

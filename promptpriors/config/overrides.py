@@ -1,4 +1,4 @@
-"""Changes of single values of a config, by dotted key or by section."""
+"""Overrides of single config values, by dotted key or by section."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ SECTIONS = ("prompt", "train", "capture", "device")
 
 
 def override(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of ``config`` with single values replaced.
+    """Copy a config with single values replaced.
 
     >>> override({"train": {"steps": 1}}, ["train.steps=5", "prior.name=xavier"])
     {'train': {'steps': 5}, 'prior': {'name': 'xavier'}}
@@ -29,7 +29,7 @@ def override(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, A
 
 
 def put(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """A copy of ``config`` with the value at a dotted key replaced.
+    """Copy a config with the value at a dotted key replaced.
 
     >>> put({"prior": "xavier"}, "prior.name", "isotropic")
     {'prior': {'name': 'isotropic'}}
@@ -49,27 +49,23 @@ def put(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes``; sections are merged, but a prior or a task is replaced.
+    """Merge changes into a config by section; a prior or a task is replaced.
 
     >>> merged({"train": {"steps": 1, "batch": 2}}, {"train": {"steps": 3}})
     {'train': {'steps': 3, 'batch': 2}}
     """
-    found = dict(base)
+    result = dict(base)
     for key, value in changes.items():
-        inner = found.get(key)
-        if (
-            isinstance(inner, Mapping)
-            and isinstance(value, Mapping)
-            and key not in {"prior", "task"}
-        ):
-            found[key] = merged(inner, value)
+        inner = result.get(key)
+        if key in {"prior", "task"} or not isinstance(value, Mapping):
+            result[key] = value
         else:
-            found[key] = value
-    return found
+            result[key] = merged(inner, value) if isinstance(inner, Mapping) else value
+    return result
 
 
 def flat(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of overrides; sections are taken apart, priors and tasks are not."""
+    """Flatten overrides into dotted keys; priors and tasks stay whole."""
     for key, value in overrides.items():
         if key in SECTIONS and isinstance(value, Mapping):
             for inner, content in value.items():
@@ -80,9 +76,9 @@ def flat(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _value(text: str) -> Any:
     try:
-        found = tomllib.loads(f"value = {text}")
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     except (ValueError, RecursionError) as error:
         raise InputError(f"override value {text[:40]!r}: {error}") from None
-    return found["value"] if len(found) == 1 else text
+    return parsed["value"] if len(parsed) == 1 else text

@@ -1,7 +1,8 @@
-"""A run's config: typed, frozen, strict. It is checked before any model is loaded."""
+"""Config of a run: typed, frozen, and checked before a model is loaded."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +16,17 @@ from promptpriors.config.sections import (
     TrainSection,
     fitted_to,
 )
-from promptpriors.config.sources import check_spaces, differs_by_site, sources
+from promptpriors.config.sources import (
+    Source,
+    differs_by_site,
+    identified,
+    nested_choices,
+    with_sources,
+)
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
+from promptpriors.models import ModelSpec
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
 from promptpriors.prompts.objectives import check_mode_of
@@ -42,9 +50,19 @@ class _Sections(Strict):
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A resolved config: every value is there and checked.
+    """Resolved config of a run, every value present and checked.
 
-    ``priors`` are those of single sites; ``prior`` is that of all the others.
+    Attributes:
+        model: a row of ``MODELS``, a hub id or a folder.
+        seed: of the draw.
+        task: what is trained on.
+        prior: of every site that has none of its own.
+        priors: of single sites.
+        regularisers: penalties on the prompt; ``train`` leaves them out.
+        prompt: mode, length and sites.
+        train: settings of training.
+        capture: extent of activations that a space asks for.
+        device: where it runs.
     """
 
     model: str
@@ -52,28 +70,30 @@ class RunConfig:
     task: Choice
     prior: Choice
     priors: Mapping[Site, Choice]
+    regularisers: tuple[Choice, ...]
     prompt: PromptSection
     train: TrainSection
     capture: CaptureSection
     device: DeviceSection
 
     def plain(self) -> dict[str, Any]:
-        """As ``config.toml`` holds it."""
-        sections = {
-            name: getattr(self, name).model_dump()
-            for name in ("prompt", "train", "capture", "device")
-        }
-        own = {site: choice.plain() for site, choice in self.priors.items()}
-        return {
-            "model": self.model,
-            "seed": self.seed,
-            "task": self.task.plain(),
-            "prior": self.prior.plain() | ({"sites": own} if own else {}),
-            **sections,
-        }
+        """The config as ``config.toml`` holds it."""
+        return self._written(Choice.plain)
+
+    def identified(self, identity: Callable[[Source], str]) -> dict[str, Any]:
+        """The part of the config that its id depends on, with sources' identities.
+
+        The capture section counts through the sources alone.
+        """
+
+        def write(choice: Choice) -> dict[str, Any]:
+            empty = self.prompt.mode == "none"  # without vectors no source is read
+            return choice.plain() if empty else identified(choice, identity)
+
+        return {key: value for key, value in self._written(write).items() if key != "capture"}
 
     def placed(self, blocks: int) -> "RunConfig":
-        """The same with its sites, in a model of so many blocks.
+        """The config with the prompt's sites, in a model of so many blocks.
 
         Raises:
             InputError: for a block that the model does not have, or a prior at a site where the
@@ -88,6 +108,11 @@ class RunConfig:
                 )
         return replace(self, prompt=self.prompt.model_copy(update={"sites": sites}))
 
+    @cached_property
+    def model_spec(self) -> ModelSpec:
+        """The model on its device."""
+        return self.device.model_spec(self.model)
+
     @property
     def by_site(self) -> bool:
         """Whether each site has a prior of its own."""
@@ -97,10 +122,28 @@ class RunConfig:
         """The prior of a site."""
         return self.priors.get(site, self.prior)
 
-    @property
-    def regularisers(self) -> list[Choice]:
-        """What holds the prompt in training."""
-        return [_regulariser(item) for item in self.train.regulariser or []]
+    def sites_read(self) -> dict[str, tuple[Site, ...]]:
+        """Sites by task that one pass captures for priors and regularisers.
+
+        A prior that is drawn once for all sites, as ``kv`` has it, is drawn at ``embed``.
+        """
+        sites = self.prompt.sites or ["embed"]
+        spaces = [
+            (site, part.params["space"])
+            for site in (sites if self.by_site else ["embed"])
+            for part in nested_choices(self.prior_at(site))
+        ]
+        penalised = [choice for choice in self.regularisers if "space" in choice.params]
+        spaces += [(site, choice.params["space"]) for site in sites for choice in penalised]
+        found: dict[str, set[Site]] = {}
+        for site, space in spaces:
+            for source in space.parts:
+                if source.kind == "task":
+                    found.setdefault(source.name, set()).add(source.at(site))
+        return {
+            task: tuple(sorted(read, key=lambda site: (site != "embed", len(site), site)))
+            for task, read in found.items()
+        }
 
     @property
     def order(self) -> int:
@@ -112,6 +155,21 @@ class RunConfig:
         """The rate as ``training.train`` takes it."""
         given = self.train.lr
         return {"relative": given.relative} if isinstance(given, RelativeRate) else given
+
+    def _written(self, write: Callable[[Choice], dict[str, Any]]) -> dict[str, Any]:
+        own = {site: write(choice) for site, choice in self.priors.items()}
+        train = self.train.model_dump()
+        train["regulariser"] = [write(choice) for choice in self.regularisers] or None
+        return {
+            "model": self.model,
+            "seed": self.seed,
+            "task": self.task.plain(),
+            "prior": write(self.prior) | ({"sites": own} if own else {}),
+            "prompt": self.prompt.model_dump(),
+            "train": train,
+            "capture": self.capture.model_dump(),
+            "device": self.device.model_dump(),
+        }
 
 
 def read_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -154,8 +212,7 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         )
     given = train.regulariser
     several = [] if given is None else given if isinstance(given, list) else [given]
-    regularisers = [_regulariser(item).plain() for item in several]
-    train = train.model_copy(update={"regulariser": regularisers or None})
+    regularisers = tuple(_regulariser(item) for item in several)
     prior, own = _split(sections.prior)
     choices = {site: _prior(config, prompt.length) for site, config in own.items()}
     return RunConfig(
@@ -164,8 +221,9 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         task=choose_task(sections.task),
         prior=_prior(prior, prompt.length),
         priors=choices,
+        regularisers=regularisers,
         prompt=prompt,
-        train=train,
+        train=train.model_copy(update={"regulariser": None}),
         capture=sections.capture,
         device=sections.device,
     )
@@ -183,16 +241,12 @@ def _split(prior: Any) -> tuple[Any, dict[str, Any]]:
 
 def _prior(config: Any, length: int) -> Choice:
     defaults = {"length": max(1, length)}
-    choice = choose("prior", PRIORS, config, common=fitted_to, defaults=defaults)
-    check_spaces(choice)
-    return choice
+    return with_sources(choose("prior", PRIORS, config, common=fitted_to, defaults=defaults))
 
 
 def _regulariser(config: Any) -> Choice:
     choice = choose("regulariser", REGULARISERS, config, supplied=())
-    if "space" in choice.params:
-        sources(choice.params["space"], of=f"regulariser {choice.name!r}: space")
-    return choice
+    return with_sources(choice, of=f"regulariser {choice.name!r}: space")
 
 
 def _check_lora(prompt: PromptSection, train: TrainSection) -> None:

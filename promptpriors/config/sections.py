@@ -1,7 +1,10 @@
-"""The sections of a config: what each may say, of which type and range, and its default."""
+"""Sections of a config: types, ranges and defaults."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from promptpriors.models import ModelSpec
+from promptpriors.models.cache import cache_folder
 from promptpriors.registry import Field, Strict
 from promptpriors.training.rates import LARGEST, Schedule
 
@@ -9,13 +12,13 @@ Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 
 
 class RelativeRate(Strict):
-    """A rate in units of the start's root mean square per coordinate."""
+    """Learning rate relative to the start's root mean square per coordinate."""
 
     relative: Positive
 
 
 class PromptSection(Strict):
-    """``[prompt]``: how it enters the network and how many vectors it has; no sites: the mode's."""
+    """``[prompt]``: mode, length and sites; without sites, the mode's own."""
 
     mode: str = "soft"
     length: Annotated[int, Field(ge=0, le=100_000)] = 20
@@ -24,7 +27,7 @@ class PromptSection(Strict):
 
 
 class TrainSection(Strict):
-    """``[train]``: see ``training.train``.
+    """``[train]``: settings of ``training.train``.
 
     ``order`` is the seed of the data's order, without it the run's. ``objective`` is a row of
     ``prompts.objectives``. ``lora`` is the rank of an adapter trained in place of a prompt.
@@ -48,10 +51,11 @@ class TrainSection(Strict):
 
 
 class DeviceSection(Strict):
-    """``[device]``: where and how it runs; but for the precision no part of a run's id.
+    """``[device]``: device, precision and kernels of a run.
 
-    ``device_map`` spreads a model over several devices; ``checkpointing`` trades time for memory;
-    ``trunk_cache`` keeps what the blocks below a deep prompt compute.
+    Only the precision is part of a run's id. ``device_map`` spreads a model over several devices;
+    ``checkpointing`` trades time for memory; ``trunk_cache`` keeps what the blocks below a deep
+    prompt compute.
     """
 
     name: str = "cpu"
@@ -62,9 +66,18 @@ class DeviceSection(Strict):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
+    def model_spec(self, model: str) -> ModelSpec:
+        """A model on this device."""
+        return ModelSpec(model, self.dtype, self.name, self.device_map, self.attention)
+
+    @property
+    def trunk_folder(self) -> Path | None:
+        """Folder of the trunk's activations; None where they are not kept."""
+        return cache_folder() / "trunk" if self.trunk_cache else None
+
 
 class CaptureSection(Strict):
-    """``[capture]``: what is captured of a task, by the command and for spaces of activations."""
+    """``[capture]``: extent and form of a task's activations."""
 
     sites: list[str] | None = None
     split: str = "train"
@@ -81,7 +94,7 @@ def fitted_to(
     pool: Literal["token", "mean"] = "token",
     length_matched: bool = False,
 ) -> None:
-    """What every prior's config says besides its own parameters: the schema is this signature.
+    """Declare the parameters of every prior's config: the signature is the schema.
 
     Args:
         space: the cloud that the prior is fitted to.

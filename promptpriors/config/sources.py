@@ -1,7 +1,8 @@
-"""What the ``space`` of a prior or regulariser may say, and which sites of which tasks it needs."""
+"""Sources of points for priors and regularisers, parsed from ``space``."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from promptpriors.data import TASKS
@@ -17,91 +18,136 @@ GRAMMAR = (
 
 
 class Source(NamedTuple):
-    """One cloud of points that a prior is fitted to.
+    """Origin of points: vocabulary, a task's activations, a store, or earlier runs.
 
     Attributes:
         kind: where the points come from.
         site: where in the network; None for the site at which the prior is drawn.
         name: of the task or folder.
+        text: as a config writes it.
     """
 
     kind: Literal["vocabulary", "task", "store", "runs"]
     site: Site | None
     name: str
+    text: str
 
     def at(self, site: Site) -> Site:
-        """The site whose points are meant when a prior is drawn at ``site``."""
+        """The site of the points for a prior that is drawn at ``site``."""
         return site if self.site is None else self.site
 
 
-def sources(space: str | list[str], of: str = "prior.space") -> list[Source]:
-    """The clouds whose union a ``space`` is.
+@dataclass(frozen=True)
+class Sources:
+    """Parsed ``space``: the sources whose points together are one space.
+
+    Attributes:
+        parts: the sources, in the config's order.
+        listed: whether the config writes a list, which may be of one.
+    """
+
+    parts: tuple[Source, ...]
+    listed: bool = False
+
+    def plain(self) -> str | list[str]:
+        """The space as a config writes it."""
+        return [source.text for source in self.parts] if self.listed else self.parts[0].text
+
+    @property
+    def is_vocabulary(self) -> bool:
+        """True for the vocabulary alone."""
+        return not self.listed and self.parts[0].kind == "vocabulary"
+
+    @property
+    def by_site(self) -> bool:
+        """True if a source has other points at each site."""
+        return any(source.site is None for source in self.parts)
+
+
+def parse_space(space: str | list[str], of: str = "prior.space") -> Sources:
+    """Parse the ``space`` of a config.
 
     Args:
-        space: as a config says it.
+        space: as a config writes it.
         of: whose it is, for messages.
 
     Raises:
         InputError: for anything that is not in the grammar, and for an unknown task.
     """
-    if not isinstance(space, str):
-        if not space or len(set(space)) < len(space):
-            raise InputError(f"{of} = {space!r}: expected spaces, each once")
-        return [source for part in space for source in sources(part, of)]
-    if space == "vocabulary":
-        return [Source("vocabulary", "embed", "")]
-    where, colon, name = space.partition(":")
-    if where in {"store", "runs"} and name:
-        return [Source("store" if where == "store" else "runs", None, name)]
-    site = {"tokens": "embed", "site": None}.get(where, where)
-    if not colon or not (site is None or SITE.fullmatch(site)):
-        raise InputError(f"{of} = {space!r}: expected {GRAMMAR}")
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
-    return [Source("task", site, name)]
+    if isinstance(space, str):
+        return Sources((_source(space, of),))
+    if not space or len(set(space)) < len(space):
+        raise InputError(f"{of} = {space!r}: expected spaces, each once")
+    return Sources(tuple(_source(part, of) for part in space), listed=True)
 
 
-def inside(choice: Choice) -> Iterator[Choice]:
-    """A prior's choice and those of the priors inside it."""
+def with_sources(choice: Choice, of: str = "prior.space") -> Choice:
+    """Parse the space of a checked choice and of the priors inside it.
+
+    Args:
+        choice: a prior's or a regulariser's.
+        of: whose space it is, for messages.
+
+    Raises:
+        InputError: as ``parse_space``; for ``length_matched`` where it can't be done.
+    """
+    params: dict[str, Any] = {
+        key: with_sources(value) if isinstance(value, Choice) else value
+        for key, value in choice.params.items()
+    }
+    if "space" in params:
+        params["space"] = parse_space(params["space"], of)
+    if params.get("length_matched"):
+        _check_matched(choice.name, params["space"], params["pool"])
+    return replace(choice, params=params)
+
+
+def nested_choices(choice: Choice) -> Iterator[Choice]:
+    """Iterate over a prior's choice and those of the priors inside it."""
     yield choice
     for value in choice.params.values():
         if isinstance(value, Choice):
-            yield from inside(value)
-
-
-def check_spaces(choice: Choice) -> None:
-    """Refuse a space that can't be, before any model is loaded.
-
-    Raises:
-        InputError: as ``sources``; for ``length_matched`` where it can't be done.
-    """
-    for part in inside(choice):
-        found = sources(part.params["space"])
-        captured = all(source.kind in {"task", "store"} for source in found)
-        if part.params["length_matched"] and not (captured and len(found) > 1):
-            raise InputError(
-                f"prior {part.name!r}: length_matched needs a list of at least two captured spaces,"
-                f" such as ['block.13:c4', 'block.13:squad']; found {part.params['space']!r}"
-            )
-        if part.params["length_matched"] and part.params["pool"] == "mean":
-            raise InputError(f"prior {part.name!r}: length_matched goes with pool = 'token'")
+            yield from nested_choices(value)
 
 
 def differs_by_site(choice: Choice) -> bool:
-    """Whether the prior that is fitted depends on the site at which it is drawn."""
+    """Test whether a prior's fit depends on the site at which it is drawn."""
     return any(
-        part.name == "text" or any(source.site is None for source in sources(part.params["space"]))
-        for part in inside(choice)
+        part.name == "text" or part.params["space"].by_site for part in nested_choices(choice)
     )
 
 
-def identified(prior: Mapping[str, Any], identity: Any) -> dict[str, Any]:
-    """A prior's plain config with ``identity(space)`` in place of each space."""
-    found: dict[str, Any] = {}
-    for key, value in prior.items():
-        if key == "space":
-            parts = [value] if isinstance(value, str) else value
-            found[key] = [identity(part) for part in parts]
-        else:
-            found[key] = identified(value, identity) if isinstance(value, Mapping) else value
+def identified(choice: Choice, identity: Callable[[Source], str]) -> dict[str, Any]:
+    """Write a choice with the identity of each source in place of its text."""
+    found = choice.plain()
+    for key, value in choice.params.items():
+        if isinstance(value, Choice):
+            found[key] = identified(value, identity)
+        elif isinstance(value, Sources):
+            found[key] = [identity(source) for source in value.parts]
     return found
+
+
+def _source(text: str, of: str) -> Source:
+    if text == "vocabulary":
+        return Source("vocabulary", "embed", "", text)
+    where, colon, name = text.partition(":")
+    if where in {"store", "runs"} and name:
+        return Source("store" if where == "store" else "runs", None, name, text)
+    site = {"tokens": "embed", "site": None}.get(where, where)
+    if not colon or not (site is None or SITE.fullmatch(site)):
+        raise InputError(f"{of} = {text!r}: expected {GRAMMAR}")
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    return Source("task", site, name, text)
+
+
+def _check_matched(name: str, space: Sources, pool: str) -> None:
+    captured = all(source.kind in {"task", "store"} for source in space.parts)
+    if not captured or len(space.parts) < 2:
+        raise InputError(
+            f"prior {name!r}: length_matched needs a list of at least two captured spaces,"
+            f" such as ['block.13:c4', 'block.13:squad']; found {space.plain()!r}"
+        )
+    if pool == "mean":
+        raise InputError(f"prior {name!r}: length_matched goes with pool = 'token'")

@@ -1,4 +1,4 @@
-"""The study file: a base config, arms and axes, baselines, what is compared, what a run may use."""
+"""Study file: a base config, arms and axes, baselines, comparison and resources."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TEXT = "text:Answer the question."
 
 
 class Compare(Strict):
-    """``[compare]``: what the arms are compared by; fixed before the first run.
+    """``[compare]``: the comparison of the arms, fixed before the first run.
 
     ``reference`` is an arm; ``margin`` the share of the gap from floor to ceiling within which two
     arms count as equal; ``metric`` a number of ``result.json``; ``controls`` adds the positive and
@@ -30,7 +30,7 @@ class Compare(Strict):
 
 
 class Resources(Strict):
-    """``[resources]``: what each run asks for, how often a lost one is repeated, how many may be.
+    """``[resources]``: processors of a run, retries, and the limit of runs.
 
     ``cpus`` are the run's threads as well; without a number a worker of Ray has one and a study in
     one process has all. ``limit`` is the number of runs that start without ``--yes``.
@@ -55,7 +55,7 @@ class _File(Strict):
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study as its file says it, checked for itself but not yet against the tables of configs.
+    """Checked study file, whose runs' configs are not checked yet.
 
     Attributes:
         name: the file's stem.
@@ -86,18 +86,18 @@ def read_study(path: Path) -> StudyFile:
     Raises:
         InputError: for a missing or malformed file or base, and for anything unknown or empty.
     """
-    found = validate(_File, read_toml(path), f"study {path.name}")
-    base = found.base
+    file = validate(_File, read_toml(path), f"study {path.name}")
+    base = file.base
     if isinstance(base, str):
         base = read_toml(path.parent / base)
-    for name in found.baselines:
+    for name in file.baselines:
         _check_baseline(name)
-    zips = [_axes(group, f"[[zip]] {i}") for i, group in enumerate(found.zip, 1)]
+    zips = [_axes(group, f"[[zip]] {i}") for i, group in enumerate(file.zip, 1)]
     for i, group in enumerate(zips, 1):
         lengths = {key: len(values) for key, values in group}
         if len(set(lengths.values())) > 1:
             raise InputError(f"[[zip]] {i}: expected lists of one length, found {lengths}")
-    for i, given in enumerate(found.runs, 1):
+    for i, given in enumerate(file.runs, 1):
         if not isinstance(given.get("arm", ""), str):
             raise InputError(
                 f"[[runs]] {i}: expected a name in quotes as arm, found {given['arm']!r}"
@@ -105,13 +105,13 @@ def read_study(path: Path) -> StudyFile:
     return StudyFile(
         name=path.stem,
         base=base,
-        arms=found.arms,
-        grid=_axes(found.grid, "[grid]"),
+        arms=file.arms,
+        grid=_axes(file.grid, "[grid]"),
         zips=zips,
-        runs=found.runs,
-        baselines=found.baselines,
-        compare=found.compare,
-        resources=found.resources,
+        runs=file.runs,
+        baselines=file.baselines,
+        compare=file.compare,
+        resources=file.resources,
     )
 
 

@@ -1,24 +1,22 @@
-"""Whether a finished run's prompt brings two domains closer together higher up in the network."""
+"""Change of the gap between two domains behind a finished run's prompt."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from promptpriors.activations import capture, load_space
+from promptpriors.activations import load_space
 from promptpriors.analysis.separation import excess
 from promptpriors.config.run import parse_config
 from promptpriors.config.sections import CaptureSection
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
-from promptpriors.models import Backbone
-from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
 from promptpriors.rng import generator
-from promptpriors.running.capture import examples_of, place, plan_of
+from promptpriors.running.capture import capture_task
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
 from promptpriors.runs.trained import warn_of_revision
-from promptpriors.types import Site, Space
+from promptpriors.types import Space
 
 FILE, FORMAT, SPLIT = "bridge.json", 1, "train"
 
@@ -31,7 +29,7 @@ def measure_bridge(
     tokens: int = 64,
     other: Choice | None = None,
 ) -> dict[str, Any]:
-    """Hold two domains' separation in the last block behind a run's prompt against that without it.
+    """Compare two domains' separation in the last block with and without a prompt.
 
     The same documents of the run's own task and of another one are read with and without the
     prompt; each gives one random token, the same on both sides.
@@ -58,13 +56,13 @@ def measure_bridge(
         raise InputError(f"run {run.id} has no trained prompt; take another run")
     if config.task == other:
         raise InputError(f"run {run.id} is on {other.name} itself; take a run on another task")
-    backbone = workspace.backbone(config)
+    backbone = workspace.backbone(config.model_spec)
     warn_of_revision(run, backbone)
     domains = {"own": config.task, "other": other}
     settings = {"format": FORMAT, "documents": documents, "tokens": tokens}
     settings |= {name: choice.plain() for name, choice in domains.items()}
-    known = run.record(FILE)
-    if known and known.get("settings") == settings and known.get("model") == backbone.revision:
+    known = run.record(FILE) or {}
+    if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
     blocks = [site for site in backbone.sites if site.startswith("block.")]
     if not blocks:
@@ -72,46 +70,37 @@ def measure_bridge(
     site = blocks[-1]
     section = CaptureSection(split=SPLIT, documents=documents, tokens=tokens)
     prompt = load_prompt(run.folder).to(backbone.device)
-    with TemporaryDirectory() as folder:
-        without, behind = (
-            {
-                name: _read(backbone, workspace, choice, section, site, store)
-                for name, choice in domains.items()
-            }
-            for store in (None, (Path(folder), run.id, prompt))
+
+    def read(name: str, folder: Path | None) -> Space:
+        """A domain at the site: without the prompt from the cache, behind it into a folder."""
+        captured = capture_task(
+            workspace,
+            backbone,
+            domains[name],
+            section,
+            [site],
+            folder=folder,
+            behind=None if folder is None else (run.id, prompt),
+            wait=True,
         )
-    found = excess(
+        return load_space(captured.folder, site)
+
+    with TemporaryDirectory() as folder:
+        without = {name: read(name, None) for name in domains}
+        behind = {name: read(name, Path(folder) / name) for name in domains}
+    gap = excess(
         behind,
         without,
         reference=("other", "other"),
         generator=generator(0, "bridge"),
         quotient=True,
     )["own", "other"]
-    run.write_record(
-        FILE,
-        {
-            "settings": settings,
-            "model": backbone.revision,
-            "site": site,
-            "ratio": found.estimate,
-            "interval": [found.low, found.high],
-        },
-    )
+    measured = {
+        "settings": settings,
+        "model": backbone.revision,
+        "site": site,
+        "ratio": gap.estimate,
+        "interval": [gap.low, gap.high],
+    }
+    run.write_record(FILE, measured)
     return run.record(FILE) or {}
-
-
-def _read(
-    backbone: Backbone,
-    workspace: Workspace,
-    task: Choice,
-    section: CaptureSection,
-    site: Site,
-    behind: tuple[Path, str, Prompt] | None,
-) -> Space:
-    """A domain at a site: without a prompt from the cache, behind one into a folder."""
-    examples = examples_of(workspace, task, section.split)
-    folder, name, prompt = behind or (None, None, None)
-    plan = plan_of(backbone, task, section, examples, (site,), prompt=name)
-    store = place(plan) if folder is None else folder / plan.key
-    captured = capture(backbone, examples, plan, store, prompt=prompt, wait=True)
-    return load_space(captured.folder, site)

@@ -1,4 +1,4 @@
-"""What a finished run's prompt does: losses without, with other, and with projected vectors."""
+"""Effects of a finished run's vectors on the loss."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,17 @@ from promptpriors.prompts import Prompt
 from promptpriors.prompts.ablation import ByExample, ablated, compared, replaced
 from promptpriors.prompts.attention_mass import attention_mass
 from promptpriors.rng import derive, generator
-from promptpriors.running.run import fit, place
+from promptpriors.running.run import draw_start, fit_priors
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
 from promptpriors.runs.trained import warn_of_revision
-from promptpriors.types import Example, Site
+from promptpriors.types import Example, Site, Space
 
 FILE, FORMAT, SPLIT = "use.json", 1, "validation"
 NULLS = 1999
-"""Draws of the vocabulary's Gaussian that the readout is held against, at least."""
+"""Draws of the vocabulary's Gaussian beside the readout, at least."""
 
-Clouds = Mapping[Site, Float[Tensor, "n dim"]]
+Points = Mapping[Site, Float[Tensor, "n dim"]]
 
 
 def measure_use(
@@ -43,10 +43,10 @@ def measure_use(
     examples: int = 64,
     draws: int = 3,
     seed: int = 0,
-    clouds: Clouds | None = None,
+    points: Points | None = None,
     on_progress: OnProgress = silent,
 ) -> dict[str, Any]:
-    """Measure what a finished run's vectors do, or find it measured with the same settings.
+    """Measure the effects of a finished run's vectors, once for equal settings.
 
     A vector is its number at all of the prompt's sites; halves are taken at each site by itself.
     Every change is in nats per target token against the whole prompt, with an interval over the
@@ -59,7 +59,7 @@ def measure_use(
         draws: of the run's prior, fitted anew, by which each vector is replaced, and of random rows
             that it is projected to.
         seed: of examples and draws.
-        clouds: points at blocks by which halves are taken there, such as captured activations; at
+        points: at blocks, by which halves are taken there, such as captured activations; at
             ``embed`` it is the vocabulary.
         on_progress: called with stage, share done, and what is known so far.
 
@@ -75,15 +75,15 @@ def measure_use(
     """
     config = parse_config(run.config)
     _check_run(run, config, examples, draws)
-    clouds = clouds or {}
-    backbone = workspace.backbone(config)
+    points = points or {}
+    backbone = workspace.backbone(config.model_spec)
     warn_of_revision(run, backbone)
     settings = {"format": FORMAT, "examples": examples, "draws": draws, "seed": seed}
-    settings |= {"clouds": {site: _digest(points) for site, points in sorted(clouds.items())}}
-    known = run.record(FILE)
-    if known and known.get("settings") == settings and known.get("model") == backbone.revision:
+    settings |= {"clouds": {site: _digest(found) for site, found in sorted(points.items())}}
+    known = run.record(FILE) or {}
+    if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
-    use = _Use(
+    measurement = _Measurement(
         config=config,
         workspace=workspace,
         backbone=backbone,
@@ -91,16 +91,16 @@ def measure_use(
         examples=_examples(config, workspace, examples, seed),
         draws=draws,
         seed=seed,
-        clouds=clouds,
+        points=points,
         on_progress=on_progress,
     )
-    found = {"settings": settings, "model": backbone.revision, "split": SPLIT, **use.measured()}
-    run.write_record(FILE, found)
+    measured = {"settings": settings, "model": backbone.revision, "split": SPLIT}
+    run.write_record(FILE, measured | measurement.complete())
     return run.record(FILE) or {}
 
 
 @dataclass(frozen=True)
-class _Use:
+class _Measurement:
     """One measurement in progress."""
 
     config: RunConfig
@@ -110,10 +110,10 @@ class _Use:
     examples: list[Example]
     draws: int
     seed: int
-    clouds: Clouds
+    points: Points
     on_progress: OnProgress
 
-    def measured(self) -> dict[str, Any]:
+    def complete(self) -> dict[str, Any]:
         left_out: dict[str, str] = {}
         count = int(self.documents.max()) + 1
         if count < 2:
@@ -132,9 +132,13 @@ class _Use:
 
     @cached_property
     def documents(self) -> Int[Tensor, " examples"]:
-        """The number of each example's document: examples are neighbours as in their split."""
+        """Number of each example's document, in the split's order."""
         sizes = torch.tensor([len(found) for found in documents(self.examples)])
         return torch.arange(len(sizes)).repeat_interleave(sizes)
+
+    @property
+    def _vocabulary(self) -> Space:
+        return self.workspace.vocabulary(self.config.model_spec)
 
     @cached_property
     def whole(self) -> ByExample:
@@ -153,11 +157,11 @@ class _Use:
     def _replaced(self) -> list[dict[str, Any]]:
         """Each vector by fresh draws of the prior that it started from."""
         self.on_progress("replacing vectors", 0.2, {})
-        priors = fit(self.config, self.workspace, self.on_progress)
+        priors = fit_priors(self.config, self.workspace, self.on_progress)
         found = []
         for k in range(self.draws):
             fresh = replace(self.config, seed=derive(self.seed, "use", "draw", k))
-            other = place(fresh, self.workspace, priors).to(self.backbone.device)
+            other = draw_start(fresh, self.workspace, priors).to(self.backbone.device)
             prompts = [replaced(self.prompt, other, [i]) for i in range(self.prompt.length)]
             found.append(self._of(prompts))
             self.on_progress("replacing vectors", 0.2 + 0.5 * (k + 1) / self.draws, {})
@@ -171,15 +175,15 @@ class _Use:
         """
         self.on_progress("masking halves", 0.7, {})
         found = {}
-        apart = [0] if self.prompt.mode in {"soft", "deep"} and not self.prompt.bos else []
+        excluded = [0] if self.prompt.mode in {"soft", "deep"} and not self.prompt.bos else []
         for site, values in self.prompt.snapshot().items():
             points = self._points(site)
-            size = (len(values) - len(apart)) // 2
+            size = (len(values) - len(excluded)) // 2
             if self.prompt.mode == "kv" or points is None or not size:
                 left_out[f"halves.{site}"] = self._why_no_halves(site, size)
                 continue
             distance = neighbour_distance(values, points)
-            order = distance[len(apart) :].argsort() + len(apart)
+            order = distance[len(excluded) :].argsort() + len(excluded)
             sides = [order[:size].sort().values.tolist(), order[-size:].sort().values.tolist()]
             nats = ablated(self.backbone, self.prompt, self.examples, sides, site=site).nats
             found[site] = {
@@ -192,9 +196,9 @@ class _Use:
         return found
 
     def _points(self, site: Site) -> Tensor | None:
-        if site in self.clouds:
-            return self.clouds[site].float()
-        return self.workspace.vocabulary(self.config).points if site == "embed" else None
+        if site in self.points:
+            return self.points[site].float()
+        return self._vocabulary.points if site == "embed" else None
 
     def _why_no_halves(self, site: Site, size: int) -> str:
         if self.prompt.mode == "kv":
@@ -217,7 +221,7 @@ class _Use:
             reason = f"no vocabulary at {', '.join(self.prompt.sites)}"
             left_out |= {"projected": reason, "readout": reason}
             return {}
-        space = self.workspace.vocabulary(self.config)
+        space = self._vocabulary
         vectors = self.prompt.snapshot()["embed"]
         nearest = nearest_by_cosine(vectors, space.points).rows[:, 0]
         stream = generator(self.seed, "use", "rows")
@@ -239,10 +243,10 @@ class _Use:
 
     def _read(self, vectors: Tensor, rows: Tensor) -> list[dict[str, Any]]:
         """Whether each vector reads as a row, and as which."""
-        prior = fit_prior("gaussian", self.workspace.vocabulary(self.config))
+        prior = fit_prior("gaussian", self._vocabulary)
         count = max(NULLS, 40 * len(vectors))
         found = read_out(vectors, rows, prior.sample(count, generator=generator(0, "use", "nulls")))
-        labels = self.workspace.tokens(self.config)
+        labels = self.workspace.tokens(self.config.model_spec)
         columns = {name: getattr(found, name).tolist() for name in found._fields}
         columns["token"] = [labels[i] for i in columns.pop("rows")]
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -256,8 +260,8 @@ class _Use:
 
     def _change(self, nats: Tensor, other: Tensor | None = None) -> dict[str, float]:
         """Of the loss against another, the whole prompt's unless given."""
-        apart = nats - (self.whole.nats[0] if other is None else other)
-        return change(apart, self.whole.targets, self.documents)
+        difference = nats - (self.whole.nats[0] if other is None else other)
+        return change(difference, self.whole.targets, self.documents)
 
 
 def _check_run(run: Run, config: RunConfig, examples: int, draws: int) -> None:
@@ -271,7 +275,7 @@ def _check_run(run: Run, config: RunConfig, examples: int, draws: int) -> None:
 
 def _examples(config: RunConfig, workspace: Workspace, count: int, seed: int) -> list[Example]:
     """So many of the split, in its order."""
-    known = workspace.task(config).task.splits[SPLIT]
+    known = workspace.task(config.task).splits[SPLIT]
     if len(known) < count:
         raise InputError(
             f"the {SPLIT} split of task {config.task.name!r} has {len(known)} examples; expected "

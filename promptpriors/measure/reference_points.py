@@ -1,8 +1,8 @@
-"""What is known of the sites of a folder's runs: real points, priors, visible coordinates."""
+"""Reference points of a folder's runs: real points, priors, visible coordinates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,32 +11,33 @@ from promptpriors.activations import Store, load_space
 from promptpriors.config.run import RunConfig
 from promptpriors.errors import InputError, note
 from promptpriors.measure.position import Cloud, View
+from promptpriors.models import ModelSpec
 from promptpriors.models.visible import visible
-from promptpriors.running.run import fit
+from promptpriors.running.run import fit_priors
 from promptpriors.running.workspace import Workspace
 from promptpriors.types import Prior, Site
 
-POINTS = 20_000
-"""Points of a cloud that nearest ones are looked for among."""
+MAX_POINTS = 20_000
+"""Real points of a site among which the nearest are sought."""
+Made = TypeVar("Made")
 
 
-class Places:
-    """Finds each thing once; what can't be had is named and left out.
+class ReferencePoints:
+    """Real points, priors and views of a folder's runs.
 
     Args:
-        runs: the folder; stores are looked for below it.
-        workspace: has models.
+        runs: the folder; stores are found below it.
+        workspace: has models, and keeps what is made.
     """
 
     def __init__(self, runs: Path, workspace: Workspace) -> None:
         self._workspace = workspace
         self._stores = [Store(path.parent) for path in sorted(runs.glob("stores/*/manifest.json"))]
-        self._known: dict[Any, Any] = {}
 
     def cloud(
         self, config: RunConfig, revision: str, site: Site, *, seen: bool = False
     ) -> Cloud | None:
-        """The vocabulary at ``embed``; at a block the activations of the folder's stores.
+        """Real points: the vocabulary at ``embed``, at a block the stores' activations.
 
         Args:
             config: the run's.
@@ -44,16 +45,18 @@ class Places:
             site: of its prompt.
             seen: in visible coordinates.
         """
+        spec = config.model_spec
 
         def make() -> Cloud | None:
-            points = self._points(config, revision, site)
+            points = self._points(spec, revision, site)
             view = self.view(config, site) if seen else None
             return None if points is None else Cloud(points, view)
 
-        return self._once(("cloud", revision, site, seen), make)
+        key = spec, revision, site, self.names(revision, site), seen
+        return self._workspace.once("cloud", key, make)
 
     def names(self, revision: str, site: Site) -> str:
-        """What the cloud of a site is made of: equal names are equal points."""
+        """The names of a site's points: equal names are equal points."""
         if site == "embed":
             return "vocabulary"
         return ", ".join(sorted(str(store.manifest["key"]) for store in self._of(revision, site)))
@@ -62,34 +65,34 @@ class Places:
         """The run's prior, fitted again; None where its space is gone."""
 
         def make() -> Prior | None:
-            found = fit(config, self._workspace)
+            found = fit_priors(config, self._workspace)
             return found[site] if isinstance(found, Mapping) else found
 
-        return self._tried((repr(config.prior), config.model, site), make, "its prior")
+        settings = config.task, config.prior, config.priors, config.prompt, config.capture
+        return self._tried("its prior", (config.model_spec, repr(settings), site), make)
 
     def view(self, config: RunConfig, site: Site) -> View | None:
-        """Into visible coordinates, where a vector is read by one block alone."""
+        """View into visible coordinates, where one block alone reads a vector."""
         if config.prompt.mode != "deep-cut":
             return None
-        make = lambda: visible(self._workspace.backbone(config), site)  # noqa: E731
-        return self._tried(("visible", config.model, site), make, "its visible coordinates")
+        spec = config.model_spec
+        make = lambda: visible(self._workspace.backbone(spec), site)  # noqa: E731
+        return self._tried("its visible coordinates", (spec, site), make)
 
-    def _points(self, config: RunConfig, revision: str, site: Site) -> Tensor | None:
+    def _points(self, spec: ModelSpec, revision: str, site: Site) -> Tensor | None:
         if site == "embed":
-            return self._once(("vocabulary", revision), lambda: self._vocabulary(config))
-        return self._once((revision, site), lambda: self._activations(revision, site))
-
-    def _vocabulary(self, config: RunConfig) -> Tensor | None:
-        make = lambda: self._workspace.vocabulary(config).points  # noqa: E731
-        return self._tried(("points", config.model), make, "its vocabulary")
+            make = lambda: self._workspace.vocabulary(spec).points  # noqa: E731
+            return self._tried("its vocabulary", spec, make)
+        key = revision, site, self.names(revision, site)
+        return self._workspace.once("points", key, lambda: self._activations(revision, site))
 
     def _activations(self, revision: str, site: Site) -> Tensor | None:
-        mine = self._of(revision, site)
-        if not mine:
+        stores = self._of(revision, site)
+        if not stores:
             note(f"no store of this model below the folder has {site}: `promptpriors capture` one")
             return None
-        share = POINTS // len(mine)
-        return torch.cat([load_space(store, site, points=share).points for store in mine])
+        share = MAX_POINTS // len(stores)
+        return torch.cat([load_space(store, site, points=share).points for store in stores])
 
     def _of(self, revision: str, site: Site) -> list[Store]:
         return [
@@ -100,17 +103,14 @@ class Places:
             and store.manifest["what"] == "tokens"
         ]
 
-    def _tried(self, key: Any, make: Callable[[], Any], what: str) -> Any:
-        def attempt() -> Any:
+    def _tried(self, name: str, key: Hashable, make: Callable[[], Made]) -> Made | None:
+        """What can be made, once; else None, with a note."""
+
+        def attempt() -> Made | None:
             try:
                 return make()
             except InputError as error:
-                note(f"{what} is left out: {error}")
+                note(f"{name} is left out: {error}")
                 return None
 
-        return self._once(key, attempt)
-
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
+        return self._workspace.once(name, key, attempt)

@@ -1,7 +1,7 @@
 """Hugging Face models as frozen backbones, their sites, and their vocabulary as a Space."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -19,6 +19,25 @@ MODEL_NOTES = {
     "tiny": "a randomly initialised model for tests: numbers from it mean nothing",
 }
 """Cautions about models, shown beside their figures."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Model with its precision and device, as ``load_model`` takes them.
+
+    Attributes:
+        model: a row of ``MODELS``, a hub id or a folder.
+        dtype: of the weights.
+        device: where the model runs.
+        device_map: how it is spread over several devices.
+        attention: how attention over a packed row is computed.
+    """
+
+    model: str
+    dtype: str = "float32"
+    device: str = "cpu"
+    device_map: str | None = None
+    attention: str = "auto"
 
 
 def load_model(
@@ -105,4 +124,12 @@ def _dtype(dtype: torch.dtype | str) -> torch.dtype:
     return known[dtype]
 
 
-__all__ = ["MODELS", "Backbone", "count_blocks", "load_model", "revision", "vocabulary"]
+__all__ = [
+    "MODELS",
+    "Backbone",
+    "ModelSpec",
+    "count_blocks",
+    "load_model",
+    "revision",
+    "vocabulary",
+]

@@ -1,4 +1,4 @@
-"""Charts for the page: the domains at each site on maps that stay, with the runs' ways on them."""
+"""Charts of the page: domains at each site, with the runs' trajectories."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.paper.figure_plan import RUNS
-from promptpriors.paper.inputs import Material, seen
+from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.runs import Run, list_runs, read_chart, write_chart
 from promptpriors.runs.charts import CHARTS, Chart
 from promptpriors.types import Site, Space
@@ -18,60 +18,63 @@ POINTS = 4000
 """Of each domain on a chart of tokens; t-SNE is slow, and a page has room for so many."""
 
 
-def chart_all(m: Material) -> Iterator[str]:
+def chart_all(inputs: FigureInputs) -> Iterator[str]:
     """Make and store every chart; yields their titles."""
     for name in dict.fromkeys(name for names in RUNS.values() for name in names):
-        m.run(name)
-    runs = [run for run in list_runs(m.runs) if run.status == "done"]
-    rows = m.vocabulary()
-    yield _store(m, "vocabulary", "vocabulary", {"vocabulary": rows}, runs)
-    for site in m.sites:
-        if site in {"embed", m.higher, m.last}:
-            spaces = {shown: _some(m, name, site) for name, shown in DOMAINS.items()}
-            yield _store(m, f"tokens-{site}", f"tokens at {site}", spaces, runs)
-    means = {shown: m.space(name, m.last, pool="mean") for name, shown in DOMAINS.items()}
-    yield _store(m, f"means-{m.last}", f"means of examples at {m.last}", means, runs)
+        inputs.run(name)
+    runs = [run for run in list_runs(inputs.runs) if run.status == "done"]
+    rows = inputs.vocabulary()
+    yield _store(inputs, "vocabulary", "vocabulary", {"vocabulary": rows}, runs)
+    for site in inputs.sites:
+        if site in {"embed", inputs.two_thirds_block, inputs.last_block}:
+            spaces = {shown: _sampled(inputs, name, site) for name, shown in DOMAINS.items()}
+            yield _store(inputs, f"tokens-{site}", f"tokens at {site}", spaces, runs)
+    last = inputs.last_block
+    means = {shown: inputs.space(name, last, pool="mean") for name, shown in DOMAINS.items()}
+    yield _store(inputs, f"means-{last}", f"means of examples at {last}", means, runs)
 
 
-def _store(m: Material, name: str, title: str, spaces: Mapping[str, Space], runs: list[Run]) -> str:
+def _store(
+    inputs: FigureInputs, name: str, title: str, spaces: Mapping[str, Space], runs: list[Run]
+) -> str:
     site = next(iter(spaces.values())).site
-    path = m.runs / CHARTS / f"{name}.safetensors"
-    ways = {
-        run.id: way for run in runs if (way := _way(run, site, m.backbone.revision)) is not None
-    }
-    if _stands(path, m.plan.fingerprint, set(ways)):
+    path = inputs.runs / CHARTS / f"{name}.safetensors"
+    revision = inputs.backbone.revision
+    found = {run.id: _trajectory(run, site, revision) for run in runs}
+    trajectories = {run: values for run, values in found.items() if values is not None}
+    if _is_current(path, inputs.plan.fingerprint, set(trajectories)):
         return title
     points = torch.cat([space.points for space in spaces.values()])
-    plane = m.plane(name, lambda: points)
-    map_ = m.tsne(name, lambda: points)
-    flat = [way.flatten(0, 1) for way in ways.values()]
+    plane = inputs.plane(name, lambda: points)
+    map_ = inputs.tsne(name, lambda: points)
+    flat = [values.flatten(0, 1) for values in trajectories.values()]
     every = torch.cat([*flat, points[:0]])
     sizes = [len(part) for part in flat]
-    placed = {"pca": seen(plane, every), "tsne": map_.place(every)}
-    split = {layout: found.split(sizes) for layout, found in placed.items()}
+    placed = {"pca": on_plane(plane, every), "tsne": map_.place(every)}
+    split = {layout: whole.split(sizes) for layout, whole in placed.items()}
     prompts = {
-        run: {layout: parts[i].unflatten(0, way.shape[:2]) for layout, parts in split.items()}
-        for i, (run, way) in enumerate(ways.items())
+        run: {layout: parts[i].unflatten(0, values.shape[:2]) for layout, parts in split.items()}
+        for i, (run, values) in enumerate(trajectories.items())
     }
     counts = torch.tensor([len(space.points) for space in spaces.values()])
     chart = Chart(
-        model=m.backbone.revision,
+        model=revision,
         site=site,
         title=title,
         domains=list(spaces),
         domain=torch.arange(len(spaces)).repeat_interleave(counts),
         document=torch.cat([_documents(space) for space in spaces.values()]),
-        labels=[label for space in spaces.values() for label in _labels(m, space)],
-        layouts={"pca": seen(plane, points), "tsne": map_.coordinates},
+        labels=[label for space in spaces.values() for label in _labels(inputs, space)],
+        layouts={"pca": on_plane(plane, points), "tsne": map_.coordinates},
         explained=plane.explained,
         prompts=prompts,
-        source=m.plan.fingerprint,
+        source=inputs.plan.fingerprint,
     )
     write_chart(path, chart)
     return title
 
 
-def _stands(path: Path, source: str, runs: set[str]) -> bool:
+def _is_current(path: Path, source: str, runs: set[str]) -> bool:
     """Whether a chart of the same plan and runs is there."""
     try:
         known = read_chart(path)
@@ -80,18 +83,18 @@ def _stands(path: Path, source: str, runs: set[str]) -> bool:
     return known.source == source and set(known.prompts) == runs
 
 
-def _way(run: Run, site: Site, revision: str) -> Tensor | None:
+def _trajectory(run: Run, site: Site, revision: str) -> Tensor | None:
     """A run's vectors at a site at every stored moment, if they are of this model."""
     if run.about().get("model") != revision or run.config["prompt"]["mode"] == "kv":
         return None
     return run.tensors().get(f"trajectory/{site}")
 
 
-def _some(m: Material, domain: str, site: Site) -> Space:
-    space = m.space(domain, site)
+def _sampled(inputs: FigureInputs, domain: str, site: Site) -> Space:
+    space = inputs.space(domain, site)
     if len(space.points) <= POINTS:
         return space
-    rows = torch.randperm(len(space.points), generator=m.random("chart", domain))[:POINTS]
+    rows = torch.randperm(len(space.points), generator=inputs.random("chart", domain))[:POINTS]
     rows = rows.sort().values
     kept = {k: v[rows] for k, v in space._asdict().items() if isinstance(v, Tensor)}
     return space._replace(**kept)
@@ -101,7 +104,7 @@ def _documents(space: Space) -> Tensor:
     return torch.arange(len(space.points)) if space.groups is None else space.groups
 
 
-def _labels(m: Material, space: Space) -> list[str]:
+def _labels(inputs: FigureInputs, space: Space) -> list[str]:
     if space.tokens is not None:
-        return m.labels(space.tokens)
+        return inputs.labels(space.tokens)
     return [f"document {i}" for i in _documents(space).tolist()]

@@ -1,4 +1,4 @@
-"""Figures of activations: texts higher up, answers, every block, means of an encoder–decoder."""
+"""Figures of activations: texts, answers, every block, means."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +16,11 @@ from promptpriors.analysis.significance import sign_flip_test, t_interval
 from promptpriors.analysis.trajectories import localisation, paths_of, spread
 from promptpriors.analysis.tsne import fit_tsne
 from promptpriors.analysis.unimodality import unimodality_test
+from promptpriors.data import choose_task
 from promptpriors.models import Backbone
-from promptpriors.paper.figure_numbers import said, separated
+from promptpriors.paper.figure_numbers import localisation_numbers, separated
 from promptpriors.paper.figure_plan import Domain
-from promptpriors.paper.inputs import Material, seen, task_of
+from promptpriors.paper.inputs import DRAWN_POINTS, FigureInputs, on_plane
 from promptpriors.paper.vocabulary_figures import (
     DOCUMENTS,
     ROLES,
@@ -33,10 +34,8 @@ from promptpriors.runs import load_prompt
 from promptpriors.runs.pictures import Layer, Panel, Picture
 from promptpriors.types import Space
 
-SHOWN = 20_000
-"""Points of a cloud that are drawn; all count in the numbers."""
 QUESTIONS = 40
-"""Questions whose answers' ways are measured."""
+"""Questions whose answers are measured."""
 LONGEST = 24
 """Tokens of an answer, at most."""
 NULLS = 999
@@ -45,76 +44,91 @@ COLOURS = ("trained", "answer", "question", "third", "sampled", "second")
 """Of the six arithmetic tasks."""
 
 
-def texts(m: Material) -> Picture:
-    """Figure 2: C4's tokens two thirds up the network, and the ways of a few texts."""
-    space = m.space("c4", m.higher)
-    plane = m.plane(f"c4 {m.higher}", lambda: space.points)
+def texts(inputs: FigureInputs) -> Picture:
+    """Figure 2: C4's tokens two thirds up the network, and a few texts as lines."""
+    site = inputs.two_thirds_block
+    space = inputs.space("c4", site)
+    plane = inputs.plane(f"c4 {site}", lambda: space.points)
     found = paths_of(space, least=WORDS)
     paths, documents = found.paths[:DOCUMENTS], found.documents[:DOCUMENTS]
-    ways = [
-        Layer("ways", f"text {i + 1}", ROLES[i], seen(plane, path[:WORDS]))
+    lines = [
+        Layer("ways", f"text {i + 1}", ROLES[i], on_plane(plane, path[:WORDS]))
         for i, path in enumerate(paths[:SENTENCES])
     ]
     measured = localisation(
-        paths, {"unigram": space.points}, documents=documents, generator=m.random("figure 2")
+        paths, {"unigram": space.points}, documents=documents, generator=inputs.random("figure 2")
     )
     return Picture(
         2,
-        f"Texts at {m.higher}",
-        f"Tokens of C4 at {m.higher} on their principal plane (at most {SHOWN:,} drawn; first "
+        f"Texts at {site}",
+        f"Tokens of C4 at {site} on their principal plane (at most {DRAWN_POINTS:,} drawn; first "
         f"tokens left out), and {WORDS} tokens of {SENTENCES} documents as lines. The numbers are "
         "of whole documents in all dimensions: spread and mean step over those of as many tokens "
         "shuffled or drawn from all documents.",
-        [Panel("", axes(plane), [cloud("C4", seen(plane, some(m, space.points))), *ways])],
-        {"documents": len(paths), **said(measured)},
+        [
+            Panel(
+                "",
+                axes(plane),
+                [cloud("C4", on_plane(plane, inputs.sample(space.points))), *lines],
+            )
+        ],
+        {"documents": len(paths), **localisation_numbers(measured)},
         columns=1,
     )
 
 
-def answers(m: Material) -> Picture:
-    """Figure 3: a question and its generated answer among C4 and SQuAD in the last block."""
-    both = m.joined(("c4", "squad"), m.last)
-    plane = m.plane(f"c4 squad {m.last}", lambda: both.points)
+def answers(inputs: FigureInputs) -> Picture:
+    """Figure 3: a question and its answer among C4 and SQuAD in the last block."""
+    site = inputs.last_block
+    both = inputs.joined(("c4", "squad"), site)
+    plane = inputs.plane(f"c4 squad {site}", lambda: both.points)
     clouds = [
-        cloud(name, seen(plane, some(m, m.space(domain, m.last).points)), role)
+        cloud(
+            name,
+            on_plane(plane, inputs.sample(inputs.space(domain, site).points)),
+            role,
+        )
         for name, domain, role in (("C4", "c4", "data"), ("SQuAD", "squad", "second"))
     ]
-    read = _answered(m)
+    read = _answered(inputs)
     question, answer = max(read, key=lambda pair: len(pair[1]))
-    ways = [
-        Layer("marks", "a question, its paragraph", "question", seen(plane, question)),
-        Layer("ways", "its generated answer", "answer", seen(plane, answer)),
+    lines = [
+        Layer("marks", "a question, its paragraph", "question", on_plane(plane, question)),
+        Layer("ways", "its generated answer", "answer", on_plane(plane, answer)),
     ]
-    domains = {"C4": m.space("c4", m.last), "SQuAD": m.space("squad", m.last)}
+    domains = {
+        "C4": inputs.space("c4", site),
+        "SQuAD": inputs.space("squad", site),
+    }
     return Picture(
         3,
         "A question and its answer in the last block",
-        f"Tokens of C4 and SQuAD at {m.last} on their principal plane (at most {SHOWN:,} of each "
-        "drawn), one question with its paragraph, and the answer that the model generates behind "
-        "the trained prompt squad-gaussian, greedily. The numbers: over questions, the spread of "
-        "an answer's tokens over that of as many tokens of its own question drawn at random.",
-        [Panel("", axes(plane), [*clouds, *ways])],
+        f"Tokens of C4 and SQuAD at {site} on their principal plane (at most {DRAWN_POINTS:,} of "
+        "each drawn), one question with its paragraph, and the answer that the model generates "
+        "behind the trained prompt squad-gaussian, greedily. The numbers: over questions, the spread "
+        "of an answer's tokens over that of as many tokens of its own question drawn at random.",
+        [Panel("", axes(plane), [*clouds, *lines])],
         {
-            "answers": _closeness(m, read),
-            "energy distance, one point a document": separated(domains, m, "figure 3"),
+            "answers": _closeness(inputs, read),
+            "energy distance, one point a document": separated(domains, inputs, "figure 3"),
         },
         columns=1,
     )
 
 
-def layers(m: Material) -> Picture:
+def layers(inputs: FigureInputs) -> Picture:
     """Figure 4: C4 at the input of every block."""
-    section = m.plan.layers
-    c4 = m.plan.domains["c4"]
+    section = inputs.plan.layers
+    c4 = inputs.plan.domains["c4"]
     domain = Domain(c4.task, c4.split, section.documents, section.tokens)
-    store = m.captured("layers", m.backbone, domain, m.blocks)
+    store = inputs.captured("layers", inputs.backbone, domain, inputs.blocks)
     panels, numbers = [], {}
-    for site in m.blocks:
+    for site in inputs.blocks:
         space = load_space(store, site)
         plane = fit_plane(ordinary(space.points))
-        panels.append(Panel(site, ("", ""), [cloud("C4", seen(plane, space.points))]))
-        points = document_points(space, generator=m.random("figure 4", site))
-        stream = m.random("figure 4 nulls", site)
+        panels.append(Panel(site, ("", ""), [cloud("C4", on_plane(plane, space.points))]))
+        points = document_points(space, generator=inputs.random("figure 4", site))
+        stream = inputs.random("figure 4 nulls", site)
         found = unimodality_test(points, generator=stream, nulls=NULLS)
         numbers[site] = {"p": found.joint, "dips": dict(found.dips), "documents": len(points)}
     few = sum(found["p"] <= 0.05 / len(numbers) for found in numbers.values())
@@ -133,18 +147,21 @@ def layers(m: Material) -> Picture:
     )
 
 
-def means(m: Material) -> Picture:
-    """Figure 5: mean activations of C4 and single arithmetic tasks, in an encoder and in ours."""
+def means(inputs: FigureInputs) -> Picture:
+    """Figure 5: mean activations of C4 and arithmetic tasks in two models."""
     panels, numbers = [], {}
-    for backbone, site in ((m.encoder, _top(m.encoder)), (m.backbone, m.last)):
-        spaces = _means(m, backbone, site)
+    for backbone, site in (
+        (inputs.encoder, _top(inputs.encoder)),
+        (inputs.backbone, inputs.last_block),
+    ):
+        spaces = _means(inputs, backbone, site)
         points = torch.cat([space.points for space in spaces.values()])
         sizes = [len(space.points) for space in spaces.values()]
         labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-        places = fit_tsne(points, seed=m.plan.seed).coordinates.split(sizes)
+        flat = fit_tsne(points, seed=inputs.plan.seed).coordinates.split(sizes)
         roles = ("data", *COLOURS)
         marks = [
-            Layer("marks" if i else "cloud", name, roles[i % len(roles)], places[i])
+            Layer("marks" if i else "cloud", name, roles[i % len(roles)], flat[i])
             for i, name in enumerate(spaces)
         ]
         panels.append(Panel(f"{backbone.name}, {site}", ("t-SNE 1", "t-SNE 2"), marks))
@@ -152,32 +169,27 @@ def means(m: Material) -> Picture:
         numbers[f"{backbone.name}, {site}"] = {
             "silhouette": silhouette(points, labels),
             "hdbscan": clusters._asdict(),
-            "energy distance of means": separated(spaces, m, "figure 5", means=True),
+            "energy distance of means": separated(spaces, inputs, "figure 5", means=True),
         }
-    random = "random" if m.plan.encoder == "tiny-t5" else "trained"
+    random = "random" if inputs.plan.encoder == "tiny-t5" else "trained"
     return Picture(
         5,
         "Mean activations of C4 and six arithmetic tasks",
-        f"One point an example, on t-SNE maps. Left the encoder–decoder {m.encoder.name}, whose "
-        f"weights are {random}: where they are random, what separates tasks is their letters "
-        f"alone. Right {m.backbone.name}, a decoder. Distances between clusters of a t-SNE map "
-        "mean nothing; the numbers are of the means themselves.",
+        "One point an example, on t-SNE maps. Left the encoder–decoder "
+        f"{inputs.encoder.name}, whose weights are {random}: where they are random, what separates "
+        f"tasks is their letters alone. Right {inputs.backbone.name}, a decoder. Distances "
+        "between clusters of a t-SNE map mean nothing; the numbers are of the means themselves.",
         panels,
         numbers,
         columns=2,
     )
 
 
-def some(m: Material, points: Tensor) -> Tensor:
-    """As many points as are drawn."""
-    return points[torch.randperm(len(points), generator=m.random("shown"))[:SHOWN]]
-
-
-def _answered(m: Material) -> list[tuple[Tensor, Tensor]]:
+def _answered(inputs: FigureInputs) -> list[tuple[Tensor, Tensor]]:
     """Activations of questions and of the answers generated to them, behind a trained prompt."""
-    run = m.run("squad-gaussian")
-    prompt, backbone = load_prompt(run.folder), m.backbone
-    examples = m.workspace.task(m.run_config("squad-gaussian")).task.splits["validation"][
+    run = inputs.run("squad-gaussian")
+    prompt, backbone = load_prompt(run.folder), inputs.backbone
+    examples = inputs.workspace.task(inputs.run_config("squad-gaussian").task).splits["validation"][
         :QUESTIONS
     ]
     written = generate(backbone, prompt, examples, max_new_tokens=LONGEST, stop="\n")
@@ -187,18 +199,20 @@ def _answered(m: Material) -> list[tuple[Tensor, Tensor]]:
         reply = backbone.encode(f" {answer}") if answer else []
         roles = (QUESTION,) * len(source) + (ANSWER,) * len(reply)
         texts.append(Text(example.id, (*source, *reply), roles))
-    reader = Reader(backbone, [m.last], prompt=prompt, longest=max(len(t.ids) for t in texts))
+    reader = Reader(
+        backbone, [inputs.last_block], prompt=prompt, longest=max(len(t.ids) for t in texts)
+    )
     found = []
     for reading in reader.read([text] for text in texts):
-        states, answer = reading.states[m.last].detach().float(), reading.roles == ANSWER
+        states, answer = reading.states[inputs.last_block].detach().float(), reading.roles == ANSWER
         kept = reading.positions > 0
         found.append((states[kept & ~answer], states[answer]))
     return [(question, answer) for question, answer in found if len(answer) >= 2]
 
 
-def _closeness(m: Material, read: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+def _closeness(inputs: FigureInputs, read: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
     """How close an answer's tokens lie, over as many of its question's."""
-    stream = m.random("figure 3", "answers")
+    stream = inputs.random("figure 3", "answers")
     logs = []
     for question, answer in read:
         rows = torch.rand(50, len(question), generator=stream).argsort(dim=1)[:, : len(answer)]
@@ -217,15 +231,15 @@ def _top(backbone: Backbone) -> str:
     return "encoder.final" if backbone.seq2seq else "final"
 
 
-def _means(m: Material, backbone: Backbone, site: str) -> Mapping[str, Space]:
-    section, c4 = m.plan.means, m.plan.domains["c4"]
+def _means(inputs: FigureInputs, backbone: Backbone, site: str) -> Mapping[str, Space]:
+    section, c4 = inputs.plan.means, inputs.plan.domains["c4"]
     tasks = {"C4": Domain(c4.task, c4.split, section.documents, c4.tokens)}
     for module in section.modules:
-        task = task_of("mathematics", modules=[module], train=section.documents)
+        task = choose_task({"name": "mathematics", "modules": [module], "train": section.documents})
         tasks[module] = Domain(task, "train", section.documents, c4.tokens)
     return {
         name: load_space(
-            m.captured(f"{backbone.name}-{name}", backbone, domain, [site], "mean"),
+            inputs.captured(f"{backbone.name}-{name}", backbone, domain, [site], "mean"),
             site,
             pool="mean",
         )

@@ -1,4 +1,4 @@
-"""The numbers beside the figures: how they are put, and where a run's vectors lie."""
+"""Numbers beside the figures: localisation, position and separation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,13 @@ from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.trajectories import Against, Localisation
 from promptpriors.measure.position import Cloud, ends_of, position
 from promptpriors.models.visible import visible
-from promptpriors.paper.inputs import Material
+from promptpriors.paper.inputs import FigureInputs
 from promptpriors.runs import Run
 from promptpriors.types import Prior, Site, Space
 
 
-def said(found: Localisation) -> dict[str, Any]:
-    """Step length and spread against each null."""
+def localisation_numbers(found: Localisation) -> dict[str, Any]:
+    """List step length and spread against each null."""
     return {
         f"{what} over {null}": _against(against)
         for what in ("step", "spread")
@@ -35,8 +35,10 @@ def _against(against: Against) -> dict[str, Any]:
     }
 
 
-def location(m: Material, run: Run, site: Site, cloud: Tensor, prior: Prior) -> dict[str, Any]:
-    """Where a run's vectors at a site started and ended beside a cloud, and what it is worth.
+def location(
+    inputs: FigureInputs, run: Run, site: Site, cloud: Tensor, prior: Prior
+) -> dict[str, Any]:
+    """Measure a run's start and end at a site beside real points.
 
     In raw coordinates, and as its block sees them where it alone reads them.
     """
@@ -50,18 +52,22 @@ def location(m: Material, run: Run, site: Site, cloud: Tensor, prior: Prior) -> 
         "raw": raw.by_heading(),
     }
     if run.config["prompt"]["mode"] == "deep-cut":
-        view = visible(m.backbone, site)
+        view = visible(inputs.backbone, site)
         found["visible"] = position(ends, Cloud(cloud, view), prior, view).by_heading()
     return found
 
 
-def separated(domains: Mapping[str, Space], m: Material, purpose: str, **how: Any) -> Any:
-    """Energy distances between domains and between halves of each, by pair.
+def separated(
+    domains: Mapping[str, Space], inputs: FigureInputs, purpose: str, *, means: bool = False
+) -> Any:
+    """Measure energy distances between domains and between halves of each.
 
     Ratios are to the mean distance between two documents of the first domain.
     """
     first = next(iter(domains))
-    found = separations(domains, reference=(first, first), generator=m.random(purpose), **how)
+    found = separations(
+        domains, reference=(first, first), generator=inputs.random(purpose), means=means
+    )
     return {
         f"{one} – {other}" if one != other else f"{one}, half and half": {
             "energy distance": separation.distance,

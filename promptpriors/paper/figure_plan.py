@@ -1,8 +1,9 @@
-"""What the figures are made from: domains, captures and a few runs, as one TOML file says it."""
+"""Plan of the figures: domains, captures and a few runs, from a TOML file."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,7 @@ class _File(Strict):
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain as it is captured."""
+    """Extent of one domain's capture."""
 
     task: Choice
     split: str
@@ -77,7 +78,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class FigurePlan:
-    """A checked plan.
+    """Checked plan of the figures.
 
     Attributes:
         path: the file it was read from.
@@ -101,9 +102,9 @@ class FigurePlan:
     runs: Mapping[str, dict[str, Any]]
     device: DeviceSection
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """What the figures depend on, as a hash."""
+        """Hash of all that the figures depend on."""
         whole = {
             "version": VERSION,
             "model": revision(self.model),

@@ -1,4 +1,4 @@
-"""The table of figures: what each is gathered by, in the order of the paper."""
+"""Table of the paper's figures, and their production."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ from promptpriors.paper import vocabulary_figures as vocabulary
 from promptpriors.paper.charts import chart_all
 from promptpriors.paper.figure_plan import FigurePlan
 from promptpriors.paper.figure_rules import judge_figures
-from promptpriors.paper.inputs import Material
+from promptpriors.paper.inputs import FigureInputs
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.claims import write_claims
 from promptpriors.runs.pictures import PICTURES, Picture, read_picture, write_picture
 
-FIGURES: dict[int, Callable[[Material], Picture]] = {
+FIGURES: dict[int, Callable[[FigureInputs], Picture]] = {
     1: vocabulary.sentences,
     2: domains.texts,
     3: domains.answers,
@@ -28,8 +28,10 @@ FIGURES: dict[int, Callable[[Material], Picture]] = {
     7: partial(vocabulary.soft, number=7, name="isotropic-slow"),
     8: partial(vocabulary.soft, number=8, name="gaussian-fast"),
     9: vocabulary.exclusion,
-    10: lambda m: prompts.fitted(m, 10, "embed", ("squad-gaussian", "squad-xavier")),
-    11: lambda m: prompts.fitted(m, 11, m.last, ("deep-gaussian", "deep-xavier")),
+    10: lambda inputs: prompts.fitted(inputs, 10, "embed", ("squad-gaussian", "squad-xavier")),
+    11: lambda inputs: prompts.fitted(
+        inputs, 11, inputs.last_block, ("deep-gaussian", "deep-xavier")
+    ),
     12: prompts.between,
     13: prompts.autoencoder,
 }
@@ -44,7 +46,7 @@ def produce(
     command: str,
     on_progress: OnProgress,
 ) -> Iterator[Picture]:
-    """Gather figures one after another, making what they need, and store each; what stands, stands.
+    """Make and store figures; those of the same plan are found again.
 
     All of them together are followed by the charts of the page and what they say of the claims.
 
@@ -60,7 +62,7 @@ def produce(
         InputError: for whatever model, data or config have wrong.
         WorkError: if training diverges or the disk fails.
     """
-    material = Material(plan, runs, workspace, on_progress)
+    material = FigureInputs(plan, runs, workspace, on_progress)
     source = plan.fingerprint
     for number in numbers:
         picture = _known(runs / PICTURES, number, source)

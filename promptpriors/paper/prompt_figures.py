@@ -13,9 +13,8 @@ from promptpriors.analysis.significance import Interval
 from promptpriors.analysis.spread import effective_rank, scale_of
 from promptpriors.analysis.two_sample import energy_distance
 from promptpriors.geometry import neighbour_distance
-from promptpriors.paper.domain_figures import some
 from promptpriors.paper.figure_numbers import location, separated
-from promptpriors.paper.inputs import Material, seen
+from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.paper.vocabulary_figures import axes, cloud
 from promptpriors.priors import fit_prior
 from promptpriors.priors.vae import Vae
@@ -33,23 +32,30 @@ NAMES = {"c4": "C4", "squad": "SQuAD", "mathematics": "arithmetic"}
 ROLES = {"c4": "data", "squad": "second", "mathematics": "third"}
 
 
-def fitted(m: Material, number: int, site: Site, runs: tuple[str, str]) -> Picture:
-    """Figures 10 and 11: prompts from a fitted Gaussian and from Xavier, drawn and trained."""
-    both = m.joined(("c4", "squad"), site)
-    plane = m.plane(f"c4 squad {site}", lambda: both.points)
+def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, str]) -> Picture:
+    """Figures 10 and 11: prompts from a Gaussian and from Xavier, drawn and trained."""
+    both = inputs.joined(("c4", "squad"), site)
+    plane = inputs.plane(f"c4 squad {site}", lambda: both.points)
     clouds = [
-        cloud(NAMES[name], seen(plane, some(m, m.space(name, site).points)), ROLES[name])
+        cloud(
+            NAMES[name],
+            on_plane(plane, inputs.sample(inputs.space(name, site).points)),
+            ROLES[name],
+        )
         for name in ("c4", "squad")
     ]
-    gaussian, xavier = (m.run(name).tensors() for name in runs)
+    gaussian, xavier = (inputs.run(name).tensors() for name in runs)
     marks = [
-        Layer("marks", "Gaussian, drawn", "sampled", seen(plane, gaussian[f"initial/{site}"])),
-        Layer("marks", "Gaussian, trained", "trained", seen(plane, gaussian[f"final/{site}"])),
-        Layer("marks", "Xavier, drawn", "other", seen(plane, xavier[f"initial/{site}"])),
-        Layer("marks", "Xavier, trained", "answer", seen(plane, xavier[f"final/{site}"])),
+        Layer("marks", "Gaussian, drawn", "sampled", on_plane(plane, gaussian[f"initial/{site}"])),
+        Layer("marks", "Gaussian, trained", "trained", on_plane(plane, gaussian[f"final/{site}"])),
+        Layer("marks", "Xavier, drawn", "other", on_plane(plane, xavier[f"initial/{site}"])),
+        Layer("marks", "Xavier, trained", "answer", on_plane(plane, xavier[f"final/{site}"])),
     ]
-    squad = some(m, m.space("squad", site).points)
-    numbers = {name: location(m, m.run(name), site, squad, m.prior(name, site)) for name in runs}
+    squad = inputs.sample(inputs.space("squad", site).points)
+    numbers = {
+        name: location(inputs, inputs.run(name), site, squad, inputs.prior(name, site))
+        for name in runs
+    }
     where = "token embeddings as they occur" if site == "embed" else f"activations at {site}"
     return Picture(
         number,
@@ -64,62 +70,65 @@ def fitted(m: Material, number: int, site: Site, runs: tuple[str, str]) -> Pictu
     )
 
 
-def between(m: Material) -> Picture:
+def between(inputs: FigureInputs) -> Picture:
     """Figure 12: the interpolation between arithmetic and C4, among means of examples."""
-    spaces = {name: m.space(name, m.last, pool="mean") for name in MEANS}
-    plane = m.plane(f"means {m.last}", lambda: torch.cat([s.points for s in spaces.values()]))
+    site = inputs.last_block
+    spaces = {name: inputs.space(name, site, pool="mean") for name in MEANS}
+    plane = inputs.plane(f"means {site}", lambda: torch.cat([s.points for s in spaces.values()]))
     clouds = [
-        Layer("cloud", NAMES[name], ROLES[name], seen(plane, spaces[name].points)) for name in MEANS
+        Layer("cloud", NAMES[name], ROLES[name], on_plane(plane, spaces[name].points))
+        for name in MEANS
     ]
-    run = m.run("deep-interpolation")
+    run = inputs.run("deep-interpolation")
     tensors = run.tensors()
-    ends = {when: tensors[f"{when}/{m.last}"] for when in ("initial", "final")}
+    ends = {when: tensors[f"{when}/{site}"] for when in ("initial", "final")}
     marks = [
-        Layer("marks", "drawn", "sampled", seen(plane, ends["initial"])),
-        Layer("marks", "trained", "trained", seen(plane, ends["final"])),
+        Layer("marks", "drawn", "sampled", on_plane(plane, ends["initial"])),
+        Layer("marks", "trained", "trained", on_plane(plane, ends["final"])),
     ]
-    prior, tokens = m.prior("deep-interpolation", m.last), m.joined(("c4", "mathematics"), m.last)
-    places = dict.fromkeys(("embed", m.higher, m.last))
-    apart = {}
-    for place in places:
-        here = {NAMES[name]: m.space(name, place, pool="mean") for name in MEANS}
-        apart[place] = separated(here, m, "figure 12", means=True)
+    prior = inputs.prior("deep-interpolation", site)
+    tokens = inputs.joined(("c4", "mathematics"), site)
+    distances = {}
+    for at in dict.fromkeys(("embed", inputs.two_thirds_block, site)):
+        domains = {NAMES[name]: inputs.space(name, at, pool="mean") for name in MEANS}
+        distances[at] = separated(domains, inputs, "figure 12", means=True)
     return Picture(
         12,
         "Between the domains",
-        f"C4, SQuAD and arithmetic at {m.last}, one mean point an example, on their principal "
+        f"C4, SQuAD and arithmetic at {site}, one mean point an example, on their principal "
         "plane, and the vectors of a prompt drawn between the Gaussians of arithmetic and C4, "
         "before and after training on arithmetic. One run. A vector is no mean of a text: it is "
         "as wide as single tokens are. `along` is the place on the line from C4's mean to "
         "arithmetic's: 0 and 1.",
         [Panel("", axes(plane), [*clouds, *marks])],
         {
-            "energy distance of means by site": apart,
-            "separation beyond that of words": _beyond_words(m),
-            "separation behind a soft prompt less without it": _bridge(m, "gaussian-fast"),
-            "along, drawn": _along(m, ends["initial"]),
-            "along, trained": _along(m, ends["final"]),
-            "deep-interpolation": location(m, run, m.last, some(m, tokens.points), prior),
+            "energy distance of means by site": distances,
+            "separation beyond that of words": _beyond_words(inputs),
+            "separation behind a soft prompt less without it": _bridge(inputs, "gaussian-fast"),
+            "along, drawn": _along(inputs, ends["initial"]),
+            "along, trained": _along(inputs, ends["final"]),
+            "deep-interpolation": location(inputs, run, site, inputs.sample(tokens.points), prior),
         },
         columns=1,
     )
 
 
-def autoencoder(m: Material) -> Picture:
-    """Figure 13: samples of the autoencoder among SQuAD's activations in the last block."""
-    space = m.space("squad", m.last)
-    plane = m.plane(f"c4 squad {m.last}", lambda: m.joined(("c4", "squad"), m.last).points)
-    learn, held = _halves(m, space)
-    stream = m.random("figure 13")
+def autoencoder(inputs: FigureInputs) -> Picture:
+    """Figure 13: draws of the autoencoder among SQuAD's activations."""
+    site = inputs.last_block
+    space = inputs.space("squad", site)
+    plane = inputs.plane(f"c4 squad {site}", lambda: inputs.joined(("c4", "squad"), site).points)
+    learn, held = _halves(inputs, space)
+    stream = inputs.random("figure 13")
     order = torch.randperm(len(held.points), generator=stream)[:DRAWS]
     real = held.points[order]
-    vae = cast("Vae", fit_prior("vae", learn, seed=m.plan.seed, points=40_000))
-    gaussian = fit_prior("gaussian", learn, seed=m.plan.seed)
+    vae = cast("Vae", fit_prior("vae", learn, seed=inputs.plan.seed, points=40_000))
+    gaussian = fit_prior("gaussian", learn, seed=inputs.plan.seed)
     drawn = vae.sample(DRAWS, generator=stream)
     rows = torch.randint(len(learn.points), (DRAWS,), generator=stream)
     scale = scale_of(learn.points)
     rank = effective_rank(vae.means(DRAWS, generator=stream), scale=scale)
-    reference = some(m, learn.points)[:REFERENCE]
+    reference = inputs.sample(learn.points)[:REFERENCE]
     near = [neighbour_distance(x[:500], reference).median() for x in (drawn, real)]
     others = {
         "resampled points": learn.points[rows],
@@ -128,7 +137,7 @@ def autoencoder(m: Material) -> Picture:
     return Picture(
         13,
         "Draws of the autoencoder",
-        f"SQuAD's tokens at {m.last} on the principal plane of C4 and SQuAD (first tokens left "
+        f"SQuAD's tokens at {site} on the principal plane of C4 and SQuAD (first tokens left "
         f"out), and {DRAWS // 4} draws of a variational autoencoder fitted to half of its "
         "documents. The numbers hold draws against the other half, beside resampled points and a "
         "Gaussian.",
@@ -137,8 +146,8 @@ def autoencoder(m: Material) -> Picture:
                 "",
                 axes(plane),
                 [
-                    cloud("SQuAD", seen(plane, some(m, space.points)), "second"),
-                    Layer("cloud", "autoencoder", "trained", seen(plane, drawn[: DRAWS // 4])),
+                    cloud("SQuAD", on_plane(plane, inputs.sample(space.points)), "second"),
+                    Layer("cloud", "autoencoder", "trained", on_plane(plane, drawn[: DRAWS // 4])),
                 ],
             )
         ],
@@ -155,27 +164,32 @@ def autoencoder(m: Material) -> Picture:
     )
 
 
-def _beyond_words(m: Material) -> dict[str, Any]:
+def _beyond_words(inputs: FigureInputs) -> dict[str, Any]:
     """Separation in the last block less that at ``embed``, one token a document."""
-    here, there = (
-        {NAMES[name]: m.space(name, site) for name in MEANS} for site in (m.last, "embed")
+    activations, words = (
+        {NAMES[name]: inputs.space(name, site) for name in MEANS}
+        for site in (inputs.last_block, "embed")
     )
-    reference = (NAMES["c4"], NAMES["c4"])
-    found = excess(here, there, reference=reference, generator=m.random("figure 12", "words"))
+    reference, random = (NAMES["c4"], NAMES["c4"]), inputs.random("figure 12", "words")
+    found = excess(activations, words, reference=reference, generator=random)
     return _intervals(found)
 
 
-def _bridge(m: Material, run: str) -> dict[str, Any]:
+def _bridge(inputs: FigureInputs, run: str) -> dict[str, Any]:
     """Does a trained prompt bridge C4 and arithmetic: the same documents with and without it."""
     behind, without = {}, {}
-    few = min(BRIDGED, *(domain.documents for domain in m.plan.domains.values()))
+    few = min(BRIDGED, *(domain.documents for domain in inputs.plan.domains.values()))
     for name in ("c4", "mathematics"):
-        domain = replace(m.plan.domains[name], documents=few)
-        store = m.captured(f"{name}-behind-{run}", m.backbone, domain, [m.last], run=run)
-        behind[NAMES[name]] = load_space(store, m.last)
-        without[NAMES[name]] = _first(m.space(name, m.last), few)
+        domain = replace(inputs.plan.domains[name], documents=few)
+        store = inputs.captured(
+            f"{name}-behind-{run}", inputs.backbone, domain, [inputs.last_block], run=run
+        )
+        behind[NAMES[name]] = load_space(store, inputs.last_block)
+        without[NAMES[name]] = _first(inputs.space(name, inputs.last_block), few)
     reference = (NAMES["c4"], NAMES["c4"])
-    found = excess(behind, without, reference=reference, generator=m.random("figure 12", "bridge"))
+    found = excess(
+        behind, without, reference=reference, generator=inputs.random("figure 12", "bridge")
+    )
     return {"documents": few, **_intervals(found)}
 
 
@@ -189,9 +203,11 @@ def _intervals(found: Mapping[tuple[str, str], Interval]) -> dict[str, Any]:
     return {f"{one} – {other}": list(interval) for (one, other), interval in found.items()}
 
 
-def _along(m: Material, vectors: Tensor) -> dict[str, float]:
+def _along(inputs: FigureInputs, vectors: Tensor) -> dict[str, float]:
     """Places along the line from C4's mean to arithmetic's, and the nulls of real tokens."""
-    c4, arithmetic = (m.space(name, m.last).points.double() for name in ("c4", "mathematics"))
+    c4, arithmetic = (
+        inputs.space(name, inputs.last_block).points.double() for name in ("c4", "mathematics")
+    )
     line = arithmetic.mean(dim=0) - c4.mean(dim=0)
 
     def place(points: Tensor) -> Tensor:
@@ -207,11 +223,11 @@ def _along(m: Material, vectors: Tensor) -> dict[str, float]:
     }
 
 
-def _halves(m: Material, space: Space) -> tuple[Space, Space]:
+def _halves(inputs: FigureInputs, space: Space) -> tuple[Space, Space]:
     """A space halved by its documents."""
     groups = cast("Tensor", space.groups)
     names = groups.unique()
-    first = names[torch.randperm(len(names), generator=m.random("halves"))[: len(names) // 2]]
+    first = names[torch.randperm(len(names), generator=inputs.random("halves"))[: len(names) // 2]]
     inside = torch.isin(groups, first)
     one, other = (
         Space(space.site, space.points[mask], groups=groups[mask]) for mask in (inside, ~inside)

@@ -1,4 +1,4 @@
-"""Figures on the vocabulary: sentences, trained soft prompts, samples of the exclusion prior."""
+"""Figures on the vocabulary: sentences, soft prompts, the exclusion prior."""
 
 from typing import Any, cast
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from promptpriors.analysis.reach import mahalanobis
 from promptpriors.analysis.trajectories import localisation
 from promptpriors.geometry import moments
-from promptpriors.paper.figure_numbers import location, said
-from promptpriors.paper.inputs import Material, seen
+from promptpriors.paper.figure_numbers import localisation_numbers, location
+from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.priors import fit_prior
 from promptpriors.runs.pictures import Layer, Panel, Picture
 from promptpriors.types import Space
@@ -28,18 +28,20 @@ EXCLUSIONS: dict[str, dict[str, Any]] = {
 ROLES = ("question", "answer", "trained", "sampled")
 
 
-def sentences(m: Material) -> Picture:
+def sentences(inputs: FigureInputs) -> Picture:
     """Figure 1: a few sentences on the t-SNE map of the vocabulary."""
-    rows = m.vocabulary()
-    chart = m.tsne("vocabulary", lambda: rows.points)
-    paths = [path for path in _token_rows(m, rows) if len(path) >= WORDS][:DOCUMENTS]
-    ways = [
+    rows = inputs.vocabulary()
+    chart = inputs.tsne("vocabulary", lambda: rows.points)
+    paths = [path for path in _token_rows(inputs, rows) if len(path) >= WORDS][:DOCUMENTS]
+    lines = [
         Layer("ways", f"text {i + 1}", ROLES[i], chart.coordinates[path[:WORDS]])
         for i, path in enumerate(paths[:SENTENCES])
     ]
     every = torch.cat(paths)
     pools = {"unigram": rows.points[every], "vocabulary": rows.points}
-    found = localisation([rows.points[p] for p in paths], pools, generator=m.random("figure 1"))
+    found = localisation(
+        [rows.points[p] for p in paths], pools, generator=inputs.random("figure 1")
+    )
     return Picture(
         1,
         "Sentences on the vocabulary",
@@ -48,22 +50,22 @@ def sentences(m: Material) -> Picture:
         "nothing; the numbers beside it are of the embeddings themselves: each document's spread "
         "and mean step over those of as many tokens shuffled, drawn from all documents (unigram), "
         "or drawn from the vocabulary (the paper's random walk).",
-        [Panel("", ("t-SNE 1", "t-SNE 2"), [cloud("vocabulary", chart.coordinates), *ways])],
-        {"documents": len(paths), **said(found)},
+        [Panel("", ("t-SNE 1", "t-SNE 2"), [cloud("vocabulary", chart.coordinates), *lines])],
+        {"documents": len(paths), **localisation_numbers(found)},
         columns=1,
     )
 
 
-def soft(m: Material, number: int, name: str) -> Picture:
-    """Figures 6 to 8: a soft prompt before and after training, on the vocabulary's plane."""
-    rows, run = m.vocabulary(), m.run(name)
-    plane = m.plane("vocabulary", lambda: rows.points)
+def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
+    """Figures 6 to 8: a soft prompt before and after training."""
+    rows, run = inputs.vocabulary(), inputs.run(name)
+    plane = inputs.plane("vocabulary", lambda: rows.points)
     tensors = run.tensors()
     start, end = (tensors[f"{when}/embed"] for when in ("initial", "final"))
     layers = [
-        cloud("vocabulary", seen(plane, rows.points)),
-        Layer("marks", "drawn", "sampled", seen(plane, start)),
-        Layer("marks", "trained", "trained", seen(plane, end)),
+        cloud("vocabulary", on_plane(plane, rows.points)),
+        Layer("marks", "drawn", "sampled", on_plane(plane, start)),
+        Layer("marks", "trained", "trained", on_plane(plane, end)),
     ]
     prior, rate = run.config["prior"]["name"], run.config["train"]["lr"]["relative"]
     return Picture(
@@ -74,15 +76,15 @@ def soft(m: Material, number: int, name: str) -> Picture:
         "One run: what it shows holds for it alone. Whether vectors moved towards rows is decided "
         "in all dimensions, against the nulls beside it, not on the plane.",
         [Panel("", axes(plane), layers)],
-        location(m, run, "embed", rows.points, m.prior(name, "embed")),
+        location(inputs, run, "embed", rows.points, inputs.prior(name, "embed")),
         columns=1,
     )
 
 
-def exclusion(m: Material) -> Picture:
-    """Figure 9: draws of the exclusion prior in three readings, on the vocabulary's plane."""
-    rows = m.vocabulary()
-    plane = m.plane("vocabulary", lambda: rows.points)
+def exclusion(inputs: FigureInputs) -> Picture:
+    """Figure 9: draws of the exclusion prior in three readings."""
+    rows = inputs.vocabulary()
+    plane = inputs.plane("vocabulary", lambda: rows.points)
     found = moments(rows.points)
     inside = mahalanobis(rows.points, found.mean, found.covariance)
     dim = rows.points.shape[1]
@@ -91,11 +93,11 @@ def exclusion(m: Material) -> Picture:
     panels: list[Panel] = []
     numbers: dict[str, Any] = {"rows beyond the Gaussian's 0.999 radius": beyond}
     for label, params in EXCLUSIONS.items():
-        prior = fit_prior("exclusion", rows, seed=m.plan.seed, **params)
-        draws = prior.sample(200, generator=m.random("figure 9", label))
+        prior = fit_prior("exclusion", rows, seed=inputs.plan.seed, **params)
+        draws = prior.sample(200, generator=inputs.random("figure 9", label))
         layers = [
-            cloud("vocabulary", seen(plane, rows.points)),
-            Layer("marks", "drawn", "sampled", seen(plane, draws)),
+            cloud("vocabulary", on_plane(plane, rows.points)),
+            Layer("marks", "drawn", "sampled", on_plane(plane, draws)),
             Layer("marks", "mean of the rows", "centre", torch.zeros(1, 2)),
         ]
         panels.append(Panel(label, axes(plane), layers))
@@ -122,12 +124,12 @@ def exclusion(m: Material) -> Picture:
 
 
 def cloud(name: str, points: Tensor, role: str = "data") -> Layer:
-    """Many faint points."""
+    """Make a layer of many faint points."""
     return Layer("cloud", name, role, points)
 
 
 def axes(plane: Any) -> tuple[str, str]:
-    """What a principal plane's axes are."""
+    """Label a principal plane's axes with their shares of variance."""
     first, second = (f"{100 * float(value):.1f} %" for value in plane.explained)
     return f"first principal direction, {first}", f"second, {second}"
 
@@ -136,9 +138,9 @@ def _share(plane: Any) -> str:
     return f"{100 * float(plane.explained.sum()):.1f} %"
 
 
-def _token_rows(m: Material, rows: Space) -> list[Tensor]:
+def _token_rows(inputs: FigureInputs, rows: Space) -> list[Tensor]:
     """Each C4 document as rows of the vocabulary; tokens without a row are left out."""
-    texts = m.space("c4", "embed", first=True)
+    texts = inputs.space("c4", "embed", first=True)
     ids, own = cast("Tensor", texts.tokens), cast("Tensor", rows.tokens)
     row_of = torch.full((int(max(own.max(), ids.max())) + 1,), -1)
     row_of[own] = torch.arange(len(own))

@@ -116,9 +116,7 @@ def studies(folder: Path, runs: Sequence[Run], page_styles: RunStyles) -> Studie
         (record.name, member.setting): record for record in records for member in record.runs
     }
     judged = {
-        (result.study, setting.setting): setting
-        for result in results
-        for setting in result.settings
+        (result.name, setting.setting): setting for result in results for setting in result.settings
     }
     panels = [
         _panel(key, planned.get(key), judged.get(key), by_id, page_styles)

@@ -1,4 +1,4 @@
-"""Answer with a trained prompt, and without it beside."""
+"""Answers with and without a trained prompt."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from promptpriors.types import Example
 
 
 class Answers(NamedTuple):
-    """What the model says with and without the trained prompt."""
+    """Answers of the model with and without the trained prompt."""
 
     text: str
     with_prompt: str

@@ -1,42 +1,37 @@
-"""Captures of a config: into a folder of the user's, or into the cache for a prior's space."""
+"""Captures of a task's activations, into a named folder or the cache."""
 
 import hashlib
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from promptpriors.activations import Captured, Plan, capture, content_of
 from promptpriors.activations.store import read_manifest
 from promptpriors.config.capture import CaptureConfig
-from promptpriors.config.run import RunConfig
 from promptpriors.config.sections import CaptureSection
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
-from promptpriors.progress import OnProgress
+from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
+from promptpriors.running.workspace import Workspace
 from promptpriors.runs import find_run, load_prompt
 from promptpriors.runs.trained import warn_of_revision
 from promptpriors.types import Example, Site
 
-if TYPE_CHECKING:
-    from promptpriors.running.workspace import Workspace
-
-LAST = 1
-"""Blocks at the end whose input is captured, besides ``embed``, where no sites are named."""
-
 
 def execute_capture(
     config: CaptureConfig,
-    workspace: "Workspace",
+    workspace: Workspace,
     *,
     run: str | None,
     runs: Path,
     on_progress: OnProgress,
 ) -> Captured:
-    """Capture a task as the config says.
+    """Capture a task as a config says.
+
+    Without sites these are ``embed`` and the last block's input.
 
     Args:
         config: checked.
@@ -51,58 +46,94 @@ def execute_capture(
     """
     section = config.capture
     on_progress("loading", 0.0, {})
-    backbone = workspace.backbone(config, reading=True)
-    prompt, name = (None, None) if run is None else _prompt(run, runs, backbone)
-    sites = tuple(_usual(backbone) if section.sites is None else section.sites)
-    examples = examples_of(workspace, config.task, section.split)
-    plan = plan_of(backbone, config.task, section, examples, sites, prompt=name)
-    folder = place(plan) if section.out is None else Path(section.out).expanduser()
+    backbone = workspace.backbone(config.model, reading=True)
+    blocks = [site for site in backbone.sites if "block." in site]
+    return capture_task(
+        workspace,
+        backbone,
+        config.task,
+        section,
+        ["embed", *blocks[-1:]] if section.sites is None else section.sites,
+        folder=None if section.out is None else Path(section.out).expanduser(),
+        behind=None if run is None else _trained(run, runs, backbone),
+        on_progress=on_progress,
+    )
+
+
+def capture_task(
+    workspace: Workspace,
+    backbone: Backbone,
+    task: Choice,
+    section: CaptureSection,
+    sites: Sequence[Site],
+    *,
+    folder: Path | None = None,
+    behind: tuple[str, Prompt] | None = None,
+    wait: bool = False,
+    stage: str = "capturing",
+    on_progress: OnProgress = silent,
+) -> Captured:
+    """Capture a task's activations; what is there is not read again.
+
+    Args:
+        workspace: has the task.
+        backbone: the model.
+        task: whose texts are read.
+        section: extent and form of the capture.
+        sites: where activations are read.
+        folder: the store; None for its place in the cache.
+        behind: a run's id and its prompt, which stands before the texts.
+        wait: for another process that writes the same store, instead of refusing.
+        stage: name of this work for ``on_progress``.
+        on_progress: called with the stage and the share done.
+
+    Raises:
+        InputError: as ``activations.capture``; for a split that the task does not have.
+    """
+    examples = examples_of(workspace, task, section.split)
+    name, prompt = behind or (None, None)
+    plan = plan_of(backbone, task, section, examples, tuple(sites), prompt=name)
     return capture(
         backbone,
         examples,
         plan,
-        folder,
+        folder or store_path(plan),
         prompt=prompt,
-        told=lambda share: on_progress("capturing", share, {}),
+        wait=wait,
+        stage=stage,
+        on_progress=on_progress,
     )
 
 
 def ensure_store(
-    config: RunConfig,
-    workspace: "Workspace",
+    workspace: Workspace,
+    backbone: Backbone,
     task: Choice,
+    section: CaptureSection,
     sites: Sequence[Site],
     on_progress: OnProgress,
 ) -> Path:
-    """The cached store of a task with these sites; captured when missing, by one process."""
-    backbone = workspace.backbone(config)
-    examples = examples_of(workspace, task, config.capture.split)
-    plan = plan_of(backbone, task, config.capture, examples, tuple(sites))
-    for folder in sorted(_shelf(plan).glob("*")):
+    """Find a task's cached store with these sites, or capture it."""
+    examples = examples_of(workspace, task, section.split)
+    shelf = store_path(plan_of(backbone, task, section, examples, ())).parent
+    for folder in sorted(shelf.glob("*")):
         if (folder / "manifest.json").is_file():
             manifest = read_manifest(folder)
             if manifest["complete"] and set(sites) <= set(manifest["sites"]):
                 return folder
     stage = f"capturing {task.name}"
-    folder = place(plan)
-    capture(
-        backbone,
-        examples,
-        plan,
-        folder,
-        wait=True,
-        told=lambda share: on_progress(stage, share, {}),
-    )
-    return folder
+    return capture_task(
+        workspace, backbone, task, section, sites, wait=True, stage=stage, on_progress=on_progress
+    ).folder
 
 
-def examples_of(workspace: "Workspace", task: Choice, split: str) -> Sequence[Example]:
-    """The examples of a split; ``all``: of train, validation and test.
+def examples_of(workspace: Workspace, task: Choice, split: str) -> Sequence[Example]:
+    """Take the examples of a split; ``all``: of train, validation and test.
 
     Raises:
         InputError: for a split that the task does not have.
     """
-    splits = workspace.load(task).task.splits
+    splits = workspace.task(task).splits
     if split == "all":
         names = [name for name in ("train", "validation", "test") if name in splits]
         return list(chain.from_iterable(splits[name] for name in names))
@@ -122,7 +153,7 @@ def plan_of(
     *,
     prompt: str | None = None,
 ) -> Plan:
-    """What a capture will hold."""
+    """Describe a capture before anything is computed."""
     return Plan(
         model=backbone.name,
         revision=backbone.revision,
@@ -140,24 +171,14 @@ def plan_of(
     )
 
 
-def place(plan: Plan) -> Path:
-    """Where a store lies that has no place of its own: by what it holds, in the cache."""
+def store_path(plan: Plan) -> Path:
+    """Path of a store in the cache, by its content and sites."""
     sites = hashlib.sha256("\0".join(plan.sites).encode()).hexdigest()[:8]
-    return _shelf(plan) / sites
+    return cache_folder() / "stores" / plan.key / sites
 
 
-def _shelf(plan: Plan) -> Path:
-    return cache_folder() / "stores" / plan.key
-
-
-def _usual(backbone: Backbone) -> list[Site]:
-    """``embed`` and the input of the last block."""
-    blocks = [site for site in backbone.sites if "block." in site]
-    return ["embed", *blocks[-LAST:]]
-
-
-def _prompt(name: str, runs: Path, backbone: Backbone) -> tuple[Prompt, str]:
-    """The trained prompt of a run, and the run's id; warns if it was trained on another model."""
+def _trained(name: str, runs: Path, backbone: Backbone) -> tuple[str, Prompt]:
+    """A run's id and its trained prompt; warns if it was trained on another model."""
     run = find_run(name, runs)
     warn_of_revision(run, backbone)
-    return load_prompt(run.folder).to(backbone.device), run.id
+    return run.id, load_prompt(run.folder).to(backbone.device)

@@ -1,4 +1,4 @@
-"""What a run costs, from steps, looks and answers measured on this machine."""
+"""Cost of a run, from steps, evaluations and answers measured here."""
 
 import math
 import tempfile
@@ -20,40 +20,42 @@ from promptpriors.types import Task
 
 _STATUS = Path("/proc/self/status")
 CHECKED = 64
-"""Validation examples by which a look is measured."""
+"""Validation examples by which an evaluation is measured."""
 ANSWERED = 8
 """Test examples by which scoring is measured."""
 
 
 class Cost(NamedTuple):
-    """What a run costs.
+    """Seconds of a run's parts, and their numbers.
 
     Attributes:
         step: seconds of an update.
-        look: seconds of one validation loss.
+        evaluation: seconds of one validation loss.
         score: seconds of the answers to the test split, before or after training.
         steps: updates.
-        looks: validation losses.
+        evaluations: validation losses.
         scores: times that answers are scored.
         rate: tokens per second of a step, forward and backward.
     """
 
     step: float
-    look: float
+    evaluation: float
     score: float
     steps: int
-    looks: int
+    evaluations: int
     scores: int
     rate: float
 
     @property
     def seconds(self) -> float:
-        """Of the whole run, but for what is made once: model, spaces, trunk, prior."""
-        return self.steps * self.step + self.looks * self.look + self.scores * self.score
+        """Seconds of the whole run without model, spaces, trunk and prior."""
+        return (
+            self.steps * self.step + self.evaluations * self.evaluation + self.scores * self.score
+        )
 
 
 def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
-    """Measure a step, a look and some answers of a run.
+    """Measure a step, an evaluation and some answers of a run.
 
     Args:
         config: of the run, with its sites.
@@ -63,7 +65,7 @@ def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
     Raises:
         InputError: if the data do not fit the model.
     """
-    backbone, task = workspace.backbone(config), workspace.task(config).task
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
     section = config.train
     learn = encode(backbone, task.splits["train"], before=prompt.before)
     order = epochs(
@@ -76,7 +78,7 @@ def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
     check = encode(backbone, task.splits["validation"], before=prompt.before)
     part = check[:CHECKED]
     with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) if workspace.trunk(config) else None
+        kept = Path(folder) if config.device.trunk_cache else None
         step, tokens = 0.0, 0
         if section.steps:
             batch = [learn[i] for i in next(order)]
@@ -84,18 +86,18 @@ def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
             checkpointing = config.device.checkpointing
             step, tokens = time_step(backbone, prompt, batch, trunk, checkpointing=checkpointing)
         trunk = trunk_of(backbone, prompt, part, kept)
-        look = 0.0
+        evaluation = 0.0
         for _ in range(2 if trunk else 1):  # the first fills the trunk
             began = time.perf_counter()
             quality(backbone, prompt, part, trunk=trunk)
-            look = (time.perf_counter() - began) * len(check) / max(1, len(part))
+            evaluation = (time.perf_counter() - began) * len(check) / max(1, len(part))
     trained = section.steps > 0
     return Cost(
         step=step,
-        look=look,
+        evaluation=evaluation,
         score=_scoring(backbone, prompt, task),
         steps=section.steps,
-        looks=1 + math.ceil(section.steps / section.evaluate_every),
+        evaluations=1 + math.ceil(section.steps / section.evaluate_every),
         scores=1 + trained,
         rate=tokens / step if step else 0.0,
     )
@@ -109,7 +111,7 @@ def time_step(
     *,
     checkpointing: bool = False,
 ) -> tuple[float, int]:
-    """Seconds of a forward and backward pass over a batch, warmed up, and its tokens."""
+    """Time a forward and backward pass over a batch, and count its tokens."""
     seconds, computed = 0.0, 0
     for _ in range(2):
         began = time.perf_counter()
@@ -131,7 +133,7 @@ def _scoring(backbone: Backbone, prompt: Prompt, task: Task) -> float:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting anew, where the system lets us."""
+    """Reset the peak of memory, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -142,7 +144,10 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
-    """Peak since the reset, in MiB: allocated on the GPU, or resident; None where unknown."""
+    """Read the peak of memory since the reset, in MiB.
+
+    Allocated on the GPU, or resident; None where unknown.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

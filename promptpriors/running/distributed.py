@@ -1,7 +1,6 @@
-"""A run on several processes: what the others know of it, and what they do."""
+"""One run on several processes: announced by the main one, followed by the others."""
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import torch
@@ -9,16 +8,14 @@ from torch import Tensor
 
 from promptpriors.config.run import RunConfig
 from promptpriors.errors import InputError
-from promptpriors.progress import silent
 from promptpriors.prompts import Prompt
-from promptpriors.running.training_run import TrainingRun
+from promptpriors.running.training_run import SharedTraining
 from promptpriors.running.workspace import Workspace
-from promptpriors.training import Progress
 from promptpriors.training.parallel import Crew, Team
 
 
 class Job(NamedTuple):
-    """What the main process says of a run before it begins.
+    """Announcement of a run to the other processes.
 
     Attributes:
         prompt: as it was drawn, so that the others need no spaces.
@@ -31,42 +28,51 @@ class Job(NamedTuple):
     task: str
 
 
-def begin(team: Team, config: RunConfig, workspace: Workspace, prompt: Prompt) -> None:
-    """Tell the others what the run is of, and wait until they are ready.
+def announce_run(team: Team, prompt: Prompt, *, model: str, task: str) -> None:
+    """Announce a run to the other processes, and wait until they are ready.
+
+    Args:
+        team: the processes.
+        prompt: as it was drawn.
+        model: the model's revision.
+        task: the task's fingerprint.
 
     Raises:
         InputError: if another process has another model or other data by the same name, or can't
             read them.
     """
     if team.size > 1:
-        job = Job(prompt, workspace.revision(config), workspace.task(config).fingerprint)
+        job = Job(prompt, model, task)
         team.divided("begin", lambda _: torch.zeros(1))([job] * team.size)
 
 
 def follow(config: RunConfig, workspace: Workspace, team: Crew) -> NoReturn:
-    """Do shares of a run until the main process ends, and end as it does; nothing is written.
+    """Do shares of a run until the main process ends, and end as it does.
 
     Raises:
         InputError: for whatever config, model or data have wrong on this machine.
     """
-    config = config.placed(workspace.blocks(config))
-    backbone, loaded = workspace.backbone(config), workspace.task(config)
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    own = {
+        "model": workspace.revision(config.model),
+        "task": workspace.fingerprint(config.task),
+    }
 
-    def ready(job: Job) -> Tensor:
-        found = workspace.revision(config), loaded.fingerprint
-        for what, here, there in zip(("model", "task"), found, job[1:], strict=True):
+    def register(job: Job) -> Tensor:
+        for name, here in own.items():
+            there = getattr(job, name)
             if here != there:
                 raise InputError(
-                    f"the {what} here is {here[:16]} and that of the main process {there[:16]}; "
+                    f"the {name} here is {here[:16]} and that of the main process {there[:16]}; "
                     "expected the same files on every machine"
                 )
-        section = config.train
-        trains = not section.frozen and section.lora is None
-        progress = Progress(job.prompt, config.lr) if trains else None
-        known = (workspace, backbone, loaded.task, job.prompt, (), progress, silent)
-        stack.enter_context(TrainingRun(config, Path(), *known, team=team).joined())
+        training = SharedTraining(config, backbone, task, job.prompt, team=team)
+        stack.enter_context(training.ready())
+        training.scores("")
+        list(training.records())
         return torch.zeros(1)
 
     with ExitStack() as stack:
-        team.divided("begin", ready)
+        team.divided("begin", register)
         team.serve()

@@ -1,4 +1,4 @@
-"""Does a set-up learn at all? Checks on the real model and data, in a minute or two."""
+"""Checks of a set-up on the real model and data, in minutes."""
 
 import hashlib
 import math
@@ -19,8 +19,8 @@ from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt, loss
 from promptpriors.rng import generator
 from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
-from promptpriors.running.run import draw
-from promptpriors.running.workspace import Workspace, check_lengths
+from promptpriors.running.run import check_lengths, fit_and_draw
+from promptpriors.running.workspace import Workspace
 from promptpriors.training import Record, factor, quality, rates, train
 from promptpriors.types import Example, Task
 
@@ -51,9 +51,9 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     if config.train.lora is not None:
         raise InputError("doctor examines prompts; this config trains an adapter (train.lora)")
     on_progress("loading", 0.0, {})
-    config = config.placed(workspace.blocks(config))
-    backbone, task = workspace.backbone(config), workspace.task(config).task
-    prompt = draw(config, workspace)
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    prompt = fit_and_draw(config, workspace)
     check_lengths(backbone, task, prompt.before)
     reset_peak_memory(backbone.device)
     yield _packing(backbone)
@@ -68,7 +68,7 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     same = _fingerprint(backbone) == weights
     yield Finding("only the prompt changes", same, "weights are the same bytes after training")
     yield _reads(backbone, task, prompt)
-    yield _forecast(config, workspace, draw(config, workspace))
+    yield _forecast(config, workspace, fit_and_draw(config, workspace))
 
 
 def _packing(backbone: Backbone) -> Finding:
@@ -102,10 +102,10 @@ def _plain(backbone: Backbone, task: Task) -> Finding:
 
 
 def _size(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Iterator[Finding]:
-    cloud = workspace.vocabulary(config).points
+    rows = workspace.vocabulary(config.model_spec).points
     for site, value in prompt.values.items():
         size = rms(value.detach())
-        found = f"the start's rms is {size / rms(cloud):.2f} of the vocabulary's"
+        found = f"the start's rms is {size / rms(rows):.2f} of the vocabulary's"
         if prompt.mode == "kv":
             found = f"the rms of the start's keys and values is {size:.3g}"
         yield Finding(f"size at {site}", None, found)
@@ -117,16 +117,16 @@ def _reach(
     """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
     if "embed" not in prompt.values:
         return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
-    cloud = workspace.vocabulary(config).points
+    rows = workspace.vocabulary(config.model_spec).points
     start = prompt.values["embed"].detach().cpu()
-    away = float(torch.cdist(start, cloud).amin(dim=1).mean())
+    away = float(torch.cdist(start, rows).amin(dim=1).mean())
     section = config.train
     shares = (
         factor(step, section.steps, schedule=section.schedule, warmup=section.warmup)
         for step in range(1, section.steps + 1)
     )
-    reach = sum(shares) * peak["embed"] * math.sqrt(cloud.shape[1])
-    if away < 1e-3 * rms(cloud) * math.sqrt(cloud.shape[1]):
+    reach = sum(shares) * peak["embed"] * math.sqrt(rows.shape[1])
+    if away < 1e-3 * rms(rows) * math.sqrt(rows.shape[1]):
         return Finding("reach", None, f"a vector can move {reach:.3g}; it starts in the vocabulary")
     ratio = reach / away
     verdict = (
@@ -188,13 +188,13 @@ def _loss_of(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]) ->
 def _forecast(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Finding:
     """Time of a step and of an evaluation, measured, times how many there will be."""
     found = cost(config, workspace, prompt)
-    memory = peak_memory_mib(workspace.backbone(config).device)
+    memory = peak_memory_mib(workspace.backbone(config.model_spec).device)
     peak = "" if memory is None else f", {memory:.0f} MiB at the peak"
     return Finding(
         "forecast",
         None,
-        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.looks} evaluations and the "
-        f"answers to score, {found.rate:.0f} tokens/s{peak}",
+        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.evaluations} evaluations "
+        f"and the answers to score, {found.rate:.0f} tokens/s{peak}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Hand a run's trained prompt to other software."""
+"""Export of a run's trained prompt for other software."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ QUESTION = "Question: What is 17 + 25?\nAnswer:"
 
 
 class Exported(NamedTuple):
-    """What was written and how to use it.
+    """Files of an export, and code that uses them.
 
     Attributes:
         run: the run's id.
@@ -31,7 +31,7 @@ class Exported(NamedTuple):
     use: dict[str, str]
 
     def text(self) -> str:
-        """For people: a comment for each software, and its code."""
+        """The code for people, with a comment for each software."""
         parts = [f"# {name}\n{code}" for name, code in self.use.items()]
         return "\n".join([f"# written to {self.folder}: {', '.join(self.files)}\n", *parts])
 
@@ -73,7 +73,7 @@ def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict
             "Exported can be: mode 'soft' (--to embeddings, --to peft) and mode 'kv' on all blocks "
             "(--to peft)"
         )
-    about = {
+    metadata = {
         MARK: "embeddings",
         "first_token": prompt.bos,
         "model": backbone.name,
@@ -82,7 +82,7 @@ def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict
     }
     rows = root_rows(backbone, prompt)
     with new_folder(out) as place:
-        write_export(place / EMBEDDINGS, "prompt", rows, about)
+        write_export(place / EMBEDDINGS, "prompt", rows, metadata)
     words = _words(run, backbone, out / EMBEDDINGS)
     use = {"transformers": TRANSFORMERS.format(**words)}
     if not backbone.seq2seq:

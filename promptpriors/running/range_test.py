@@ -1,4 +1,4 @@
-"""A short range test: which relative rate to start from."""
+"""Range test of relative learning rates."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from promptpriors.config.run import RunConfig
 from promptpriors.errors import WorkError
 from promptpriors.progress import OnProgress
 from promptpriors.running.doctor import CHECKED, Finding
-from promptpriors.running.run import draw
+from promptpriors.running.run import fit_and_draw
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import train
 
@@ -17,22 +17,22 @@ STEPS = 15
 
 
 def advise(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> Finding:
-    """Train the same draw for a few steps at each rate; the lowest validation loss wins.
+    """Recommend the rate of lowest validation loss after a few steps.
 
     It is a place to start from and no result: one draw, few steps, a part of the validation split.
 
     Raises:
         InputError: as a run of the same config would.
     """
-    config = config.placed(workspace.blocks(config))
-    backbone, task = workspace.backbone(config), workspace.task(config).task
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
     few = replace(task, splits={**task.splits, "validation": task.splits["validation"][:CHECKED]})
     losses: dict[float, float] = {}
     for number, rate in enumerate(RATES):
         try:
             records = train(
                 backbone,
-                draw(config, workspace),
+                fit_and_draw(config, workspace),
                 few,
                 steps=STEPS,
                 batch=config.train.batch,

@@ -1,33 +1,65 @@
-"""What ``result.json`` says of a run."""
+"""Result of a run as ``result.json`` holds it, and its vocabulary's map."""
 
+import hashlib
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from promptpriors import __version__
 from promptpriors.analysis.location import displacement
+from promptpriors.analysis.projection import fit_plane, project
+from promptpriors.config.run import RunConfig
 from promptpriors.geometry import nearest_by_cosine
-from promptpriors.training import Quality
-
-if TYPE_CHECKING:
-    from promptpriors.running.training_run import TrainingRun
+from promptpriors.models import ModelSpec
+from promptpriors.priors import fit_prior
+from promptpriors.rng import generator
+from promptpriors.running.checkpoint import RunState
+from promptpriors.running.workspace import Workspace
+from promptpriors.runs import Map, write_map
+from promptpriors.training import Progress, Quality
+from promptpriors.types import Site, Space, Task
 
 NEAREST = 3
 """Vocabulary rows named for each vector."""
+NULL_DRAWS = 512
+"""Rows and draws by which the null figures of nearest tokens are measured."""
 
 
-def summarise(work: "TrainingRun", *, floor: Quality, scores: dict[str, float]) -> dict[str, Any]:
-    """The result of a run that has ended; times and memory are added by the caller."""
-    config, progress = work.config, work.progress
-    final = work.prompt.snapshot()
-    losses = [row["val_loss"] for row in work.records if row["val_loss"] is not None]
-    ends = work.records[0], work.records[-1]
-    start, end = (row.get("val_objective", row["val_loss"]) for row in ends)
+def summarise(
+    config: RunConfig,
+    *,
+    state: RunState,
+    final: Mapping[Site, Tensor],
+    progress: Progress | None,
+    floor: Quality,
+    scores: Mapping[str, float],
+    task: Task,
+    nearest: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Summarise a run that has ended, without times and memory.
+
+    Args:
+        config: the run's.
+        state: its records and first scores.
+        final: the prompt's values.
+        progress: of its training; None where nothing was trained.
+        floor: of the plain model.
+        scores: of the end, on the test split.
+        task: the run's.
+        nearest: from ``nearest_tokens``.
+    """
+    losses = [row["val_loss"] for row in state.records if row["val_loss"] is not None]
+    start, end = (
+        row.get("val_objective", row["val_loss"]) for row in (state.records[0], state.records[-1])
+    )
     tokens = progress.tokens if progress else 0
     seconds = progress.training_seconds if progress else 0.0
-    about = {
+    result = {
         "model": config.model,
         "task": config.task.name,
         "prior": config.prior.name,
@@ -44,41 +76,82 @@ def summarise(work: "TrainingRun", *, floor: Quality, scores: dict[str, float]) 
         "objective": config.train.objective,
         "val_objective_initial": start,
         "val_objective": end,
-        "scores_initial": {key: work.scores_initial[key] for key in scores},
-        "scores": scores,
-        "eval_examples": {split: len(work.task.splits[split]) for split in ("validation", "test")},
+        "scores_initial": {key: state.scores_initial[key] for key in scores},
+        "scores": dict(scores),
+        "eval_examples": {split: len(task.splits[split]) for split in ("validation", "test")},
         "tokens": tokens,
         "tokens_useful": progress.useful if progress else 0,
         "tokens_per_second": tokens / seconds if seconds else None,
-        "displacement": displacement(work.initial, final),
+        "displacement": displacement(state.initial, final),
         "displacement_by_site": {
-            site: displacement({site: work.initial[site]}, {site: final[site]}) for site in final
+            site: displacement({site: state.initial[site]}, {site: final[site]}) for site in final
         },
-        "nearest_tokens": nearest_tokens(work, final),
+        "nearest_tokens": dict(nearest),
         "versions": versions(),
     }
-    return about if config.train.lora is None else about | {"lora": config.train.lora}
+    return result if config.train.lora is None else result | {"lora": config.train.lora}
 
 
-def nearest_tokens(work: "TrainingRun", final: dict[str, Tensor]) -> dict[str, Any]:
-    """The nearest vocabulary rows of each vector at ``embed``, before and after training."""
+def nearest_tokens(
+    workspace: Workspace,
+    spec: ModelSpec,
+    initial: Mapping[Site, Tensor],
+    final: Mapping[Site, Tensor],
+) -> dict[str, Any]:
+    """Find the nearest vocabulary rows of vectors at ``embed``, before and after training."""
     if "embed" not in final:
         return {}
-    space = work.workspace.vocabulary(work.config)
-    labels = work.workspace.tokens(work.config)
+    space, labels = workspace.vocabulary(spec), workspace.tokens(spec)
 
-    def name(values: Tensor) -> list[list[dict[str, Any]]]:
-        found = nearest_by_cosine(values, space.points, k=min(NEAREST, len(labels)))
+    def named(values: Tensor) -> list[list[dict[str, Any]]]:
+        nearest = nearest_by_cosine(values, space.points, k=min(NEAREST, len(labels)))
         return [
             [{"token": labels[i], "cosine": round(c, 4)} for i, c in zip(*pair, strict=True)]
-            for pair in zip(found.rows.tolist(), found.cosine.tolist(), strict=True)
+            for pair in zip(nearest.rows.tolist(), nearest.cosine.tolist(), strict=True)
         ]
 
-    return {"embed": {"initial": name(work.initial["embed"]), "final": name(final["embed"])}}
+    return {"embed": {"initial": named(initial["embed"]), "final": named(final["embed"])}}
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the figures depend on, and the machine."""
+    """List the versions that numbers depend on, and the machine."""
     names = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
-    found = {"promptpriors": __version__, "python": platform.python_version()}
-    return found | {name: version(name) for name in names} | {"machine": platform.platform()}
+    own = {"promptpriors": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in names} | {"machine": platform.platform()}
+
+
+def vocabulary_map(workspace: Workspace, spec: ModelSpec, runs: Path) -> str:
+    """Write the vocabulary's map below ``runs`` when missing; returns its relative path."""
+    backbone = workspace.backbone(spec)
+    words = (backbone.revision, spec.dtype, "embed", "v1")
+    name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+    relative = f"maps/{name}.safetensors"
+    if (runs / relative).exists():
+        return relative
+    space = workspace.vocabulary(spec)
+    plane = fit_plane(space.points)
+    drawn = Map(
+        model=backbone.name,
+        site=space.site,
+        coordinates=project(space.points, plane.mean, plane.components),
+        mean=plane.mean,
+        components=plane.components,
+        explained=plane.explained,
+        labels=workspace.tokens(spec),
+        nulls=_nulls(space),
+    )
+    write_map(runs / relative, drawn)
+    return relative
+
+
+def _nulls(space: Space) -> dict[str, float]:
+    """Mean best cosine to the vocabulary of real rows (to others) and of the Gaussian's draws."""
+    chosen = torch.randperm(len(space.points), generator=generator(0, "nulls"))[:NULL_DRAWS]
+    rows = nearest_by_cosine(space.points[chosen], space.points, exclude=chosen)
+    draws = fit_prior("gaussian", space).sample(
+        NULL_DRAWS, generator=generator(0, "nulls", "draws")
+    )
+    return {
+        "real_rows": float(rows.cosine.mean()),
+        "gaussian": float(nearest_by_cosine(draws, space.points).cosine.mean()),
+    }

@@ -1,32 +1,34 @@
-"""One run: everything is checked before a folder is made, ``result.json`` is written last."""
+"""One run: checked before its folder is made, ``result.json`` written last."""
 
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from promptpriors.config.run import RunConfig
-from promptpriors.config.sources import identified
 from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_bytes, write_toml
-from promptpriors.packing import packs_exactly
-from promptpriors.priors import build_prior
+from promptpriors.models import Backbone
+from promptpriors.packing import Encoded, encode, packs_exactly
 from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
 from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
-from promptpriors.running.distributed import begin
-from promptpriors.running.spaces import identity
-from promptpriors.running.training_run import TrainingRun
-from promptpriors.running.workspace import Workspace, check_lengths
+from promptpriors.running.checkpoint import remove_checkpoint
+from promptpriors.running.distributed import announce_run
+from promptpriors.running.spaces import Spaces
+from promptpriors.running.training_run import SharedTraining, TrainingRun
+from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, is_done, read_run, run_id
 from promptpriors.runs.folder import held
-from promptpriors.training import Diverged, Progress, Regulariser, regularise
+from promptpriors.training import Diverged, Regulariser, regularise
 from promptpriors.training.parallel import ALONE, Team, check_device
-from promptpriors.types import Prior, Site, Space
+from promptpriors.types import Prior, Site, Space, Task
+
+Priors = Prior | Mapping[Site, Prior] | None
+"""One prior for all sites, one for each, or none for an empty prompt."""
 
 
 def execute(
@@ -43,7 +45,7 @@ def execute(
     Args:
         config: resolved and checked.
         runs: the folder of run folders.
-        workspace: what is shared with other runs of this process.
+        workspace: shared with other runs of this process.
         known: the id that the run was given before, if any; it must still be its id.
         on_progress: called with stage, share done, and what is known so far.
         team: the processes that share the work, of which this is the main one.
@@ -56,9 +58,8 @@ def execute(
             another id by now; no folder is left.
         WorkError: when training diverges or memory or disk fail; ``error.txt`` says why.
     """
-    config = config.placed(workspace.blocks(config))
+    config = config.placed(workspace.blocks(config.model))
     check_device(team, config.device.name, config.device.device_map)
-    loaded = workspace.task(config)
     folder = runs / identify(config, workspace)
     if known and folder.name != known:
         raise InputError(
@@ -69,86 +70,56 @@ def execute(
         on_progress("done before", 1.0, {"folder": folder})
         return read_run(folder)
     on_progress("loading", 0.0, {"folder": folder})
-    backbone = workspace.backbone(config)
-    priors = fit(config, workspace, on_progress)
-    prompt = place(config, workspace, priors)
-    regularisers = hold(config, workspace, prompt, priors)
-    with torch.no_grad():
-        (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
-    encoded = check_lengths(backbone, loaded.task, prompt.before)
-    for examples in encoded.values():
-        check_objective(config.train.objective, backbone, prompt, examples)
-    progress = None
-    if not config.train.frozen and config.train.lora is None:  # an adapter's is made with it
-        progress = Progress(prompt, config.lr, weight_decay=config.train.weight_decay)
+    training = _prepare(config, workspace, on_progress, team)
     check_writable(runs)
-    begin(team, config, workspace, prompt)
+    announce_run(
+        team,
+        training.prompt,
+        model=workspace.revision(config.model),
+        task=workspace.fingerprint(config.task),
+    )
     with held(folder):
         if is_done(folder):  # done by another process in the meantime
             return read_run(folder)
         folder.mkdir(exist_ok=True)
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)
-        task = loaded.task
-        parts = (
-            config,
-            folder,
-            workspace,
-            backbone,
-            task,
-            prompt,
-            regularisers,
-            progress,
-            on_progress,
-        )
-        work = TrainingRun(*parts, team=team)
         try:
-            work.do()
+            TrainingRun(training, folder, workspace).complete()
         except Exception as error:
             reason = f"prior {config.prior.name!r}: {error}"
             with suppress(OSError):  # the disk may be full
                 write_bytes(folder / "error.txt", f"{type(error).__name__}: {reason}\n".encode())
             if isinstance(error, Diverged):
-                (folder / "state.safetensors").unlink(missing_ok=True)
+                remove_checkpoint(folder)
             if isinstance(error, Diverged | torch.OutOfMemoryError | MemoryError | OSError):
                 raise WorkError(f"{reason}\nThe run's folder is {folder}") from None
             raise
     return read_run(folder)
 
 
-def draw(config: RunConfig, workspace: Workspace) -> Prompt:
+def fit_and_draw(config: RunConfig, workspace: Workspace) -> Prompt:
     """Fit the config's priors and draw its prompt."""
-    return place(config, workspace, fit(config, workspace))
+    return draw_start(config, workspace, fit_priors(config, workspace))
 
 
-def fit(
-    config: RunConfig, workspace: Workspace, on_progress: OnProgress = silent
-) -> Prior | dict[Site, Prior] | None:
-    """Fit the config's prior, or where sites differ that of each; None for an empty prompt."""
-    sites = config.prompt.sites or []
+def fit_priors(config: RunConfig, workspace: Workspace, on_progress: OnProgress = silent) -> Priors:
+    """Fit the config's prior, or that of each site; None without vectors."""
     if config.prompt.mode == "none":
         return None
-
-    def fitted(site: Site) -> Prior:
-        def space(params: Mapping[str, Any]) -> Space:
-            return workspace.space(config, params, site, on_progress)
-
-        choice = config.prior_at(site)
-        return workspace.fitted(config, choice, site, lambda: build_prior(choice, space))
-
-    alone = not config.by_site or (config.prompt.mode == "kv" and config.prior.name == "text")
-    return fitted("embed") if alone else {site: fitted(site) for site in sites}
+    spaces = spaces_of(config, workspace, on_progress)
+    if not config.by_site or (config.prompt.mode == "kv" and config.prior.name == "text"):
+        return spaces.fitted(config.prior_at("embed"), "embed")
+    return {site: spaces.fitted(config.prior_at(site), site) for site in config.prompt.sites or []}
 
 
-def place(
-    config: RunConfig, workspace: Workspace, priors: Prior | Mapping[Site, Prior] | None
-) -> Prompt:
-    """Draw the config's prompt.
+def draw_start(config: RunConfig, workspace: Workspace, priors: Priors) -> Prompt:
+    """Draw the config's prompt from fitted priors.
 
     With a prior for each block, ``kv`` starts from the keys and values that each block makes of
     vectors at its own input, which is where a ``deep-cut`` prompt starts.
     """
-    section, backbone = config.prompt, workspace.backbone(config)
+    section, backbone = config.prompt, workspace.backbone(config.model_spec)
     if priors is None:
         return Prompt("none", {}, bos=section.bos)
     by_block = section.mode == "kv" and isinstance(priors, Mapping)
@@ -164,49 +135,57 @@ def place(
     return as_keys(backbone, prompt) if by_block else prompt
 
 
-def hold(
-    config: RunConfig,
-    workspace: Workspace,
-    prompt: Prompt,
-    priors: Prior | Mapping[Site, Prior] | None,
+def build_regularisers(
+    config: RunConfig, workspace: Workspace, prompt: Prompt, priors: Priors
 ) -> list[Regulariser]:
-    """What holds the prompt in training."""
-    found = []
-    for choice in config.regularisers if not config.train.frozen else []:
-        points = _points(config, workspace, choice, prompt) if "space" in choice.params else None
-        known = {"prompt": prompt, "priors": priors, "points": points}
-        found.append(regularise(choice.name, **known, **choice.params))
-    return found
+    """Build the config's penalties for a prompt at its start."""
+    spaces = spaces_of(config, workspace)
 
+    def points(choice: Choice) -> dict[Site, Space] | None:
+        """Real points at the prompt's sites that have some."""
+        if "space" not in choice.params:
+            return None
+        params = {"pool": "token", "length_matched": False, **choice.params}
+        everywhere = not params["space"].is_vocabulary
+        sites = [site for site in prompt.sites if site == "embed" or everywhere]
+        return {site: spaces.read(params, site) for site in sites}
 
-def _points(
-    config: RunConfig, workspace: Workspace, choice: Choice, prompt: Prompt
-) -> dict[Site, Space]:
-    """The real points that a regulariser refers to, at the prompt's sites that have some."""
-    params = {"pool": "token", "length_matched": False, **choice.params}
-    sites = [s for s in prompt.sites if s == "embed" or params["space"] != "vocabulary"]
-    return {site: workspace.space(config, params, site) for site in sites}
+    return [
+        regularise(**choice.plain(), prompt=prompt, priors=priors, points=points(choice))
+        for choice in (() if config.train.frozen else config.regularisers)
+    ]
 
 
 def identify(config: RunConfig, workspace: Workspace) -> str:
-    """The run's id: spaces are known by what they hold, and the capture section through them.
+    """Compute a run's id, in which spaces count by their content.
 
     Raises:
         InputError: as ``execute``.
     """
-    config = config.placed(workspace.blocks(config))
-    plain = {key: value for key, value in config.plain().items() if key != "capture"}
+    config = config.placed(workspace.blocks(config.model))
+    plain = config.identified(spaces_of(config, workspace).identity)
+    task = workspace.fingerprint(config.task)
+    return run_id(plain, model=workspace.revision(config.model), task=task)
 
-    def known(choice: Mapping[str, Any]) -> dict[str, Any]:
-        return identified(choice, lambda space: identity(config, workspace, space))
 
-    if config.prompt.mode != "none":
-        plain["prior"] = known(plain["prior"])
-    held = plain["train"]["regulariser"]
-    if held:
-        plain["train"] |= {"regulariser": [known(choice) for choice in held]}
-    task = workspace.task(config).fingerprint
-    return run_id(plain, model=workspace.revision(config), task=task)
+def spaces_of(config: RunConfig, workspace: Workspace, on_progress: OnProgress = silent) -> Spaces:
+    """Bind a config's spaces to a workspace."""
+    spec, sites = config.model_spec, config.sites_read()
+    return Spaces(workspace, spec, config.task, config.capture, sites, on_progress)
+
+
+def check_lengths(backbone: Backbone, task: Task, before: int) -> dict[str, list[Encoded]]:
+    """Tokenise every split, so that too long an example is found early.
+
+    Raises:
+        InputError: as ``packing.encode``.
+    """
+    more = task.max_new_tokens
+    return {
+        split: encode(backbone, examples, before=before, more=more if split == "test" else 0)
+        for split, examples in task.splits.items()
+        if split in {"train", "validation", "test"}
+    }
 
 
 def check_writable(runs: Path) -> None:
@@ -224,3 +203,18 @@ def check_writable(runs: Path) -> None:
         raise InputError(
             f"the output folder {runs} can't be written ({error.strerror}); give another by --runs"
         ) from None
+
+
+def _prepare(
+    config: RunConfig, workspace: Workspace, on_progress: OnProgress, team: Team
+) -> SharedTraining:
+    """Fit, draw and check all that a run needs before its folder is made."""
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    priors = fit_priors(config, workspace, on_progress)
+    prompt = draw_start(config, workspace, priors)
+    regularisers = build_regularisers(config, workspace, prompt, priors)
+    with torch.no_grad():
+        (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
+    for examples in check_lengths(backbone, task, prompt.before).values():
+        check_objective(config.train.objective, backbone, prompt, examples)
+    return SharedTraining(config, backbone, task, prompt, regularisers, team, on_progress)

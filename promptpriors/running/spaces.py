@@ -1,56 +1,167 @@
-"""The space that a prior's config asks for: vocabulary, activations, or earlier prompts."""
+"""Spaces for priors and regularisers: vocabulary, activations, or earlier prompts."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from promptpriors.activations import Store, join, load_space, matched_spaces
 from promptpriors.activations.reading import Reader
 from promptpriors.activations.texts import TEXT, Text
-from promptpriors.config.run import RunConfig
-from promptpriors.config.sources import Source, inside, sources
+from promptpriors.config.sections import CaptureSection
+from promptpriors.config.sources import Source, Sources
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
-from promptpriors.models import Backbone, vocabulary
+from promptpriors.models import Backbone, ModelSpec, vocabulary
+from promptpriors.packing import encode
+from promptpriors.priors import build_prior
 from promptpriors.progress import OnProgress, silent
 from promptpriors.registry import Choice
 from promptpriors.running.capture import ensure_store, examples_of, plan_of
-from promptpriors.runs import list_runs
-from promptpriors.types import Site, Space
+from promptpriors.running.workspace import Workspace
+from promptpriors.runs import Run, list_runs
+from promptpriors.types import Prior, Site, Space
 
-if TYPE_CHECKING:
-    from promptpriors.running.workspace import Workspace
+KEPT_PRIORS = 8
+"""Fitted priors that are kept: those of real points hold all their points."""
 
 
-def cloud(
-    config: RunConfig,
-    workspace: "Workspace",
-    params: Mapping[str, Any],
-    site: Site,
-    on_progress: OnProgress = silent,
-) -> Space:
-    """The space of a prior with these parameters that is drawn at ``site``.
+@dataclass(frozen=True)
+class Spaces:
+    """Spaces of one run, read from its model, its task and captures.
 
-    Raises:
-        InputError: for a store of another model, runs that have nothing at the site, or data that
-            are missing.
+    Attributes:
+        workspace: has models and tasks, and keeps the last space.
+        spec: the model.
+        task: the run's own, with its parameters; another one has its defaults.
+        capture: extent of activations.
+        sites: by task, every site that one pass captures.
+        on_progress: called with stage, share done, and what is known so far.
     """
-    if site != "embed" and "text" in params and params["space"] == "vocabulary":
-        return text_space(workspace.backbone(config), params["text"], site)
-    parts = sources(params["space"])
-    if params["length_matched"]:
-        stores = [_store(config, workspace, source, site, on_progress) for source in parts]
-        places = {source.at(site) for source in parts}
-        if len(places) > 1:
-            raise InputError(f"length_matched spaces have one site, found {sorted(places)}")
-        return join(matched_spaces(stores, places.pop()))
-    return join([_part(config, workspace, source, params, site, on_progress) for source in parts])
+
+    workspace: Workspace
+    spec: ModelSpec
+    task: Choice
+    capture: CaptureSection
+    sites: Mapping[str, tuple[Site, ...]]
+    on_progress: OnProgress = silent
+
+    def read(self, params: Mapping[str, Any], site: Site = "embed") -> Space:
+        """Read the space of a prior or regulariser that is drawn at a site.
+
+        Args:
+            params: the choice's: ``space``, ``pool``, ``length_matched``, and what else counts.
+            site: where the prior is drawn.
+
+        Raises:
+            InputError: for a store of another model, runs that have nothing at the site, or data
+                that are missing.
+        """
+        space: Sources = params["space"]
+        rows = space.is_vocabulary and params["pool"] == "token" and site == "embed"
+        if rows and not params.get("most_frequent"):
+            return self.workspace.vocabulary(self.spec)
+
+        def read() -> Space:
+            if site != "embed" and "text" in params and space.is_vocabulary:
+                return text_space(self._backbone, params["text"], site)
+            if params["length_matched"]:
+                return self._matched(space, site)
+            return join([self._part(source, params, site) for source in space.parts])
+
+        counted = ("space", "pool", "length_matched", "most_frequent", "text")
+        key = self._key, repr([params.get(name) for name in counted]), site
+        return self.workspace.once("space", key, read, keep=1)
+
+    def fitted(self, choice: Choice, site: Site) -> Prior:
+        """Fit a prior for a site, or take it from those last used.
+
+        Raises:
+            InputError: as ``read``; for a space that the prior can't be fitted to.
+        """
+
+        def fit() -> Prior:
+            return build_prior(choice, lambda params: self.read(params, site))
+
+        return self.workspace.once("prior", (self._key, repr(choice), site), fit, keep=KEPT_PRIORS)
+
+    def identity(self, source: Source) -> str:
+        """Identify a source by its content, for a run's id."""
+        if source.kind == "task":
+            task, section = self._task(source.name), self.capture
+            examples = examples_of(self.workspace, task, section.split)
+            plan = plan_of(self._backbone, task, section, examples, ())
+            return f"{source.site or 'site'}:{plan.key}"
+        if source.kind == "store":
+            return f"store:{Store(source.name).manifest['key']}"
+        if source.kind == "runs":
+            return f"runs:{','.join(sorted(run.id for run in _finished(source.name)))}"
+        return source.text
+
+    @property
+    def _key(self) -> Hashable:
+        """Equal keys mean equal points of the same source and site."""
+        return self.spec, repr(self.capture), repr(self.task)
+
+    @property
+    def _backbone(self) -> Backbone:
+        return self.workspace.backbone(self.spec)
+
+    def _task(self, name: str) -> Choice:
+        return self.task if self.task.name == name else choose_task(name)
+
+    def _part(self, source: Source, params: Mapping[str, Any], site: Site) -> Space:
+        if source.kind == "vocabulary":
+            if params["pool"] != "token":
+                raise InputError("prior.pool = 'mean' needs examples; a vocabulary has none")
+            counted = params.get("most_frequent") is not None
+            return vocabulary(self._backbone, counts=self._token_counts() if counted else None)
+        if source.kind == "runs":
+            return _posteriors(source.name, site, self._backbone.revision)
+        return load_space(self._store(source, site), source.at(site), pool=params["pool"])
+
+    def _matched(self, space: Sources, site: Site) -> Space:
+        """The union of captured spaces whose texts have the same lengths."""
+        stores = [self._store(source, site) for source in space.parts]
+        sites = {source.at(site) for source in space.parts}
+        if len(sites) > 1:
+            raise InputError(f"length_matched spaces have one site, found {sorted(sites)}")
+        return join(matched_spaces(stores, sites.pop()))
+
+    def _store(self, source: Source, site: Site) -> Store:
+        backbone = self._backbone
+        if source.kind == "task":
+            sites = self.sites.get(source.name) or (source.at(site),)
+            task = self._task(source.name)
+            return Store(
+                ensure_store(self.workspace, backbone, task, self.capture, sites, self.on_progress)
+            )
+        store = Store(source.name)
+        if store.manifest["revision"] != backbone.revision:
+            raise InputError(
+                f"store {source.name} holds activations of {store.manifest['model']} "
+                f"({store.manifest['revision'][:40]}), the run's model is {backbone.name} "
+                f"({backbone.revision[:40]}); capture it with this model"
+            )
+        return store
+
+    def _token_counts(self) -> Float[Tensor, " vocab"]:
+        """Occurrences of each token id in the task's train split."""
+        backbone = self._backbone
+        encoded = encode(backbone, self.workspace.task(self.task).splits["train"])
+        ids = torch.tensor([i for e in encoded for piece in (*e.pieces, e.target) for i in piece])
+        size = backbone.model.get_input_embeddings().num_embeddings
+        return torch.bincount(ids, minlength=size).float()
 
 
 def text_space(backbone: Backbone, text: str, site: Site) -> Space:
-    """The activations of one text at a site, in order; any text encodes to all of them.
+    """Read the activations of one text at a site, in order.
+
+    Any text encodes to all of them.
 
     Raises:
         InputError: for a text without tokens.
@@ -64,105 +175,24 @@ def text_space(backbone: Backbone, text: str, site: Site) -> Space:
     return Space(site, points, positions=reading.positions, encode=lambda _: list(range(len(ids))))
 
 
-def identity(config: RunConfig, workspace: "Workspace", space: str) -> str:
-    """What a space is, wherever it lies: part of a run's id."""
-    (source,) = sources(space)
-    if source.kind == "task":
-        task = _task(config, source.name)
-        examples = examples_of(workspace, task, config.capture.split)
-        plan = plan_of(workspace.backbone(config), task, config.capture, examples, ())
-        return f"{source.site or 'site'}:{plan.key}"
-    if source.kind == "store":
-        return f"store:{Store(source.name).manifest['key']}"
-    if source.kind == "runs":
-        return f"runs:{','.join(sorted(run.id for run in _finished(source.name)))}"
-    return space
-
-
-def sites_read(config: RunConfig, task: str) -> list[Site]:
-    """Every site of a task that priors and regularisers refer to, so that one pass captures all.
-
-    A prior that is drawn once for all sites, as ``kv`` has it, is drawn at ``embed``.
-    """
-    sites = config.prompt.sites or ["embed"]
-    asked = [
-        (site, part.params["space"])
-        for site in (sites if config.by_site else ["embed"])
-        for part in inside(config.prior_at(site))
-    ]
-    held = [choice.params["space"] for choice in config.regularisers if "space" in choice.params]
-    asked += [(site, space) for site in sites for space in held]
-    found = {
-        source.at(site)
-        for site, space in asked
-        for source in sources(space)
-        if source.kind == "task" and source.name == task
-    }
-    return sorted(found, key=lambda site: (site != "embed", len(site), site))
-
-
-def _part(
-    config: RunConfig,
-    workspace: "Workspace",
-    source: Source,
-    params: Mapping[str, Any],
-    site: Site,
-    on_progress: OnProgress,
-) -> Space:
-    if source.kind == "vocabulary":
-        if params["pool"] != "token":
-            raise InputError("prior.pool = 'mean' needs examples; a vocabulary has none")
-        counts = workspace.counts(config) if params.get("most_frequent") is not None else None
-        return vocabulary(workspace.backbone(config), counts=counts)
-    if source.kind == "runs":
-        return _posteriors(source.name, site, workspace.backbone(config).revision)
-    store = _store(config, workspace, source, site, on_progress)
-    return load_space(store, source.at(site), pool=params["pool"])
-
-
-def _store(
-    config: RunConfig, workspace: "Workspace", source: Source, site: Site, on_progress: OnProgress
-) -> Store:
-    backbone = workspace.backbone(config)
-    if source.kind == "task":
-        places = sites_read(config, source.name) or [source.at(site)]
-        return Store(
-            ensure_store(config, workspace, _task(config, source.name), places, on_progress)
-        )
-    store = Store(source.name)
-    if store.manifest["revision"] != backbone.revision:
-        raise InputError(
-            f"store {source.name} holds activations of {store.manifest['model']} "
-            f"({store.manifest['revision'][:40]}), the run's model is {backbone.name} "
-            f"({backbone.revision[:40]}); capture it with this model"
-        )
-    return store
-
-
-def _task(config: RunConfig, name: str) -> Choice:
-    """The run's own task with its parameters, another one with its defaults."""
-    return config.task if config.task.name == name else choose_task(name)
-
-
-def _finished(folder: str) -> list[Any]:
+def _finished(folder: str) -> list[Run]:
     return [run for run in list_runs(Path(folder)) if run.status == "done"]
 
 
 def _posteriors(folder: str, site: Site, revision: str) -> Space:
     """The trained vectors that finished runs have at a site; each run is a group."""
-    found = [
-        (run, run.tensors()[f"final/{site}"])
+    trained = [
+        run.tensors()[f"final/{site}"]
         for run in _finished(folder)
         if site in run.config["prompt"].get("sites", [])
         and run.config["prompt"]["mode"] != "kv"
         and run.about().get("model") == revision
     ]
-    if not found:
+    if not trained:
         raise InputError(
             f"prior.space = 'runs:{folder}': no finished run there has vectors of this model at "
             f"{site}; train some, or name another folder"
         )
-    groups = [torch.full((len(values),), i) for i, (_, values) in enumerate(found)]
-    positions = [torch.arange(len(values)) for _, values in found]
-    points = torch.cat([values for _, values in found])
-    return Space(site, points, groups=torch.cat(groups), positions=torch.cat(positions))
+    groups = [torch.full((len(values),), i) for i, values in enumerate(trained)]
+    positions = [torch.arange(len(values)) for values in trained]
+    return Space(site, torch.cat(trained), groups=torch.cat(groups), positions=torch.cat(positions))

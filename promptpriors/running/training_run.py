@@ -1,34 +1,29 @@
-"""The work of one run inside its folder: train, keep, resume, sum up."""
+"""Training of one run inside its folder: train, keep, resume, sum up."""
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
-
-import torch
-from torch import Tensor
 
 from promptpriors.config.run import RunConfig
-from promptpriors.errors import InputError
-from promptpriors.files import (
-    finite,
-    read_json_lines,
-    read_tensors,
-    write_bytes,
-    write_json,
-    write_tensors,
-)
+from promptpriors.files import finite, write_json, write_tensors
 from promptpriors.models import Backbone
 from promptpriors.packing import encode
-from promptpriors.progress import OnProgress
+from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt, trunk_of
 from promptpriors.prompts.objectives import mean_objective
+from promptpriors.running.checkpoint import (
+    METRICS,
+    RunState,
+    remove_checkpoint,
+    resume,
+    write_checkpoint,
+)
 from promptpriors.running.cost import peak_memory_mib, reset_peak_memory
-from promptpriors.running.result import summarise
+from promptpriors.running.result import nearest_tokens, summarise, vocabulary_map
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import Progress, Record, Regulariser, evaluate, train
 from promptpriors.training.evaluation import measure
@@ -38,80 +33,40 @@ from promptpriors.types import Task
 
 
 @dataclass
-class TrainingRun:
-    """One run in progress.
+class SharedTraining:
+    """Training and scoring of one run, divided among its processes.
 
     Attributes:
-        regularisers: what holds the prompt in training.
+        config: the run's, with its sites.
+        backbone: the model.
+        task: what is trained on.
+        prompt: as it was drawn.
+        regularisers: penalties on the prompt.
+        team: the processes.
+        on_progress: called with stage, share done, and what is known so far.
         progress: None for a frozen prompt, which is evaluated and not trained, and for an adapter
             until it is in the model.
-        initial: the prompt as it was drawn.
-        steps: of the trajectory.
-        trajectory: the prompt's values at each evaluation.
-        records: a row of ``metrics.jsonl`` each.
-        scores_initial: on the test split, before training.
-        spent: seconds of earlier starts of this run.
-        team: the processes that do it.
     """
 
     config: RunConfig
-    folder: Path
-    workspace: Workspace
     backbone: Backbone
     task: Task
     prompt: Prompt
-    regularisers: Sequence[Regulariser]
-    progress: Progress | None
-    on_progress: OnProgress
-    initial: dict[str, Tensor] = field(init=False)
-    steps: list[int] = field(default_factory=list)
-    trajectory: list[dict[str, Tensor]] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
-    scores_initial: dict[str, float] = field(default_factory=dict)
-    spent: float = 0.0
+    regularisers: Sequence[Regulariser] = ()
     team: Team = ALONE
+    on_progress: OnProgress = silent
+    progress: Progress | None = field(init=False, default=None)
 
-    def do(self) -> None:
-        """Score the start, train, score the end, and write the results."""
-        began = time.perf_counter()
-        reset_peak_memory(self.backbone.device)
-        self.prompt.to(self.backbone.device)
-        self.initial = self.prompt.snapshot()
-        floor = self.workspace.floor(self.config)
-        with self._adapter():
-            self._resume()
-            if not self.scores_initial:
-                self.scores_initial = self._scores("scoring the start")
-            self._train(began)
-            trained = self.progress is not None
-            scores = self._scores("scoring the end") if trained else self.scores_initial
-        about = {"format": 1, "mode": self.prompt.mode, "model": self.backbone.revision}
-        path = self.folder / "prompt.safetensors"
-        write_tensors(path, self._tensors(), about)
-        result = summarise(self, floor=floor, scores=scores) | {
-            "prompt_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "map": self.workspace.map(self.config, self.folder.parent),
-            "seconds": time.perf_counter() - began + self.spent,
-            "peak_memory_mib": peak_memory_mib(self.backbone.device),
-        }
-        if self.team.size > 1:
-            result["processes"] = self.team.size
-        write_json(self.folder / "result.json", result)
-        (self.folder / "state.safetensors").unlink(missing_ok=True)
-        self.on_progress("done", 1.0, {"folder": self.folder})
+    def __post_init__(self) -> None:
+        section = self.config.train
+        if not section.frozen and section.lora is None:
+            lr, decay = self.config.lr, section.weight_decay
+            self.progress = Progress(self.prompt, lr, weight_decay=decay)
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """On a process beside the main one: its shares of the work are registered."""
+    def ready(self) -> Iterator[None]:
+        """Move the prompt to its device and put a trained adapter into the model."""
         self.prompt.to(self.backbone.device)
-        with self._adapter():
-            self._scores("")
-            list(self._records())
-            yield
-
-    @contextmanager
-    def _adapter(self) -> Iterator[None]:
-        """The model with an adapter in it, where that is what is trained; else as it is."""
         section = self.config.train
         if section.lora is None:
             yield
@@ -121,26 +76,21 @@ class TrainingRun:
             self.progress = Progress(self.prompt, lr, weight_decay=decay, adapter=weights)
             yield
 
-    def _scores(self, stage: str) -> dict[str, float]:
-        def progress(share: float) -> None:
-            self.on_progress(stage, share, {})
+    def scores(self, stage: str) -> dict[str, float]:
+        """Score the prompt on the test split."""
+        on_progress = self.on_progress
+        return evaluate(
+            self.backbone,
+            self.prompt,
+            self.task,
+            progress=lambda share: on_progress(stage, share, {}),
+            team=self.team,
+            trained=self.progress.parameters if self.progress else [],
+        )
 
-        trained = self.progress.parameters if self.progress else []
-        about = {"progress": progress, "team": self.team, "trained": trained}
-        return evaluate(self.backbone, self.prompt, self.task, **about)
-
-    def _train(self, began: float) -> None:
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-            for record in self._records():
-                self._keep(record, metrics)
-                if record.val_loss is not None:
-                    self.steps.append(record.step)
-                    self.trajectory.append(self.prompt.snapshot())
-                    self._checkpoint(time.perf_counter() - began + self.spent)
-
-    def _records(self) -> Iterator[Record]:
-        """Records of training, or the one of a frozen prompt."""
-        section = self.config.train
+    def records(self) -> Iterator[Record]:
+        """Train and yield a record a step, or the one record of a frozen prompt."""
+        section, trunk = self.config.train, self.config.device.trunk_folder
         if self.progress is not None:
             return train(
                 self.backbone,
@@ -155,7 +105,7 @@ class TrainingRun:
                 batch_tokens=section.batch_tokens,
                 grouping=section.grouping,
                 checkpointing=self.config.device.checkpointing,
-                trunk=self.workspace.trunk(self.config),
+                trunk=trunk,
                 regularisers=self.regularisers,
                 objective=section.objective,
                 seed=self.config.order,
@@ -164,92 +114,88 @@ class TrainingRun:
             )
         examples = self.task.splits["validation"]
         encoded = encode(self.backbone, examples, before=self.prompt.before)
-        trunk = trunk_of(self.backbone, self.prompt, encoded, self.workspace.trunk(self.config))
-        about = {"trunk": trunk, "team": self.team}
-        measured = measure("validation", self.backbone, self.prompt, encoded, **about)
+        kept = trunk_of(self.backbone, self.prompt, encoded, trunk)
+        measured = measure(
+            "validation", self.backbone, self.prompt, encoded, trunk=kept, team=self.team
+        )
         if not self.team.main:
             return iter([])
-        aim = loss = measured().loss
+        objective = loss = measured().loss
         if section.objective != "answer":
-            aim = mean_objective(section.objective, self.backbone, self.prompt, encoded)
-        return iter([Record(0, None, loss, {}, 0.0, 0, val_objective=aim)])
+            objective = mean_objective(section.objective, self.backbone, self.prompt, encoded)
+        return iter([Record(0, None, loss, {}, 0.0, 0, val_objective=objective)])
 
-    def _keep(self, record: Record, metrics: TextIO) -> None:
-        row = record._asdict()
-        self.records.append(row)
-        metrics.write(json.dumps(finite(row)) + "\n")
-        metrics.flush()
-        self.on_progress("training", record.step / max(1, self.config.train.steps), row)
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """The contents of ``prompt.safetensors``."""
-        final = self.prompt.snapshot()
-        tensors = {"trajectory/steps": torch.tensor(self.steps)}
-        for site in self.prompt.sites:
-            tensors[f"initial/{site}"] = self.initial[site]
-            tensors[f"final/{site}"] = final[site]
-            tensors[f"trajectory/{site}"] = torch.stack([t[site] for t in self.trajectory])
-        return tensors
+@dataclass(frozen=True)
+class TrainingRun:
+    """Run of the main process, in its folder.
 
-    def _checkpoint(self, spent: float) -> None:
-        """Keep all that is needed to go on; by rename, so the last one is always whole.
+    Attributes:
+        training: what is divided among processes.
+        folder: the run's.
+        workspace: shared with other runs of this process.
+    """
 
-        Not for an adapter: a run that was interrupted begins at the beginning.
-        """
-        section = self.config.train
-        if self.progress is None or section.lora or self.progress.step == section.steps:
-            return
-        about = {
-            "progress": self.progress.counters(),
-            "scores_initial": self.scores_initial,
-            "spent": spent,
+    training: SharedTraining
+    folder: Path
+    workspace: Workspace
+
+    def complete(self) -> None:
+        """Score the start, train, score the end, and write the results."""
+        began, training = time.perf_counter(), self.training
+        config, backbone, team = training.config, training.backbone, training.team
+        reset_peak_memory(backbone.device)
+        floor = self.workspace.floor(config.model_spec, config.task, bos=config.prompt.bos)
+        with training.ready():
+            state = RunState(training.prompt.snapshot())
+            steps = config.train.steps
+            resume(self.folder, state, training.progress, steps, training.on_progress)
+            if not state.scores_initial:
+                state.scores_initial = training.scores("scoring the start")
+            self._train(state, began)
+            trained = training.progress is not None
+            scores = training.scores("scoring the end") if trained else state.scores_initial
+        final, path = training.prompt.snapshot(), self.folder / "prompt.safetensors"
+        metadata = {"format": 1, "mode": training.prompt.mode, "model": backbone.revision}
+        write_tensors(path, state.tensors(final), metadata)
+        nearest = nearest_tokens(self.workspace, config.model_spec, state.initial, final)
+        result = summarise(
+            config,
+            state=state,
+            final=final,
+            progress=training.progress,
+            floor=floor,
+            scores=scores,
+            task=training.task,
+            nearest=nearest,
+        )
+        result |= {
+            "prompt_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "map": vocabulary_map(self.workspace, config.model_spec, self.folder.parent),
+            "seconds": time.perf_counter() - began + state.spent,
+            "peak_memory_mib": peak_memory_mib(backbone.device),
         }
-        tensors = self._tensors() | self.progress.tensors()
-        write_tensors(self.folder / "state.safetensors", tensors, about)
+        if team.size > 1:
+            result["processes"] = team.size
+        write_json(self.folder / "result.json", result)
+        remove_checkpoint(self.folder)
+        training.on_progress("done", 1.0, {"folder": self.folder})
 
-    def _resume(self) -> None:
-        """Go on from the last checkpoint, if there is a whole one; else start clean."""
-        path, metrics = self.folder / "state.safetensors", self.folder / "metrics.jsonl"
-        rows: list[dict[str, Any]] = []
-        if self.progress is not None and path.exists():
-            try:
-                tensors, about = read_tensors(path)
-                rows = self._records_before(tensors, about, metrics)
-            except (InputError, KeyError, TypeError, AttributeError):
-                self.on_progress("the checkpoint is damaged, starting again", 0.0, {})
-            else:
-                self.scores_initial, self.spent = about["scores_initial"], about["spent"]
-                if about["progress"]["step"] == 0:  # nothing was trained: begin at the beginning
-                    write_bytes(metrics, b"")
-                    return
-                self.progress.restore(tensors, about["progress"])
-                self.steps = tensors["trajectory/steps"].tolist()
-                sites = self.prompt.sites
-                self.initial = {site: tensors[f"initial/{site}"] for site in sites}
-                for k in range(len(self.steps)):
-                    self.trajectory.append({s: tensors[f"trajectory/{s}"][k] for s in sites})
-        self.records = rows
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; remove it")
-        write_bytes(metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
-
-    def _records_before(
-        self, tensors: Mapping[str, Tensor], about: Mapping[str, Any], metrics: Path
-    ) -> list[dict[str, Any]]:
-        """The records up to a checkpoint; raises if it is damaged or not of this run."""
-        step, names = about["progress"]["step"], ("value", "exp_avg", "exp_avg_sq", "initial")
-        if self.progress is None or not set(self.progress.counters()) <= set(about["progress"]):
-            raise InputError("the checkpoint lacks a counter")
-        if not isinstance(about["scores_initial"], dict) or not about["spent"] >= 0:
-            raise InputError("the checkpoint lacks scores or time")
-        for site, value in self.prompt.values.items():
-            kept = names if step else ("value", "initial")
-            if any(tensors[f"{name}/{site}"].shape != value.shape for name in kept):
-                raise InputError("the checkpoint is of another shape")
-            if len(tensors[f"trajectory/{site}"]) != len(tensors["trajectory/steps"]):
-                raise InputError("the checkpoint's trajectory is cut off")
-        rows = [row for row in read_json_lines(metrics) if row["step"] <= step]
-        whole = [row["step"] for row in rows] == list(range(step + 1))
-        if not whole or not 0 <= step < self.config.train.steps:
-            raise InputError("the records do not lead to the checkpoint")
-        return rows
+    def _train(self, state: RunState, began: float) -> None:
+        """Keep each record; at each evaluation the values and, but for an adapter, a checkpoint."""
+        training, section = self.training, self.training.config.train
+        with (self.folder / METRICS).open("a", encoding="utf-8") as metrics:
+            for record in training.records():
+                row = record._asdict()
+                state.records.append(row)
+                metrics.write(json.dumps(finite(row)) + "\n")
+                metrics.flush()
+                training.on_progress("training", record.step / max(1, section.steps), row)
+                if record.val_loss is None:
+                    continue
+                state.steps.append(record.step)
+                state.trajectory.append(training.prompt.snapshot())
+                progress = training.progress
+                if progress and section.lora is None and progress.step < section.steps:
+                    spent = time.perf_counter() - began + state.spent
+                    write_checkpoint(self.folder, state, progress, spent)

@@ -18,12 +18,12 @@ from promptpriors.runs.run import Run
 
 
 def has_run(folder: Path) -> bool:
-    """Existence of a run, as a folder or in a packed file beside it."""
+    """Test for a run, as a folder or in a packed file beside it."""
     return (folder / "config.toml").is_file() or find_packed(folder.parent, folder.name) is not None
 
 
 def is_done(folder: Path) -> bool:
-    """Existence of a run's result, in its folder or, where it has none, in a packed file."""
+    """Test for a run's result, in its folder or, where it has none, in a packed file."""
     if (folder / "config.toml").exists() or (folder / "result.json").exists():
         return (folder / "result.json").exists()
     packed = find_packed(folder.parent, folder.name)
@@ -169,7 +169,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process works on the run at this moment."""
+    """Test for a process that works on the run at this moment."""
     path = _lock_of(folder)
     if not path.exists():
         return False

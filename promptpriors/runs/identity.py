@@ -1,4 +1,4 @@
-"""A run's id: what it computes decides its name, where and how it runs does not."""
+"""Ids of runs, made of what they compute, not of where and how they run."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ named as before there were such fields."""
 
 
 def run_id(config: Mapping[str, Any], *, model: str, task: str) -> str:
-    """The first 16 hex digits of SHA-256 over the canonical resolved config.
+    """Take the first 16 hex digits of SHA-256 over the canonical resolved config.
 
     Args:
         config: the resolved config. Left out are the device's name and threads, every ``path`` in
@@ -40,7 +40,7 @@ def run_id(config: Mapping[str, Any], *, model: str, task: str) -> str:
 
 
 def _train(section: Mapping[str, Any], seed: Any) -> Any:
-    """What counts of a train section."""
+    """The part of a train section that counts."""
     later = {key: section[key] for key in LATER if section.get(key, LATER[key]) != LATER[key]}
     if later.get("order") == seed or section.get("frozen"):
         later.pop("order", None)

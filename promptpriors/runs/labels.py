@@ -1,4 +1,4 @@
-"""Names of runs that are shown together, and what runs have in common."""
+"""Names of runs that are shown together, and the settings that runs have in common."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ class Label(NamedTuple):
 
 
 def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
-    """Label of each run by id: the prior and what tells it from that prior's other runs."""
+    """Label each run, by id: its prior and the settings that tell it from other runs of that."""
     labels: dict[str, Label] = {}
     for mine in _by(runs, setting_of):
         names: dict[str, str] = {}
@@ -37,7 +37,7 @@ def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
 
 
 def prior_of(run: Run) -> str:
-    """The name of a run's prior, such as ``gaussian``; without prompt vectors ``no prompt``.
+    """Name a run's prior, such as ``gaussian``; without prompt vectors ``no prompt``.
 
     A prior made of others names them, such as ``matched(gaussian)``. Priors chosen per site are
     called by the one that the others replace.
@@ -53,7 +53,7 @@ def _spoken(prior: Mapping[str, Any]) -> str:
 
 
 def setting_of(run: Run) -> str:
-    """Model and task as one string: runs are compared only where it is equal.
+    """Write model and task as one string; runs are compared only where it is equal.
 
     Paths are left out of the task, since they say where data lie and not what they are.
     """

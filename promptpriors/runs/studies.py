@@ -1,8 +1,8 @@
 """Record of a study: which run is which arm, and how arms are compared."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -116,21 +116,45 @@ def read_study_record(path: Path) -> StudyRecord:
 
 def list_study_records(runs: Path) -> tuple[list[StudyRecord], list[str]]:
     """Read the records of a runs folder; those that are damaged or there twice are errors."""
-    records: dict[str, StudyRecord] = {}
+    return read_each(study_paths(runs), read_study_record)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Content = TypeVar("Content", bound=_Named)
+
+
+def read_each(
+    paths: Iterable[Path], read: Callable[[Path], Content]
+) -> tuple[list[Content], list[str]]:
+    """Read files one by one; one that is damaged or of the same study is an error."""
+    found: dict[str, Content] = {}
     errors = []
-    for path in study_paths(runs):
+    for path in paths:
         try:
-            record = read_study_record(path)
-            if record.name in records:
-                raise InputError(f"{path}: another study is called {record.name!r} too")
-            records[record.name] = record
+            content = read(path)
+            if content.name in found:
+                raise InputError(f"{path}: another study is called {content.name!r} too")
+            found[content.name] = content
         except InputError as error:
             errors.append(str(error))
-    return list(records.values()), errors
+    return list(found.values()), errors
 
 
 def write_study_record(runs: Path, record: StudyRecord) -> Path:
-    """Write a study's record below ``runs``; what was there before is replaced."""
+    """Write a study's record below ``runs``; what was there before is replaced.
+
+    Raises:
+        InputError: for a name that is kept for results.
+    """
+    if f"{record.name}.json".endswith(RESULT):
+        raise InputError(
+            f"a study can't be called {record.name!r}: studies/*{RESULT} are results of studies; "
+            "rename its file"
+        )
     path = study_path(runs, record.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, record.model_dump())

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from promptpriors.errors import InputError
 from promptpriors.files import write_json
 from promptpriors.registry import validate
-from promptpriors.runs.studies import RESULT, Kind, Name, Stored, read_object
+from promptpriors.runs.studies import RESULT, Kind, Name, Stored, read_each, read_object
 
 VERSION = 1
 """Version of the file."""
@@ -46,12 +46,7 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class Verdict(Stored, Generic[State]):
-    """State of a comparison with its reason.
-
-    Attributes:
-        state: of a closed set.
-        reason: why there is no verdict, or a remark; mostly empty.
-    """
+    """State of a comparison; the reason is a remark, or why there is no verdict."""
 
     state: State
     reason: str = ""
@@ -66,26 +61,14 @@ class Verdict(Stored, Generic[State]):
 
 
 class Scale(Stored):
-    """Ends of the scale of quality, in units of the metric.
-
-    Attributes:
-        floor: without a prompt.
-        ceiling: of what is known to learn.
-    """
+    """Ends of the scale of quality, in units of the metric."""
 
     floor: float
     ceiling: float
 
 
 class Difference(Stored):
-    """Difference of two means with its interval.
-
-    Attributes:
-        value: first less second, in units of the metric.
-        low: lower end of the interval.
-        high: upper end.
-        p: of the test, where there is one.
-    """
+    """Difference of two means with its interval, and p where it is tested."""
 
     value: float
     low: float
@@ -101,41 +84,28 @@ class MissingRun(Stored):
 
 
 class Arm(Stored):
-    """Mean of an arm, control, baseline or ceiling over rates and seeds.
+    """Mean of an arm, control, baseline or ceiling over rates and seeds, in units of the metric.
 
-    Attributes:
-        arm: its name.
-        kind: its role.
-        runs: number of runs with a value.
-        missing: runs without one.
-        mean: over rates and seeds, in units of the metric.
-        low: lower end of the 95 % t interval.
-        high: upper end.
-        sd: between seeds.
-        seeds: number of independent units.
-        rates: number of rates.
-        excluded_rates: rates left out, since some arm has no run there.
-        best_rate: rate of the best mean.
-        best_mean: mean at that rate.
-        share: of the way from floor to ceiling.
-        best_share: the same at the best rate.
+    ``low`` and ``high`` are ends of the 95 % t interval, ``sd`` is between seeds, ``share`` is of
+    the way from floor to ceiling; ``rates_left_out`` are those at which some arm has no run.
     """
 
     arm: str
     kind: Kind
     runs: int
-    missing: list[MissingRun]
+    missing: int
     mean: Number
     low: Number
     high: Number
     sd: Number
     seeds: int
     rates: int
-    excluded_rates: list[str]
+    rates_left_out: list[str]
     best_rate: str | None
-    best_mean: Number
+    mean_at_the_best_rate: Number
     share: Number
-    best_share: Number
+    share_at_the_best_rate: Number
+    missing_runs: list[MissingRun]
 
 
 class Contrast(Stored):
@@ -157,37 +127,31 @@ class Pair(Stored):
 
 
 class AllPairs(Stored):
-    """Equality of all pairs: the largest p."""
+    """Equality of all pairs, by the largest p."""
 
     p: Number
     verdict: Verdict[PairState]
 
 
 class Control(Verdict[ControlState]):
-    """Test that a control must pass."""
+    """Test that a control must pass, with its p."""
 
-    p: Number
+    p: Number = None
 
 
 class Controls(Stored):
-    """Difference that must be found, and equality that must be found."""
+    """Control that must be found different, and one that must be found equal."""
 
     positive: Control
     negative: Control
 
 
 class Power(Stored):
-    """Spread between runs, and the power of tests at that spread.
+    """Spread between runs, and power of the tests at that spread.
 
-    Attributes:
-        residual_sd: of a seed's mean over rates, arms and seeds taken out.
-        df: its degrees of freedom.
-        seeds: the fewest of an arm.
-        equality: power of finding all pairs equal if they are.
-        equality_runs: runs an arm that 80 % would take.
-        difference: power of finding one arm that is off by the margin.
-        difference_runs: runs an arm that 80 % would take.
-        reason: why numbers are missing.
+    ``residual_sd`` is of a seed's mean over rates, arms and seeds taken out. ``equality`` is the
+    power of finding all pairs equal if they are, ``difference`` that of finding one arm that is off
+    by the margin; each with the runs an arm that 80 % would take. ``reason``: of missing numbers.
     """
 
     residual_sd: Number = None
@@ -218,34 +182,23 @@ class Components(Stored):
 
 
 class Plateau(Stored):
-    """Curves of an arm: rest at the end, and steps to a loss.
+    """Curves of an arm: rest at the end, and steps to a loss in nats per target token.
 
-    Attributes:
-        arm: its name.
-        runs: number of curves.
-        at_rest: how many have come to rest; None where the metric is no loss.
-        too_few: how many have too few evaluations to tell.
-        loss: that curves are to reach, in nats per target token.
-        steps: to that loss, mean over seeds.
-        low: lower end of its 95 % t interval.
-        high: upper end.
-        censored: number of curves that do not reach it.
-        less_reference: steps less the reference's.
-        horizon: steps that every curve has.
-        mean_loss: over the steps.
+    ``steps_to_loss`` is the mean over seeds with its 95 % t interval; curves that do not reach the
+    loss within ``of_steps`` are ``censored``. Rest is None where the metric is no loss.
     """
 
     arm: str
     runs: int
-    at_rest: int | None
-    too_few: int | None
+    runs_at_rest: int | None
+    too_few_evaluations: int | None
     loss: float
-    steps: Number
+    steps_to_loss: Number
     low: Number
     high: Number
     censored: int
     less_reference: Difference | None
-    horizon: int
+    of_steps: int
     mean_loss: Number
 
 
@@ -264,7 +217,7 @@ class SettingResult(Stored):
         setting: its name; empty where nothing else is varied.
         metric: a number of ``result.json``.
         unit: of the metric.
-        lower_is_better: whether it is a loss or another objective.
+        lower_is_better: whether the metric is a loss or another objective.
         scale: from floor to ceiling.
         scale_reason: why there is none.
         margin: of equality, in units of the metric.
@@ -273,12 +226,12 @@ class SettingResult(Stored):
         arms: arms, controls, baselines and ceilings.
         contrasts: arms and controls less the reference.
         pairs: every pair of arms.
-        all_pairs: all of them together; None for fewer than two arms.
-        controls: both controls.
+        all_pairs: None for fewer than two arms.
+        controls: both of them.
         power: of the study's tests.
         components: sources of variance.
-        plateaus: the curves of each arm.
-        verdicts: the answers to the questions.
+        plateaus: curves by arm.
+        verdicts: an answer to each question.
     """
 
     setting: str
@@ -305,13 +258,13 @@ class StudyResult(Stored):
     """Content of ``studies/NAME.result.json``."""
 
     format: int = VERSION
-    study: Name
+    name: Name
     settings: list[SettingResult]
 
 
 def write_study_result(runs: Path, result: StudyResult) -> Path:
     """Write a study's result below ``runs``; what was there before is replaced."""
-    path = runs / "studies" / f"{result.study}{RESULT}"
+    path = runs / "studies" / f"{result.name}{RESULT}"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result.model_dump())
     return path
@@ -334,14 +287,4 @@ def read_study_result(path: Path) -> StudyResult:
 
 def list_study_results(runs: Path) -> tuple[list[StudyResult], list[str]]:
     """Read the results of a runs folder; those that are damaged or there twice are errors."""
-    results: dict[str, StudyResult] = {}
-    errors = []
-    for path in sorted(runs.glob(f"studies/*{RESULT}")):
-        try:
-            result = read_study_result(path)
-            if result.study in results:
-                raise InputError(f"{path}: another result is of study {result.study!r} too")
-            results[result.study] = result
-        except InputError as error:
-            errors.append(str(error))
-    return list(results.values()), errors
+    return read_each(sorted(runs.glob(f"studies/*{RESULT}")), read_study_result)

@@ -2,22 +2,22 @@
 
 from promptpriors.config.study import StudyFile, read_study
 from promptpriors.study.forecast import Forecast, forecast
-from promptpriors.study.launch import Where, begin, carry_out, to_do
-from promptpriors.study.local import Outcome, workspace_of
+from promptpriors.study.launch import ExecutionPlan, carry_out, prepare_study, to_do
+from promptpriors.study.local import Attempt, workspace_of
 from promptpriors.study.plan import Entry, plan
 from promptpriors.study.status import Surveyed, sentence, survey
 
 __all__ = [
+    "Attempt",
     "Entry",
+    "ExecutionPlan",
     "Forecast",
-    "Outcome",
     "StudyFile",
     "Surveyed",
-    "Where",
-    "begin",
     "carry_out",
     "forecast",
     "plan",
+    "prepare_study",
     "read_study",
     "sentence",
     "survey",

@@ -1,4 +1,4 @@
-"""The runs of a study by arm: base, overrides and axes multiplied out; pure."""
+"""Runs of a study by arm: base, overrides and axes multiplied out."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ PEFT = {
 
 
 class Planned(NamedTuple):
-    """A run of a study.
+    """Run of a study, before it has an id.
 
     Attributes:
         kind: ``arm``, ``positive``, ``negative``, ``baseline`` or ``ceiling``.
@@ -46,7 +46,7 @@ class Planned(NamedTuple):
 
 
 def compared(study: StudyFile) -> list[Planned]:
-    """The runs of all arms: seeds vary slowest and arms fastest, so a part is worth having.
+    """Plan the runs of all arms: seeds vary slowest, arms fastest.
 
     Raises:
         InputError: for a run whose config is not one, named by what it varies; for rates that arms
@@ -61,21 +61,23 @@ def compared(study: StudyFile) -> list[Planned]:
         raise InputError(
             f"arm {own[0]!r} brings {RATE}, which is an axis as well: leave one of them out"
         )
-    found = []
+    runs = []
     if axes or study.arms or not study.runs:
         for point in product(*seeds, *others):
             varied = {key: value for part in point for key, value in part.items()}
             for name, overrides in arms.items():
                 run = planned(study, name, overrides, varied)
-                found.append(run._replace(rate=OWN) if own and run.rate else run)
+                runs.append(run._replace(rate=OWN) if own and run.rate else run)
     for given in study.runs:
         overrides = {key: value for key, value in given.items() if key != "arm"}
-        found.append(planned(study, given.get("arm"), {}, overrides))
-    return found
+        runs.append(planned(study, given.get("arm"), {}, overrides))
+    return runs
 
 
 def arms_of(study: StudyFile) -> dict[str | None, Mapping[str, Any]]:
-    """Overrides by arm, PEFT's starts among them unless an arm is the same; one without a name.
+    """List overrides by arm, with PEFT's starts unless an arm equals them.
+
+    Without arms there is one without a name.
 
     Raises:
         InputError: for PEFT's starts beside arms without names.
@@ -101,7 +103,7 @@ def planned(
     varied: Mapping[str, Any],
     kind: Kind = "arm",
 ) -> Planned:
-    """One run: the base with an arm's overrides and a point of the grid.
+    """Plan one run: the base with an arm's overrides and a point of the grid.
 
     An axis with a single value says nothing of a run's setting, nor does a prior that names an arm.
 
@@ -129,7 +131,7 @@ def planned(
 
 
 def rate_of(config: RunConfig) -> str:
-    """A word for a run's rate; none where nothing is trained."""
+    """Write a run's rate as a label; "" where nothing is trained."""
     if config.train.frozen:
         return ""
     lr = config.lr
@@ -170,11 +172,11 @@ def _constant(study: StudyFile) -> set[str]:
 
 
 def _setting_of(factors: Mapping[str, Any], besides: Iterable[str]) -> str:
-    aside = {"seed", RATE, "train.order", *besides}
+    excluded = {"seed", RATE, "train.order", *besides}
     parts = []
     for key, value in factors.items():
         head, _, last = key.partition(".")
-        if not {key, head} & aside:
+        if not {key, head} & excluded:
             parts.append(_word(value) if last in {"", "name", "mode"} else f"{last} {_word(value)}")
     return " · ".join(parts)
 

@@ -1,22 +1,20 @@
-"""How long a study will take and how much memory a worker needs, from steps measured here."""
+"""Forecast of a study's time and memory, from steps measured here."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from promptpriors.config.run import RunConfig
-from promptpriors.priors import build_prior
+from promptpriors.priors import fit_prior
 from promptpriors.progress import OnProgress
-from promptpriors.registry import Choice
 from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
-from promptpriors.running.run import place
+from promptpriors.running.run import draw_start
 from promptpriors.running.workspace import Workspace
 from promptpriors.study.plan import Entry
-from promptpriors.types import Space
 
 
 class Forecast(NamedTuple):
-    """What runs will cost.
+    """Time and memory that runs will need.
 
     Attributes:
         seconds: by the run's id, what is made once (spaces, trunk, fits) not counted.
@@ -28,7 +26,9 @@ class Forecast(NamedTuple):
 
 
 def forecast(entries: Sequence[Entry], workspace: Workspace, on_progress: OnProgress) -> Forecast:
-    """Measure one run of each shape: costs do not depend on prior, rate or seed.
+    """Forecast runs by measuring one of each shape.
+
+    Costs do not depend on prior, rate or seed.
 
     LoRA is measured as a prompt of one vector, which it is not: its own cost lies higher.
 
@@ -42,19 +42,19 @@ def forecast(entries: Sequence[Entry], workspace: Workspace, on_progress: OnProg
     for number, entry in enumerate(entries):
         config = entry.run.config
         if not known:
-            reset_peak_memory(workspace.backbone(config).device)
+            reset_peak_memory(workspace.backbone(config.model_spec).device)
         shape = _shape(config)
         if shape not in known:
             on_progress("measuring", number / len(entries), {})
             known[shape] = _measure(config, workspace)
         seconds[entry.id] = known[shape]
     first = entries[0].run.config if entries else None
-    memory = peak_memory_mib(workspace.backbone(first).device) if first else None
+    memory = peak_memory_mib(workspace.backbone(first.model_spec).device) if first else None
     return Forecast(seconds, memory)
 
 
 def _shape(config: RunConfig) -> str:
-    train = config.train.model_copy(update={"lr": 1.0, "regulariser": None, "order": None})
+    train = config.train.model_copy(update={"lr": 1.0, "order": None})
     return repr((config.model, config.task, config.prompt, train, config.device))
 
 
@@ -64,11 +64,5 @@ def _measure(config: RunConfig, workspace: Workspace) -> float:
         config = replace(config, prompt=soft)
     prior = None
     if config.prompt.mode != "none":
-        fitted_to = {"space": "vocabulary", "pool": "token", "length_matched": False}
-        choice = Choice("isotropic", {"sigma": 1.0, **fitted_to})
-
-        def space(_: object) -> Space:
-            return workspace.vocabulary(config)
-
-        prior = build_prior(choice, space)
-    return cost(config, workspace, place(config, workspace, prior)).seconds
+        prior = fit_prior("isotropic", workspace.vocabulary(config.model_spec), sigma=1.0)
+    return cost(config, workspace, draw_start(config, workspace, prior)).seconds

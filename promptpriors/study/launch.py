@@ -1,4 +1,4 @@
-"""A study from file to finished runs: only what is missing is done."""
+"""Execution of a study: only missing runs are done, here or on Ray."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,15 @@ from promptpriors.progress import OnProgress
 from promptpriors.running.run import check_writable
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import check_versions
-from promptpriors.study.here import run_here
-from promptpriors.study.local import Outcome
-from promptpriors.study.plan import Entry
+from promptpriors.study.local import Attempt, run_here
+from promptpriors.study.plan import Entry, write_record
 from promptpriors.study.ray_cluster import cluster, run_on_ray
-from promptpriors.study.record import write_record
-from promptpriors.study.status import Surveyed, mend, survey
+from promptpriors.study.status import Surveyed, repair, survey
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where a study runs.
+class ExecutionPlan:
+    """Folders, workers and threads of a study's execution.
 
     Attributes:
         runs: the folder of run folders.
@@ -38,27 +36,27 @@ class Where:
 
 
 class Stopped(WorkError):
-    """The study can't go on; what is done stays done."""
+    """Study stopped by a full disk; what is done stays done."""
 
 
-def begin(
+def prepare_study(
     study: StudyFile, entries: Sequence[Entry], runs: Path
 ) -> tuple[dict[str, Surveyed], str]:
-    """Check the folder, set aside what is damaged in it, write down what the study compares.
+    """Check the folder, exclude damaged files, and record the comparison.
 
     Returns:
-        What was found for each id, and what the user should know ("" for nothing).
+        The state of each id, and what the user should know ("" for nothing).
 
     Raises:
         InputError: for a folder that can't be written or is of an incompatible version.
     """
     check_versions(runs)
     check_writable(runs)
-    return mend(entries, survey(entries, runs), runs), write_record(study, entries, runs)
+    return repair(entries, survey(entries, runs), runs), write_record(study, entries, runs)
 
 
 def to_do(entries: Sequence[Entry], found: dict[str, Surveyed]) -> list[Entry]:
-    """Each run that is not done, once."""
+    """List each run that is not done, once."""
     first: dict[str, Entry] = {}
     for entry in entries:
         first.setdefault(entry.id, entry)
@@ -68,18 +66,18 @@ def to_do(entries: Sequence[Entry], found: dict[str, Surveyed]) -> list[Entry]:
 def carry_out(
     study: StudyFile,
     entries: Sequence[Entry],
-    where: Where,
+    execution: ExecutionPlan,
     workspace: Workspace,
     on_progress: Callable[[Entry], OnProgress],
-) -> Iterator[Outcome]:
+) -> Iterator[Attempt]:
     """Do runs here or on Ray.
 
     Args:
         study: has the resources.
         entries: what is to do.
-        where: it is done.
+        execution: folders, workers and threads.
         workspace: of this process.
-        on_progress: who is told how far a run of this process is.
+        on_progress: the progress callback of a run of this process.
 
     Yields:
         How each ended.
@@ -90,18 +88,19 @@ def carry_out(
     """
     if not entries:
         return
-    if where.workers or where.ray:
-        with cluster(where.ray, where.workers, study.resources):
-            yield from _until_full(run_on_ray(entries, where.runs, where.data, study.resources))
+    runs, threads = execution.runs, execution.threads
+    if execution.workers or execution.ray:
+        with cluster(execution.ray, execution.workers, study.resources):
+            yield from _until_full(run_on_ray(entries, runs, execution.data, study.resources))
     else:
-        yield from _until_full(run_here(entries, where.runs, workspace, where.threads, on_progress))
+        yield from _until_full(run_here(entries, runs, workspace, threads, on_progress))
 
 
-def _until_full(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    for outcome in outcomes:
-        if outcome.status == "full":
+def _until_full(attempts: Iterator[Attempt]) -> Iterator[Attempt]:
+    for ended in attempts:
+        if ended.status == "full":
             raise Stopped(
-                f"the study stops, for the disk can't be written: {outcome.message}\n"
+                f"the study stops, for the disk can't be written: {ended.message}\n"
                 "Make room and give the same command: what is done stays done"
             )
-        yield outcome
+        yield ended

@@ -1,9 +1,10 @@
-"""One run of a study in this process; what runs of one process share is kept between them."""
+"""Runs of a study in this process."""
 
 import errno
 import time
 import warnings
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +14,25 @@ from promptpriors.progress import OnProgress, silent
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.folder import Busy
+from promptpriors.study.plan import Entry
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors after which no other run could be written either."""
-SESSIONS: dict[str, Workspace] = {}
+PAUSE = 1.0
+"""Seconds before a run that another process has is tried again."""
+WORKSPACES: dict[str, Workspace] = {}
 """By data folder; a worker's process goes from run to run with it."""
 
 
-class Outcome(NamedTuple):
-    """How a run ended.
+class Attempt(NamedTuple):
+    """Outcome of one start of a run.
 
     Attributes:
         id: the run's.
         status: ``done``, ``failed``, ``busy`` (another process has it) or ``full`` (the disk).
         seconds: from start to end.
         message: why it failed.
-        notes: what it had to say.
+        notes: warnings to the user.
     """
 
     id: str
@@ -38,6 +42,39 @@ class Outcome(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def run_here(
+    entries: Sequence[Entry],
+    runs: Path,
+    workspace: Workspace,
+    threads: int,
+    on_progress: Callable[[Entry], OnProgress],
+) -> Iterator[Attempt]:
+    """Do runs in turn; busy ones are tried again after the others.
+
+    Args:
+        entries: what is to do.
+        runs: the folder of run folders.
+        workspace: shared by all runs.
+        threads: of torch.
+        on_progress: the progress callback of a run.
+
+    Yields:
+        How each run ended.
+    """
+    waiting, passed = deque(entries), 0
+    while waiting:
+        entry = waiting.popleft()
+        ended = attempt(entry.id, entry.run.plain, runs, workspace, threads, on_progress(entry))
+        if ended.status != "busy":
+            passed = 0
+            yield ended
+            continue
+        waiting.append(entry)
+        passed += 1
+        if passed >= len(waiting):  # all that is left is in work elsewhere
+            time.sleep(PAUSE)
+
+
 def attempt(
     run: str,
     plain: Mapping[str, Any],
@@ -45,8 +82,8 @@ def attempt(
     workspace: Workspace,
     threads: int,
     on_progress: OnProgress = silent,
-) -> Outcome:
-    """Do one run, go on with it, or find it done; failures are answered, not raised.
+) -> Attempt:
+    """Do one run, go on with it, or find it done; failures are returned.
 
     Args:
         run: its id.
@@ -75,12 +112,12 @@ def attempt(
             status = "full" if _is_full(error) else "failed"
             message = f"{type(error).__name__}: {error}"
     notes = tuple(str(w.message) for w in caught if issubclass(w.category, Note))
-    return Outcome(run, status, time.perf_counter() - began, message, notes)
+    return Attempt(run, status, time.perf_counter() - began, message, notes)
 
 
 def workspace_of(data: Path | None) -> Workspace:
-    """This process's workspace for a data folder."""
-    return SESSIONS.setdefault(str(data), Workspace(data))
+    """Find this process's workspace for a data folder."""
+    return WORKSPACES.setdefault(str(data), Workspace(data))
 
 
 def _is_full(error: BaseException | None) -> bool:

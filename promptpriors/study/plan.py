@@ -1,26 +1,34 @@
-"""All runs of a study with their ids: arms, controls, baselines and ceiling."""
+"""Runs of a study with their ids, and the study's record."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from promptpriors.config.study import StudyFile
 from promptpriors.errors import InputError
 from promptpriors.running.run import identify
 from promptpriors.running.workspace import Workspace
+from promptpriors.runs.studies import (
+    Comparison,
+    StudyRecord,
+    StudyRun,
+    read_study_record,
+    study_path,
+    write_study_record,
+)
 from promptpriors.study.arms import Planned, compared
-from promptpriors.study.baselines import baselines
-from promptpriors.study.controls import controls
+from promptpriors.study.baselines import baselines, controls
 
 
 class Entry(NamedTuple):
-    """A run of a study with its id."""
+    """Run of a study with its id."""
 
     id: str
     run: Planned
 
 
 def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
-    """Every run that the study names, each id once for each name that it has.
+    """Plan every run of a study, each id once for each of its names.
 
     Raises:
         InputError: for whatever a config, a model or data have wrong; for a reference that is no
@@ -28,19 +36,63 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
     """
     arms = compared(study)
     _check_reference(study, arms)
-    beside = list(baselines(study, workspace, arms))
-    floors = [run for run in beside if run.kind == "baseline"]
-    ceilings = [run for run in beside if run.kind == "ceiling"]
-    aside = list(controls(study, workspace, arms)) if study.compare.controls else []
-    runs = [*floors, *arms, *aside, *ceilings]
-    entries = [_entry(run, workspace) for run in runs]
+    besides = list(baselines(study, workspace, arms))
+    floors = [run for run in besides if run.kind == "baseline"]
+    ceilings = [run for run in besides if run.kind == "ceiling"]
+    control_runs = list(controls(study, workspace, arms)) if study.compare.controls else []
+    entries = []
+    for run in (*floors, *arms, *control_runs, *ceilings):
+        config = run.config.placed(workspace.blocks(run.config.model))
+        entries.append(Entry(identify(config, workspace), run._replace(config=config)))
     _check_twice(entries)
     return entries
 
 
-def _entry(run: Planned, workspace: Workspace) -> Entry:
-    config = run.config.placed(workspace.blocks(run.config))
-    return Entry(identify(config, workspace), run._replace(config=config))
+def write_record(study: StudyFile, entries: Sequence[Entry], runs: Path) -> str:
+    """Write ``studies/<name>.json`` below ``runs``, replacing an earlier one.
+
+    Returns:
+        What the user should know: that the comparison was fixed otherwise before, or had runs that
+        the study no longer has; "" if neither.
+
+    Raises:
+        InputError: if the one that is there is damaged.
+    """
+    path = study_path(runs, study.name)
+    compare = Comparison(**study.compare.model_dump())
+    earlier, gone = [], 0
+    if path.exists():
+        before = read_study_record(path)
+        earlier = list(before.earlier)
+        if before.compare != compare:
+            earlier.append(before.compare.model_dump())
+        gone = len({run.id for run in before.runs} - {entry.id for entry in entries})
+    rows = [
+        StudyRun(
+            id=entry.id,
+            kind=entry.run.kind,
+            arm=entry.run.arm,
+            setting=entry.run.setting,
+            rate=entry.run.rate,
+            seed=entry.run.seed,
+            factors=dict(entry.run.factors),
+        )
+        for entry in entries
+    ]
+    write_study_record(
+        runs, StudyRecord(name=study.name, compare=compare, earlier=earlier, runs=rows)
+    )
+    remarks = []
+    if earlier:
+        remarks.append(
+            f"[compare] of the study {study.name!r} was another before; {path} keeps it as earlier"
+        )
+    if gone:
+        remarks.append(
+            f"{gone} runs that the study {study.name!r} had before are none of its own now: their "
+            "folders stay, `compare` counts them no more (a study is known by its file's name)"
+        )
+    return "; ".join(remarks)
 
 
 def _check_reference(study: StudyFile, arms: Sequence[Planned]) -> None:

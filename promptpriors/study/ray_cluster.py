@@ -1,5 +1,6 @@
-"""The runs of a study on Ray: a task each, on this machine or on a cluster."""
+"""Runs of a study on Ray: a task each, on this machine or on a cluster."""
 
+import logging
 import math
 import os
 import socket
@@ -14,13 +15,11 @@ from typing import Any
 
 from promptpriors.config.study import Resources
 from promptpriors.errors import InputError, Note
-from promptpriors.study.local import Outcome, attempt, workspace_of
+from promptpriors.study.local import PAUSE, Attempt, attempt, workspace_of
 from promptpriors.study.plan import Entry
 
 PATIENCE = 5.0
 """Seconds for which an address is probed."""
-PAUSE = 1.0
-"""Seconds before a run that another process has is looked at again."""
 ASK = "import ray.scripts.scripts as s; print(flush=True); s.cli()"
 """Ray's own question after the health of a head, with a word when it begins."""
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
@@ -28,7 +27,7 @@ QUIET = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
 
 @contextmanager
 def cluster(address: str | None, workers: int, resources: Resources) -> Iterator[None]:
-    """Join the cluster at an address, or start one of so many workers on this machine.
+    """Join the cluster at an address, or start one on this machine.
 
     Raises:
         InputError: without Ray, for an address where none answers, or one of another version.
@@ -42,36 +41,38 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
         ) from None
     # else Ray warns that its default for runs without a GPU will change
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    about: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        cpus, gpus = workers * (resources.cpus or 1), math.ceil(workers * resources.gpus)
-        about |= {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
-        about["address"] = "local"
-    else:
+    own = address is None
+    if address is not None:
         _probe(address)
-        about["address"] = address
     try:
-        ray.init(**about)
+        ray.init(
+            address=address or "local",
+            num_cpus=workers * (resources.cpus or 1) if own else None,
+            num_gpus=math.ceil(workers * resources.gpus) if own else None,
+            include_dashboard=False if own else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = "here" if address is None else f"at {address}"
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"Ray can't be used {where}: {reason}") from None
     try:
-        tell_of_nodes(ray.nodes(), resources)
+        check_nodes(ray.nodes(), resources)
         yield
     finally:
         ray.shutdown()
 
 
-def tell_of_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> None:
-    """Warn if no node has what a run asks for: runs wait then, since one that has it may join."""
-    asked = {"CPU": resources.cpus or 1, "GPU": resources.gpus}
+def check_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> None:
+    """Warn if no node has a run's resources; runs wait for one that has."""
+    needed = {"CPU": resources.cpus or 1, "GPU": resources.gpus}
     for node in nodes:
         has = node["Resources"] if node["Alive"] else {}
-        if all(has.get(name, 0) >= number for name, number in asked.items()):
+        if all(has.get(name, 0) >= number for name, number in needed.items()):
             return
     warnings.warn(
-        f"no node of the cluster has {asked['CPU']} CPUs and {asked['GPU']:g} GPUs, as each run "
+        f"no node of the cluster has {needed['CPU']} CPUs and {needed['GPU']:g} GPUs, as each run "
         "asks for by [resources]; runs wait until one joins",
         Note,
         stacklevel=2,
@@ -80,8 +81,8 @@ def tell_of_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> N
 
 def run_on_ray(
     entries: Sequence[Entry], runs: Path, data: Path | None, resources: Resources
-) -> Iterator[Outcome]:
-    """Do runs as tasks of the cluster that is joined; a lost worker's run is repeated elsewhere.
+) -> Iterator[Attempt]:
+    """Do runs as tasks of the joined cluster; a lost run is repeated.
 
     Args:
         entries: what is to do.
@@ -96,32 +97,32 @@ def run_on_ray(
 
     cpus = resources.cpus or 1
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=resources.retries)(_task)
-    where = (runs.resolve(), None if data is None else data.resolve(), cpus)
+    runs, data = runs.resolve(), None if data is None else data.resolve()
 
     def submit(entry: Entry, wait: float = 0.0) -> Any:
-        return task.remote(entry.id, dict(entry.run.plain), *where, wait)
+        return task.remote(entry.id, dict(entry.run.plain), runs, data, cpus, wait)
 
     pending = {submit(entry): entry for entry in entries}
     while pending:
         (reference,), _ = ray.wait(list(pending), num_returns=1)
         entry = pending.pop(reference)
-        found = _result(reference, entry, resources)
-        if found.status == "busy":
+        ended = _result(reference, entry, resources)
+        if ended.status == "busy":
             pending[submit(entry, PAUSE)] = entry
             continue
-        yield found
+        yield ended
 
 
 def _task(
     run: str, plain: Mapping[str, Any], runs: Path, data: Path | None, cpus: int, wait: float
-) -> Outcome:
-    """What a worker does; it keeps its workspace from task to task."""
+) -> Attempt:
+    """Do a run on a worker, which keeps its workspace from task to task."""
     os.environ.update(QUIET)
     time.sleep(wait)
     return attempt(run, plain, runs, workspace_of(data), cpus)
 
 
-def _result(reference: Any, entry: Entry, resources: Resources) -> Outcome:
+def _result(reference: Any, entry: Entry, resources: Resources) -> Attempt:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -129,11 +130,11 @@ def _result(reference: Any, entry: Entry, resources: Resources) -> Outcome:
         return ray.get(reference)
     except RayTaskError as error:
         reason = " ".join(f"{type(error.cause).__name__}: {error.cause}".split())[:300]
-        return Outcome(entry.id, "failed", 0.0, reason)
+        return Attempt(entry.id, "failed", 0.0, reason)
     except RayError as error:
         reason = " ".join(str(error).split())[:200]
         lost = f"its worker was lost {resources.retries + 1} times: {reason}"
-        return Outcome(entry.id, "failed", 0.0, lost)
+        return Attempt(entry.id, "failed", 0.0, lost)
 
 
 def _probe(address: str) -> None:
@@ -163,17 +164,17 @@ def _probe(address: str) -> None:
 
 def _ask(address: str) -> str:
     """Why the head at an address is no Ray's; "" where it is. In a process that can be ended."""
-    asked = [sys.executable, "-c", ASK, "health-check", "--address", address]
+    command = [sys.executable, "-c", ASK, "health-check", "--address", address]
     with subprocess.Popen(  # noqa: S603
-        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         if process.stdout:
             process.stdout.readline()  # Ray is imported, which on a busy machine takes seconds
         try:
-            _, said = process.communicate(timeout=PATIENCE)
+            _, answer = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             return f"something is there but does not answer within {PATIENCE:g} s"
-    if "AuthToken" in said:
+    if "AuthToken" in answer:
         return "it asks for a token: RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH=FILE"
     return "" if process.returncode == 0 else "something is there that is no Ray head"

@@ -1,4 +1,4 @@
-"""What a folder holds of a study's runs: done, failed, half done, missing, damaged, or in work."""
+"""States of a study's runs: done, failed, half done, missing, damaged, in work."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ AGAIN = {
     "in work": "by another process, waited for",
     "missing": "",
 }
-"""What becomes of the runs of each state."""
+"""Action on the runs of each state."""
 FILES = ("result.json", "prompt.safetensors", "metrics.jsonl", "state.safetensors")
-"""What is set aside of a damaged run."""
+"""Files of a damaged run that are renamed."""
 
 
 class Surveyed(NamedTuple):
-    """What stands in the folder of one run.
+    """State of one run's folder.
 
     Attributes:
         state: a key of ``AGAIN``.
-        note: what else there is to say: the step, the error, the damage.
+        note: the step, the error or the damage.
     """
 
     state: str
@@ -37,21 +37,21 @@ class Surveyed(NamedTuple):
 
 
 def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Surveyed]:
-    """RunStyles at every run of a study; nothing is changed."""
-    return {entry.id: _look(runs / entry.id) for entry in entries}
+    """Find the state of every run of a study; nothing is changed."""
+    return {entry.id: _state(runs / entry.id) for entry in entries}
 
 
-def mend(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> dict[str, Surveyed]:
-    """Set damaged files aside so that their runs are done again; their content is kept.
+def repair(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> dict[str, Surveyed]:
+    """Rename damaged files so that their runs are done again.
 
     A damaged config is written anew, since it is known; the run may be whole otherwise.
 
     Returns:
-        What is found now.
+        The states now.
     """
-    mended = dict(found)
+    repaired = dict(found)
     for entry in entries:
-        if mended[entry.id].state != "damaged":
+        if repaired[entry.id].state != "damaged":
             continue
         folder = runs / entry.id
         try:
@@ -62,15 +62,15 @@ def mend(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> di
                     if (folder / name).exists():
                         (folder / name).replace(folder / f"{name}.damaged")
         except Busy:
-            mended[entry.id] = Surveyed("in work")
+            repaired[entry.id] = Surveyed("in work")
         else:
             if not damage:
-                mended[entry.id] = Surveyed("done", "its damaged config.toml is written anew")
-    return mended
+                repaired[entry.id] = Surveyed("done", "its damaged config.toml is written anew")
+    return repaired
 
 
 def sentence(found: dict[str, Surveyed]) -> str:
-    """A line about what was found.
+    """Write the number of runs in each state as one line.
 
     >>> sentence({"a": Surveyed("done"), "b": Surveyed("failed"), "c": Surveyed("missing")})
     '3 runs: 1 done, 1 failed (tried again), 1 missing'
@@ -83,7 +83,7 @@ def sentence(found: dict[str, Surveyed]) -> str:
     return f"{len(found)} runs: {', '.join(parts)}"
 
 
-def _look(folder: Path) -> Surveyed:
+def _state(folder: Path) -> Surveyed:
     if (folder / "result.json").exists():
         damage = _damage(folder)
         whole = (folder / "prompt.safetensors").exists()

@@ -19,7 +19,7 @@ from promptpriors.runs.study_results import (
     PairState,
     Verdict,
 )
-from promptpriors.verdicts.controls import ALPHA, Row
+from promptpriors.verdicts.controls import ALPHA, differs
 from promptpriors.verdicts.judge import SettingStatistics, best_rate
 from promptpriors.verdicts.outcomes import RunOutcome
 
@@ -54,18 +54,19 @@ def _arm(statistics: SettingStatistics, arm: str, kind: Kind, runs: Sequence[Run
         arm=arm,
         kind=kind,
         runs=len(runs) - len(missing),
-        missing=missing,
+        missing=len(missing),
         mean=mean,
         low=interval and interval.low,
         high=interval and interval.high,
         sd=float(values.std()) if len(values) > 1 else None,
         seeds=len(values),
         rates=len(rates),
-        excluded_rates=excluded,
+        rates_left_out=excluded,
         best_rate=best and best.rate,
-        best_mean=best and best.mean,
+        mean_at_the_best_rate=best and best.mean,
         share=None if scale is None or mean is None else scale.share(mean),
-        best_share=None if scale is None or best is None else scale.share(best.mean),
+        share_at_the_best_rate=None if scale is None or best is None else scale.share(best.mean),
+        missing_runs=missing,
     )
 
 
@@ -84,21 +85,20 @@ def _contrast(statistics: SettingStatistics, arm: str, kind: Kind) -> Contrast:
     controls = {"positive": statistics.positive, "negative": statistics.negative}
     control = controls.get(kind)
     row = control.row if control else (statistics.differences or {}).get(arm)
-    difference = None if row is None else Difference(**row._asdict())
     state: ContrastState = "none"
     reason = statistics.gate
     if row is None:
-        lacking = control.reason if control else statistics.aside.get(arm)
+        lacking = control.result.reason if control else statistics.aside.get(arm)
         reason = lacking or reason or statistics.lacking("differences")
     elif not reason:
         state = _state(row, statistics.margin)
     verdict = Verdict[ContrastState](state=state, reason=reason)
-    return Contrast(arm=arm, kind=kind, difference=difference, verdict=verdict)
+    return Contrast(arm=arm, kind=kind, difference=row, verdict=verdict)
 
 
-def _state(row: Row, margin: float | None) -> ContrastState:
+def _state(row: Difference, margin: float | None) -> ContrastState:
     """An arm that is not told from the reference may be found equal to it."""
-    if row.p <= ALPHA:
+    if differs(row):
         return "higher" if row.value > 0 else "lower"
     within = margin is not None and -margin < row.low and row.high < margin
     return "equal" if within else "undecided"

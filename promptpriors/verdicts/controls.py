@@ -7,36 +7,18 @@ from promptpriors.analysis.equality import equality
 from promptpriors.analysis.pooled import Outcome, Pooled, pool
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
-from promptpriors.runs.study_results import ControlState
+from promptpriors.runs.study_results import Control, Difference
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
 
 ALPHA = 0.05
 """Level of every test of a study."""
 
 
-class Row(NamedTuple):
-    """Difference to the reference, adjusted for all that are compared with it."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-
 class ControlTest(NamedTuple):
-    """Test of a control.
+    """Result of a control with its difference to the reference."""
 
-    Attributes:
-        state: its outcome.
-        p: of the test that it must pass.
-        reason: why it is missing.
-        row: its difference to the reference.
-    """
-
-    state: ControlState
-    p: float | None = None
-    reason: str = ""
-    row: Row | None = None
+    result: Control
+    row: Difference | None = None
 
 
 def positive(setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str]) -> ControlTest:
@@ -44,9 +26,9 @@ def positive(setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str]
     try:
         pooled, name, reference = _among(setting, setting.by_arm("positive"), arms, aside)
     except InputError as error:
-        return ControlTest("missing", reason=str(error).splitlines()[0])
+        return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
     row = against(pooled, reference)[name]
-    return ControlTest("passed" if row.p <= ALPHA else "failed", row.p, row=row)
+    return ControlTest(Control(state="passed" if differs(row) else "failed", p=row.p), row)
 
 
 def negative(
@@ -56,15 +38,21 @@ def negative(
     try:
         pooled, name, reference = _among(setting, setting.by_arm("negative"), arms, aside)
     except InputError as error:
-        return ControlTest("missing", reason=str(error).splitlines()[0])
+        return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
     row = against(pooled, reference)[name]
     if margin is None:
-        return ControlTest("missing", reason="there is no margin", row=row)
+        return ControlTest(Control(state="missing", reason="there is no margin"), row)
     found = equality(pooled, margin, arms=[reference, name], alpha=ALPHA)
-    return ControlTest("passed" if found.verdict == "equal" else "failed", found.p, row=row)
+    state = "passed" if found.verdict == "equal" else "failed"
+    return ControlTest(Control(state=state, p=found.p), row)
 
 
-def against(pooled: Pooled, reference: str) -> dict[str, Row]:
+def differs(difference: Difference) -> bool:
+    """Check whether a difference is significant."""
+    return difference.p is not None and difference.p <= ALPHA
+
+
+def against(pooled: Pooled, reference: str) -> dict[str, Difference]:
     """Compare every other arm with the reference, by Dunnett's test.
 
     Raises:
@@ -74,8 +62,8 @@ def against(pooled: Pooled, reference: str) -> dict[str, Row]:
     contrasts = pooled.differences((arm, reference) for arm in others)
     found = simultaneous(contrasts, level=1 - ALPHA)
     columns = (contrasts.estimates, found.low, found.high, found.p)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return {arm: Row(*row) for arm, row in zip(others, rows, strict=True)}
+    rows = zip(others, *(column.tolist() for column in columns), strict=True)
+    return {arm: Difference(value=v, low=low, high=high, p=p) for arm, v, low, high, p in rows}
 
 
 def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]) -> str:

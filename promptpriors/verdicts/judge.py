@@ -8,10 +8,10 @@ from promptpriors.analysis.equality import Equality, equality
 from promptpriors.analysis.pooled import Pooled, pool
 from promptpriors.analysis.quality_scale import Scale, decides, scale_between
 from promptpriors.errors import InputError
+from promptpriors.runs.study_results import Difference
 from promptpriors.verdicts.controls import (
     ALPHA,
     ControlTest,
-    Row,
     against,
     checked,
     negative,
@@ -52,7 +52,7 @@ class SettingStatistics:
     margin: float | None
     aside: Mapping[str, str]
     pooled: Pooled | None
-    differences: Mapping[str, Row] | None
+    differences: Mapping[str, Difference] | None
     equality: Equality | None
     positive: ControlTest
     negative: ControlTest
@@ -75,10 +75,10 @@ class SettingStatistics:
     @property
     def gate(self) -> str:
         """Reason why the setting has no verdicts; "" where it has."""
+        controls = {"positive": self.positive.result, "negative": self.negative.result}
         found = [
-            f"the {name} control {control.state}"
-            + (f" ({control.reason})" if control.reason else "")
-            for name, control in (("positive", self.positive), ("negative", self.negative))
+            f"the {name} control {control.text}"
+            for name, control in controls.items()
             if control.state != "passed"
         ]
         share = self.share
@@ -178,7 +178,7 @@ def _differences(
     reference: str | None,
     aside: Mapping[str, str],
     reasons: Mapping[str, str],
-) -> Mapping[str, Row]:
+) -> Mapping[str, Difference]:
     if pooled is None:
         raise InputError(reasons["pooled"])
     return against(pooled, checked(reference, aside, pooled.arms))

@@ -6,7 +6,7 @@ from promptpriors.analysis.plateau import Curve, mean_loss, rest, restricted_mea
 from promptpriors.analysis.pooled import Outcome, means_over, pool
 from promptpriors.errors import InputError, note
 from promptpriors.runs.study_results import Difference, Plateau
-from promptpriors.verdicts.controls import Row, against, checked
+from promptpriors.verdicts.controls import against, checked
 from promptpriors.verdicts.judge import SettingStatistics
 from promptpriors.verdicts.outcomes import RunOutcome, curve_of
 
@@ -50,15 +50,15 @@ def plateaus_of(statistics: SettingStatistics) -> list[Plateau]:
             Plateau(
                 arm=arm,
                 runs=len(mine),
-                at_rest=at_rest,
-                too_few=too_few,
+                runs_at_rest=at_rest,
+                too_few_evaluations=too_few,
                 loss=loss,
-                steps=steps,
+                steps_to_loss=steps,
                 low=low,
                 high=high,
                 censored=sum(step is None or step > horizon for step in reached[arm]),
-                less_reference=Difference(**less[arm]._asdict()) if arm in less else None,
-                horizon=horizon,
+                less_reference=less.get(arm),
+                of_steps=horizon,
                 mean_loss=_mean(curves),
             )
         )
@@ -94,7 +94,7 @@ def _rest(
 
 def _less(
     statistics: SettingStatistics, times: Mapping[str, Sequence[Outcome]]
-) -> Mapping[str, Row]:
+) -> Mapping[str, Difference]:
     """Each arm's steps less the reference's, as the arms' losses are compared."""
     arms = [arm for arm in times if arm not in statistics.aside]
     try:

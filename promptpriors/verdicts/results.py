@@ -6,14 +6,13 @@ from promptpriors.analysis.quality_scale import decides
 from promptpriors.runs.study_results import (
     Answer,
     AnswerState,
-    Control,
     Controls,
     Scale,
     SettingResult,
     StudyResult,
 )
 from promptpriors.verdicts.contrasts import arms_of, contrasts_of, pairs_of
-from promptpriors.verdicts.controls import ALPHA, ControlTest
+from promptpriors.verdicts.controls import differs
 from promptpriors.verdicts.judge import SettingStatistics, judge
 from promptpriors.verdicts.outcomes import Setting
 from promptpriors.verdicts.plateaus import plateaus_of
@@ -31,7 +30,7 @@ def study_results(settings: Sequence[Setting]) -> list[StudyResult]:
 def study_result(settings: Sequence[Setting]) -> StudyResult:
     """Judge a study, each of its settings by itself."""
     return StudyResult(
-        study=settings[0].study, settings=[_setting_result(judge(setting)) for setting in settings]
+        name=settings[0].study, settings=[_setting_result(judge(setting)) for setting in settings]
     )
 
 
@@ -52,9 +51,7 @@ def _setting_result(statistics: SettingStatistics) -> SettingResult:
         contrasts=contrasts_of(statistics),
         pairs=pairs,
         all_pairs=all_pairs,
-        controls=Controls(
-            positive=_control(statistics.positive), negative=_control(statistics.negative)
-        ),
+        controls=Controls(positive=statistics.positive.result, negative=statistics.negative.result),
         power=power_of(statistics),
         components=components_of(statistics),
         plateaus=plateaus_of(statistics),
@@ -62,72 +59,53 @@ def _setting_result(statistics: SettingStatistics) -> SettingResult:
     )
 
 
-def _control(test: ControlTest) -> Control:
-    return Control(state=test.state, reason=test.reason, p=test.p)
-
-
 def _answers(statistics: SettingStatistics) -> list[Answer]:
     """Both controls, whether the task decides anything, and the two questions."""
     reference = statistics.setting.compare.reference
-    positive, negative = statistics.positive, statistics.negative
+    positive, negative = statistics.positive.result, statistics.negative.result
     return [
         Answer(
-            question="positive_control",
-            state=positive.state,
-            reason=positive.reason,
-            statistic=f"adjusted p of its difference to {reference}",
-            value=positive.p,
+            question="positive_control", state=positive.state, reason=positive.reason,
+            statistic=f"adjusted p of its difference to {reference}", value=positive.p,
         ),
         Answer(
-            question="negative_control",
-            state=negative.state,
-            reason=negative.reason,
-            statistic=f"p of equality with {reference}",
-            value=negative.p,
+            question="negative_control", state=negative.state, reason=negative.reason,
+            statistic=f"p of equality with {reference}", value=negative.p,
         ),
         _task_decides(statistics),
         _priors_differ(statistics),
         _priors_equal(statistics),
-    ]
+    ]  # fmt: skip
 
 
 def _task_decides(statistics: SettingStatistics) -> Answer:
     """There is no verdict where a control does not hold; that too little is covered is one."""
     share = statistics.share
+    controls = {statistics.positive.result.state, statistics.negative.result.state}
     state, reason = _none(statistics.gate)
-    if share is not None and statistics.positive.state == statistics.negative.state == "passed":
+    if share is not None and controls == {"passed"}:
         state, reason = ("yes" if decides(share) else "no"), ""
+    statistic = f"share of the way that {statistics.leader} covers at its best rate"
     return Answer(
-        question="task_decides",
-        state=state,
-        reason=reason,
-        statistic=f"share of the way that {statistics.leader} covers at its best rate",
-        value=share,
+        question="task_decides", state=state, reason=reason, statistic=statistic, value=share
     )
 
 
 def _priors_differ(statistics: SettingStatistics) -> Answer:
     differences, gate = statistics.differences, statistics.gate
+    rows = (differences or {}).items()
+    names = [f"{a} {'higher' if row.value > 0 else 'lower'}" for a, row in rows if differs(row)]
+    remark = _remark(statistics)
     if gate or differences is None:
         state, reason = _none(gate or statistics.lacking("differences"))
+    elif names:
+        state, reason = "yes", ", ".join(names) + (f" ({remark})" if remark else "")
     else:
-        remark = _remark(statistics)
-        names = [
-            f"{arm} {'higher' if row.value > 0 else 'lower'}"
-            for arm, row in differences.items()
-            if row.p <= ALPHA
-        ]
         state, reason = "undecided", remark
-        if names:
-            state, reason = "yes", ", ".join(names) + (f" ({remark})" if remark else "")
+    statistic = f"smallest adjusted p (Dunnett, against {statistics.setting.compare.reference})"
+    p = min((row.p for _, row in rows if row.p is not None), default=None)
     return Answer(
-        question="priors_differ",
-        state=state,
-        reason=reason,
-        statistic=(
-            f"smallest adjusted p (Dunnett, against {statistics.setting.compare.reference})"
-        ),
-        value=None if differences is None else min(row.p for row in differences.values()),
+        question="priors_differ", state=state, reason=reason, statistic=statistic, value=p
     )
 
 
@@ -140,13 +118,9 @@ def _priors_equal(statistics: SettingStatistics) -> Answer:
         state, reason = _none(statistics.excluded)
     else:
         state, reason = ANSWERS[equality.verdict], _remark(statistics)
-    return Answer(
-        question="priors_equal",
-        state=state,
-        reason=reason,
-        statistic="largest p of two one-sided tests over all pairs",
-        value=None if equality is None else equality.p,
-    )
+    statistic = "largest p of two one-sided tests over all pairs"
+    p = None if equality is None else equality.p
+    return Answer(question="priors_equal", state=state, reason=reason, statistic=statistic, value=p)
 
 
 def _none(reason: str) -> tuple[AnswerState, str]:

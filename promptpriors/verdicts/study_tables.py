@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from promptpriors.runs.studies import Stored
 from promptpriors.runs.study_results import (
     QUESTIONS,
-    Arm,
     Difference,
-    Plateau,
     SettingResult,
     StudyResult,
     Verdict,
@@ -81,7 +80,7 @@ def study_tables(results: Sequence[StudyResult]) -> list[Table]:
 
 def _table(name: str, results: Sequence[StudyResult]) -> Table:
     records = [
-        {"study": result.study, "setting": setting.setting, **_plain(record)}
+        {"study": result.name, "setting": setting.setting, **_plain(record)}
         for result in results
         for setting in result.settings
         for record in RECORDS[name](setting)
@@ -94,69 +93,54 @@ def _plain(record: Record) -> dict[str, Cell]:
     return {key: v.text if isinstance(v, Verdict) else v for key, v in record.items()}
 
 
-def _arms(setting: SettingResult) -> list[Record]:
-    return [_arm(arm) for arm in setting.arms]
+def _rows(rows: Sequence[Stored]) -> list[Record]:
+    return [_row(row) for row in rows]
 
 
-def _arm(arm: Arm) -> Record:
-    return {
-        "arm": arm.arm,
-        "kind": arm.kind,
-        "runs": arm.runs,
-        "missing": len(arm.missing),
-        "mean": arm.mean,
-        "low": arm.low,
-        "high": arm.high,
-        "sd": arm.sd,
-        "seeds": arm.seeds,
-        "rates": arm.rates,
-        "rates left out": ", ".join(arm.excluded_rates),
-        "best rate": arm.best_rate,
-        "mean at the best rate": arm.best_mean,
-        "share": arm.share,
-        "share at the best rate": arm.best_share,
-        "missing runs": "; ".join(f"{run.id}: {run.reason}" for run in arm.missing),
-    }
+def _row(row: Stored) -> Record:
+    """A column a field, headed by its name; differences and lists have their own headings."""
+    record: dict[str, Cell] = {}
+    for name, value in row:
+        heading = name.replace("_", " ")
+        if name == "less_reference":
+            less = _numbers(value)
+            record |= {heading: less["difference"]}
+            record |= {f"{heading}, {end}": less[end] for end in ("low", "high")}
+        elif name == "rates_left_out":
+            record[heading] = ", ".join(value)
+        elif name == "missing_runs":
+            record[heading] = "; ".join(f"{run.id}: {run.reason}" for run in value)
+        else:
+            record[heading] = value
+    return record
+
+
+def _numbers(found: Difference | None) -> dict[str, float | None]:
+    if found is None:
+        return dict.fromkeys(("difference", "low", "high", "p"))
+    return {"difference": found.value, "low": found.low, "high": found.high, "p": found.p}
 
 
 def _differences(setting: SettingResult) -> list[Record]:
     return [
         {
-            "arm": contrast.arm,
-            "kind": contrast.kind,
-            "reference": setting.reference,
-            **_numbers(contrast.difference),
-            "margin": setting.margin,
-            "verdict": contrast.verdict,
+            "arm": contrast.arm, "kind": contrast.kind, "reference": setting.reference,
+            **_numbers(contrast.difference), "margin": setting.margin, "verdict": contrast.verdict,
         }
         for contrast in setting.contrasts
-    ]
-
-
-def _numbers(difference: Difference | None) -> dict[str, float | None]:
-    if difference is None:
-        return dict.fromkeys(("difference", "low", "high", "p"))
-    return {
-        "difference": difference.value,
-        "low": difference.low,
-        "high": difference.high,
-        "p": difference.p,
-    }
+    ]  # fmt: skip
 
 
 def _equality(setting: SettingResult) -> list[Record]:
-    margin = setting.margin
+    margin, every = setting.margin, setting.all_pairs
     records: list[Record] = [
         {
-            "first": pair.first,
-            "second": pair.second,
-            **_numbers(pair.difference),
-            "margin": margin,
-            "verdict": pair.verdict,
+            "first": pair.first, "second": pair.second, **_numbers(pair.difference),
+            "margin": margin, "verdict": pair.verdict,
         }
         for pair in setting.pairs
-    ]
-    if (every := setting.all_pairs) is None:
+    ]  # fmt: skip
+    if every is None:
         return records
     numbers = {**_numbers(None), "p": every.p, "margin": margin}
     return [*records, {"first": "all pairs", "second": "", **numbers, "verdict": every.verdict}]
@@ -178,57 +162,27 @@ def _power(setting: SettingResult) -> list[Record]:
 
 
 def _components(setting: SettingResult) -> list[Record]:
-    if setting.components.reason:
-        return [{"source": "none", "note": setting.components.reason}]
-    return [
-        {"source": c.source, "variance": c.variance, "share": c.share, "df": c.df, "note": c.note}
-        for c in setting.components.sources
-    ]
-
-
-def _plateaus(setting: SettingResult) -> list[Record]:
-    return [_plateau(plateau) for plateau in setting.plateaus]
-
-
-def _plateau(plateau: Plateau) -> Record:
-    less = _numbers(plateau.less_reference)
-    return {
-        "arm": plateau.arm,
-        "runs": plateau.runs,
-        "runs at rest": plateau.at_rest,
-        "too few evaluations": plateau.too_few,
-        "loss": plateau.loss,
-        "steps to loss": plateau.steps,
-        "low": plateau.low,
-        "high": plateau.high,
-        "censored": plateau.censored,
-        "less reference": less["difference"],
-        "less reference, low": less["low"],
-        "less reference, high": less["high"],
-        "of steps": plateau.horizon,
-        "mean loss": plateau.mean_loss,
-    }
+    reason = setting.components.reason
+    return [{"source": "none", "note": reason}] if reason else _rows(setting.components.sources)
 
 
 def _verdicts(setting: SettingResult) -> list[Record]:
     return [
         {
-            "question": QUESTIONS[answer.question],
-            "statistic": answer.statistic,
-            "value": answer.value,
-            "verdict": answer,
+            "question": QUESTIONS[answer.question], "statistic": answer.statistic,
+            "value": answer.value, "verdict": answer,
         }
         for answer in setting.verdicts
-    ]
+    ]  # fmt: skip
 
 
 RECORDS: Mapping[str, Callable[[SettingResult], Sequence[Record]]] = {
-    "arms": _arms,
+    "arms": lambda setting: _rows(setting.arms),
     "differences": _differences,
     "equality": _equality,
     "power": _power,
     "components": _components,
-    "plateaus": _plateaus,
+    "plateaus": lambda setting: _rows(setting.plateaus),
     "verdicts": _verdicts,
 }
-"""Rows of each table, by its name."""
+"""Rows of each table in a setting, by its name."""

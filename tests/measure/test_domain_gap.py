@@ -37,7 +37,7 @@ def measured(run, workspace, **params):
 @pytest.mark.slow
 def test_what_enters_behind_the_texts_changes_nothing_and_a_soft_prompt_does(ran, workspace):
     soft = ran(mode="soft", length=4)
-    sites = workspace.backbone(parse_config(soft.config)).sites
+    sites = workspace.backbone(parse_config(soft.config).model_spec).sites
     blocks = [site for site in sites if site.startswith("block.")]
     deep = measured(ran(mode="deep-cut", length=4, sites=[blocks[-1]]), workspace)
     assert (deep["ratio"], *deep["interval"]) == pytest.approx(

@@ -50,11 +50,11 @@ def measured(run, workspace, **params):
 
 
 def examples_of(run, workspace):
-    return workspace.task(parse_config(run.config)).task.splits["validation"]
+    return workspace.task(parse_config(run.config).task).splits["validation"]
 
 
 def loss(run, workspace, prompt):
-    backbone = workspace.backbone(parse_config(run.config))
+    backbone = workspace.backbone(parse_config(run.config).model_spec)
     with torch.no_grad():
         return float(pp.loss(backbone, prompt, examples_of(run, workspace)))
 
@@ -67,9 +67,9 @@ def test_losses_are_those_of_the_prompts_they_speak_of(ran, workspace):
     assert whole == pytest.approx(run.result["val_loss"], rel=1e-5)
     plain = loss(run, workspace, None)
     assert whole + found["masked"]["all"]["change"] == pytest.approx(plain, rel=1e-5)
-    space = workspace.vocabulary(parse_config(run.config))
+    space = workspace.vocabulary(parse_config(run.config).model_spec)
     rows = nearest_by_cosine(run.tensors()["final/embed"], space.points).rows[:, 0]
-    labels = workspace.tokens(parse_config(run.config))
+    labels = workspace.tokens(parse_config(run.config).model_spec)
     assert [item["token"] for item in found["readout"]] == [labels[i] for i in rows]
     expected = loss(run, workspace, Prompt("soft", {"embed": space.points[rows]}))
     nearest = found["projected"]["nearest"]["change"]
@@ -111,8 +111,8 @@ def test_a_deterministic_prior_replaces_a_vector_by_where_it_started(tmp_path, w
 def test_halves_are_those_nearest_to_and_farthest_from_the_points(ran, workspace):
     run = ran("deep-cut")
     points = torch.randn(50, 32, generator=generator(0, "points"))
-    found = measured(run, workspace, clouds={"block.1": points})
-    vocabulary = workspace.vocabulary(parse_config(run.config)).points
+    found = measured(run, workspace, points={"block.1": points})
+    vocabulary = workspace.vocabulary(parse_config(run.config).model_spec).points
     for site, cloud in (("embed", vocabulary), ("block.1", points)):
         half = found["halves"][site]
         distance = torch.cdist(run.tensors()[f"final/{site}"], cloud).amin(dim=1)

@@ -126,7 +126,7 @@ def test_the_doctor_examines_every_mode(workspace, mode):
 
 def test_a_saved_prompt_gives_the_loss_it_was_saved_with(tmp_path, workspace):
     run = execute(config(), tmp_path, workspace)
-    backbone, task = workspace.backbone(config()), workspace.task(config()).task
+    backbone, task = workspace.backbone(config().model_spec), workspace.task(config().task)
     prompt = pp.load_prompt(run.folder)
     with torch.no_grad():
         found = float(pp.loss(backbone, prompt, task.splits["validation"]))

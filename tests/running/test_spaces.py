@@ -11,8 +11,14 @@ from promptpriors.config.capture import CaptureConfig
 from promptpriors.config.run import parse_config
 from promptpriors.progress import silent
 from promptpriors.running.capture import execute_capture
-from promptpriors.running.run import draw, execute, fit, hold, identify
-from promptpriors.running.spaces import cloud, sites_read
+from promptpriors.running.run import (
+    build_regularisers,
+    execute,
+    fit_and_draw,
+    fit_priors,
+    identify,
+    spaces_of,
+)
 from promptpriors.running.workspace import Workspace
 from tests.running.test_run import TINY
 
@@ -37,7 +43,7 @@ def config(**more):
 
 def captured(workspace, folder, **changes):
     section = config(capture={"sites": ["embed", "block.1"], "out": str(folder)} | changes)
-    wanted = CaptureConfig("tiny", section.task, section.capture, section.device)
+    wanted = CaptureConfig(section.model_spec, section.task, section.capture)
     return execute_capture(wanted, workspace, run=None, runs=folder.parent, on_progress=silent)
 
 
@@ -47,16 +53,16 @@ def gaussian(space, **more):
 
 def test_a_prior_is_fitted_to_the_activations_of_its_site(workspace, tmp_path):
     captured(workspace, tmp_path / "store", documents=12, tokens=32)
-    made = fit(config(prior=gaussian("block.1:mathematics")), workspace)
+    made = fit_priors(config(prior=gaussian("block.1:mathematics")), workspace)
     by_hand = pp.fit_prior("gaussian", load_space(tmp_path / "store", "block.1"), shrinkage="oas")
     torch.testing.assert_close(made.mean, by_hand.mean)
     torch.testing.assert_close(made.factor, by_hand.factor)
 
 
 def test_the_tokens_of_a_task_are_its_embeddings_as_they_occur(workspace):
-    params = config(prior=gaussian("tokens:mathematics")).prior.params
-    space = cloud(config(), workspace, params, "embed")
-    rows = pp.vocabulary(workspace.backbone(config())).points
+    made = config(prior=gaussian("tokens:mathematics"))
+    space = spaces_of(made, workspace).read(made.prior.params)
+    rows = pp.vocabulary(workspace.backbone(made.model_spec)).points
     assert space.site == "embed"
     assert len(space.points) > len(space.points.unique(dim=0))
     assert torch.cdist(space.points, rows).amin(dim=1).max() < 1e-2  # kept as float16
@@ -69,32 +75,34 @@ def test_each_site_may_have_a_prior_of_its_own(workspace):
     }
     made = config(prior=prior, prompt=DEEP)
     assert parse_config(made.plain()) == made
-    priors = fit(made.placed(2), workspace)
+    priors = fit_priors(made.placed(2), workspace)
     assert {site: type(prior).__name__ for site, prior in priors.items()} == {
         "embed": "Gaussian",
         "block.1": "Isotropic",
     }
-    prompt = draw(made.placed(2), workspace)
+    prompt = fit_and_draw(made.placed(2), workspace)
     assert float(prompt.values["block.1"].detach().std()) == pytest.approx(5, rel=0.3)
     everywhere = config(prior=gaussian("site:mathematics"), prompt=DEEP).placed(2)
-    assert sites_read(everywhere, "mathematics") == ["embed", "block.1"]
+    assert everywhere.sites_read() == {"mathematics": ("embed", "block.1")}
 
 
 def test_one_pass_captures_every_site_that_the_priors_need(workspace):
     made = config(prior=gaussian("site:mathematics"), prompt=DEEP).placed(2)
     stages = []
-    fit(made, workspace, lambda stage, *_: stages.append(stage))
-    fit(made, workspace, lambda stage, *_: stages.append(f"again {stage}"))
+    fit_priors(made, workspace, lambda stage, *_: stages.append(stage))
+    fit_priors(made, workspace, lambda stage, *_: stages.append(f"again {stage}"))
     assert set(stages) == {"capturing mathematics"}
 
 
 def test_kv_starts_as_the_deep_cut_prompt_of_the_same_priors(workspace):
     sites = ["block.0", "block.1"]
     prior = gaussian("site:mathematics")
-    deep = draw(config(prior=prior, prompt={**DEEP, "sites": sites}).placed(2), workspace)
-    keys = draw(config(prior=prior, prompt={"mode": "kv", "length": 4}).placed(2), workspace)
+    deep = fit_and_draw(config(prior=prior, prompt={**DEEP, "sites": sites}).placed(2), workspace)
+    keys = fit_and_draw(
+        config(prior=prior, prompt={"mode": "kv", "length": 4}).placed(2), workspace
+    )
     assert keys.mode == "kv"
-    backbone, task = workspace.backbone(config()), workspace.task(config()).task
+    backbone, task = workspace.backbone(config().model_spec), workspace.task(config().task)
     losses = [pp.loss(backbone, prompt, task.splits["validation"]) for prompt in (deep, keys)]
     torch.testing.assert_close(*losses)
 
@@ -102,8 +110,8 @@ def test_kv_starts_as_the_deep_cut_prompt_of_the_same_priors(workspace):
 def test_a_text_at_a_block_is_its_activations(workspace):
     text = "Question: 1 + 1?"
     prior = {"name": "text", "text": text}
-    prompt = draw(config(prior=prior, prompt=DEEP).placed(2), workspace)
-    backbone = workspace.backbone(config())
+    prompt = fit_and_draw(config(prior=prior, prompt=DEEP).placed(2), workspace)
+    backbone = workspace.backbone(config().model_spec)
     with torch.no_grad():
         out = backbone.model(
             input_ids=torch.tensor([backbone.encode(text)]), output_hidden_states=True
@@ -138,13 +146,13 @@ def test_a_prompt_is_kept_away_from_the_activations_of_its_own_sites(workspace, 
     train = {**TINY["train"], "regulariser": held}
     sites = ["block.0", "block.1"]
     made = config(prior="xavier", prompt={**DEEP, "sites": sites}, train=train).placed(2)
-    prompt = draw(made, workspace)
-    (regulariser,) = hold(made, workspace, prompt, None)
+    prompt = fit_and_draw(made, workspace)
+    (regulariser,) = build_regularisers(made, workspace, prompt, None)
     params = config(prior=gaussian("site:mathematics")).prior.params
     cosines = [
         torch.cosine_similarity(prompt.values[site][:, None], points[None], dim=2).topk(10, dim=1)
         for site in sites
-        for points in [workspace.space(made, params, site).points]
+        for points in [spaces_of(made, workspace).read(params, site).points]
     ]
     expected = sum(found.values.mean() for found in cosines) / 2
     penalty = regulariser.penalty(prompt.values, targets=7)
@@ -154,7 +162,7 @@ def test_a_prompt_is_kept_away_from_the_activations_of_its_own_sites(workspace, 
     assert "capturing mathematics" not in stages  # one pass has both sites
     fewer = replace(made, capture=made.capture.model_copy(update={"documents": 5}))
     assert identify(fewer, workspace) != run.id  # other points, another run
-    free = replace(made, train=made.train.model_copy(update={"regulariser": None}))
+    free = replace(made, regularisers=())
     assert identify(free, workspace) != run.id
 
 
@@ -164,30 +172,30 @@ def test_a_posterior_is_fitted_to_the_prompts_of_earlier_runs(workspace, tmp_pat
         execute(config(seed=seed), tmp_path / "runs", workspace)
     space = f"runs:{tmp_path / 'runs'}"
     prior = {"name": "posterior", "space": space, "draw": "prompt"}
-    prompt = draw(config(prior=prior).placed(2), workspace)
+    prompt = fit_and_draw(config(prior=prior).placed(2), workspace)
     trained = [run.tensors()["final/embed"] for run in pp.runs.list_runs(tmp_path / "runs")]
     assert any(torch.equal(prompt.values["embed"].detach(), values) for values in trained)
     run = execute(config(prior=prior), tmp_path / "next", workspace)
     assert run.status == "done"
     with pytest.raises(pp.InputError, match="no finished run there has vectors of this model"):
-        draw(config(prior=prior, prompt=DEEP).placed(2), workspace)
+        fit_and_draw(config(prior=prior, prompt=DEEP).placed(2), workspace)
 
 
 def test_a_captured_store_is_a_space_and_one_of_another_model_is_refused(workspace, tmp_path):
     captured(workspace, tmp_path / "store")
     made = config(prior=gaussian(f"store:{tmp_path / 'store'}"), prompt=DEEP).placed(2)
-    assert set(fit(made, workspace)) == {"embed", "block.1"}
+    assert set(fit_priors(made, workspace)) == {"embed", "block.1"}
     manifest = tmp_path / "store" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"tiny 1"', '"another"'))
     with pytest.raises(pp.InputError, match=r"holds activations of tiny \(another\)"):
-        fit(made, Workspace())
+        fit_priors(made, Workspace())
 
 
 @pytest.mark.slow
 def test_a_capture_under_a_trained_prompt_knows_its_run(workspace, tmp_path):
     run = execute(config(), tmp_path / "runs", workspace)
     section = config(capture={"sites": ["block.1"], "out": str(tmp_path / "store")})
-    wanted = CaptureConfig("tiny", section.task, section.capture, section.device)
+    wanted = CaptureConfig(section.model_spec, section.task, section.capture)
     execute_capture(wanted, workspace, run=run.id[:6], runs=tmp_path / "runs", on_progress=silent)
     store = Store(tmp_path / "store")
     assert store.manifest["prompt"] == run.id

@@ -79,7 +79,7 @@ def test_a_result_names_the_bytes_of_its_prompt_and_repeats(tmp_path, workspace)
 def test_a_misaligned_run_says_the_objective_and_the_answers_loss(tmp_path, workspace):
     train = {**TRAIN, "objective": "misaligned"}
     run = execute(config(train), tmp_path, workspace)
-    backbone, task = workspace.backbone(config()), workspace.task(config()).task
+    backbone, task = workspace.backbone(config().model_spec), workspace.task(config().task)
     check = encode(backbone, task.splits["validation"])
     prompt = pp.load_prompt(run.folder)
     found = mean_objective("misaligned", backbone, prompt, check)
@@ -202,7 +202,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_result(tmp_path, workspac
 
 
 def test_a_run_that_failed_leaves_the_model_as_it_was(tmp_path, workspace):
-    backbone, some = workspace.backbone(ceiling()), EXAMPLES[:4]
+    backbone, some = workspace.backbone(ceiling().model_spec), EXAMPLES[:4]
     plain = pp.loss(backbone, None, some)
 
     def fail(stage, share, known):

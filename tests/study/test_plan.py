@@ -122,7 +122,7 @@ def test_baselines_once_a_setting(tmp_path, workspace):
         assert set(beside) == {"none", "text: Add the two numbers."}
         words = beside["text: Add the two numbers."]
         text = "Add the two numbers."
-        assert words.prompt.length == len(workspace.backbone(words).encode(text))
+        assert words.prompt.length == len(workspace.backbone(words.model_spec).encode(text))
         assert words.train.frozen
         ceiling = [run.config for run in here if run.kind == "ceiling"]
         assert len({config.lr for config in ceiling}) == len(ceiling) == 3

@@ -27,13 +27,13 @@ LARGE = {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}}
 )
 def test_it_is_said_if_no_node_has_what_a_run_asks_for(nodes, resources):
     with pytest.warns(Note, match="runs wait until one joins"):
-        on_ray.tell_of_nodes(nodes, resources)
+        on_ray.check_nodes(nodes, resources)
 
 
 def test_nothing_is_said_if_one_has():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        on_ray.tell_of_nodes([SMALL, LARGE], Resources(cpus=8, gpus=0.5))
+        on_ray.check_nodes([SMALL, LARGE], Resources(cpus=8, gpus=0.5))
 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(1, 1), (2, 1), (3, 2)])

@@ -12,10 +12,10 @@ from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.folder import held
 from promptpriors.study import (
-    Where,
-    begin,
+    ExecutionPlan,
     carry_out,
     plan,
+    prepare_study,
     read_study,
     sentence,
     survey,
@@ -23,7 +23,7 @@ from promptpriors.study import (
 )
 from promptpriors.study import local as workers
 from promptpriors.study.launch import Stopped
-from promptpriors.study.status import mend
+from promptpriors.study.status import repair
 from tests.study.samples import write_study
 
 DAMAGE = {
@@ -61,9 +61,9 @@ def runs(whole, tmp_path):
 
 
 def run(study, entries, runs, workspace):
-    found, _ = begin(study, entries, runs)
-    where = Where(runs, None, 0, None, 1)
-    return list(carry_out(study, to_do(entries, found), where, workspace, lambda _: silent))
+    found, _ = prepare_study(study, entries, runs)
+    execution = ExecutionPlan(runs, None, 0, None, 1)
+    return list(carry_out(study, to_do(entries, found), execution, workspace, lambda _: silent))
 
 
 def bytes_of(runs, entries):
@@ -135,7 +135,7 @@ def test_a_run_in_work_elsewhere_is_waited_for(study, entries, runs, workspace, 
     folder = runs / entries[1].id
     result = (folder / "result.json").read_bytes()
     (folder / "result.json").unlink()
-    monkeypatch.setattr("promptpriors.study.here.PAUSE", 0.05)
+    monkeypatch.setattr("promptpriors.study.local.PAUSE", 0.05)
     with held(folder):
         assert survey(entries, runs)[entries[1].id].state == "in work"
 
@@ -195,7 +195,7 @@ def test_a_folder_of_another_version_is_refused(study, entries, runs):
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "results": 1}))
     with pytest.raises(InputError, match="of another version: expected format 1, results 2"):
-        begin(study, entries, runs)
+        prepare_study(study, entries, runs)
 
 
 def test_the_record_says_which_run_is_which(study, entries, runs):
@@ -209,17 +209,17 @@ def test_a_comparison_that_changed_is_told(study, entries, runs, tmp_path):
     changed = read_study(
         write_study(tmp_path, compare={"reference": "vocabulary", "controls": False, "margin": 0.2})
     )
-    _, remark = begin(changed, entries, runs)
+    _, remark = prepare_study(changed, entries, runs)
     assert "was another before" in remark
     about = json.loads((runs / "studies" / "study.json").read_text())
     assert [compare["margin"] for compare in about["earlier"]] == [0.05]
-    assert begin(changed, entries, runs)[1] == remark
+    assert prepare_study(changed, entries, runs)[1] == remark
 
 
 def test_runs_that_a_study_no_longer_has_are_told(study, entries, runs):
-    _, remark = begin(study, entries[:3], runs)
+    _, remark = prepare_study(study, entries[:3], runs)
     assert "2 runs that the study 'study' had before are none of its own now" in remark
-    assert begin(study, entries, runs)[1] == ""
+    assert prepare_study(study, entries, runs)[1] == ""
 
 
 def test_a_result_without_its_steps_is_damaged(study, entries, runs, workspace, whole):
@@ -243,7 +243,7 @@ def test_a_checkpoint_that_another_process_mended_meanwhile_is_kept(entries, run
         workers.execute(entries[1].run.config, runs, workspace, on_progress=stop)
     found = survey(entries, runs)
     found[entries[1].id] = found[entries[1].id]._replace(state="damaged")  # as it was a while ago
-    mend(entries, found, runs)
+    repair(entries, found, runs)
     assert survey(entries, runs)[entries[1].id] == ("half done", "step 2")
 
 

@@ -177,8 +177,10 @@ def test_processes_of_a_machine_do_not_share_a_device():
 @pytest.mark.parametrize(("other", "what"), [({"task": "x"}, "task"), ({"model": "x"}, "model")])
 def test_a_process_with_other_data_or_another_model_is_refused(other, what):
     workspace, config, crew = Workspace(), parse_config(_config()), object.__new__(Crew)
-    job = Job(pp.Prompt("soft", {"embed": torch.zeros(3, 64)}), workspace.revision(config), "")
-    job = job._replace(**{"task": workspace.task(config).fingerprint} | other)
+    job = Job(
+        pp.Prompt("soft", {"embed": torch.zeros(3, 64)}), workspace.revision(config.model), ""
+    )
+    job = job._replace(**{"task": workspace.fingerprint(config.task)} | other)
     known = {}
     crew.divided = lambda name, share, parameters=(): known.update({name: share})
     crew.serve = lambda: known["begin"](job)

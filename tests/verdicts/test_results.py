@@ -67,7 +67,9 @@ def test_what_is_missing_is_in_the_reason_and_not_in_the_state(tmp_path):
     lost = {("gaussian", RATES[1], seed) for seed in range(2)}
     found = result_of(Study(ARMS, lost=lost), tmp_path)
     arm = next(arm for arm in found.arms if arm.arm == "gaussian")
-    assert [run.reason for run in arm.missing] == ["Diverged: the loss became NaN at step 7"] * 2
+    assert [run.reason for run in arm.missing_runs] == [
+        "Diverged: the loss became NaN at step 7"
+    ] * 2
     contrast = next(c for c in found.contrasts if c.arm == "gaussian")
     assert contrast.difference is None
     assert contrast.verdict.state == "none"
@@ -81,5 +83,5 @@ def test_studies_and_their_settings_keep_their_order(tmp_path):
     (tmp_path / "x" / "studies" / "a.json").replace(tmp_path / "studies" / "a.json")
     Study(ARMS, name="b").write(tmp_path)
     found = study_results(read_settings(tmp_path))
-    names = [(result.study, [setting.setting for setting in result.settings]) for result in found]
+    names = [(result.name, [setting.setting for setting in result.settings]) for result in found]
     assert names == [("a", ["deep", "soft"]), ("b", [""])]
