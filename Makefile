@@ -22,9 +22,10 @@ test: $(VENV)/.dev              ## all tests, WORKERS at a time
 test-kill: $(VENV)/.dev         ## a study killed 50 times, in one process and under Ray, against an undisturbed one
 	PROMPTPRIORS_KILLS=50 $(BIN)/python -m pytest tests/study/test_kill.py
 
-check: lint fast                ## everything that must hold before a commit, in a minute and a half
+check: $(VENV)/.dev             ## everything that must hold before a commit, in a minute and a half
+	@$(MAKE) --no-print-directory -j3 --output-sync=target fast types style imports secrets
 
-fast: $(VENV)/.dev              ## the tests that take seconds
+fast: $(VENV)/.dev              ## the tests that take less than half a second
 	$(PYTEST) -m "not (slow or train or ray or browser or kill)"
 
 coverage: $(VENV)/.dev          ## the share of lines that the tests run, room by room

@@ -13,6 +13,13 @@ settings.register_profile("shared machine", deadline=None, max_examples=50)
 settings.load_profile("shared machine")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by the costly things that it uses."""
+    for fixture, mark in (("smollm2", "slow"), ("browser", "browser")):
+        if fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(mark)
+
+
 def require(name: str, reason: str) -> None:
     """Skip for want of ``name``; fail instead when PROMPTPRIORS_REQUIRE lists it."""
     if name in os.environ.get("PROMPTPRIORS_REQUIRE", "").split(","):

@@ -27,6 +27,7 @@ def play(monkeypatch, capsys, *more):
     return capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_the_demo_says_what_it_will_take_and_ends_in_a_report(small, monkeypatch, capsys):
     out, err = play(monkeypatch, capsys)
     assert "min here" in err
@@ -38,6 +39,7 @@ def test_the_demo_says_what_it_will_take_and_ends_in_a_report(small, monkeypatch
     assert all(run.id in page for run in runs)
 
 
+@pytest.mark.slow
 def test_a_second_start_reuses_finished_runs(small, monkeypatch, capsys):
     play(monkeypatch, capsys)
     stamps = {p: p.stat().st_mtime_ns for p in small.glob("demo/runs/*/result.json")}

@@ -29,6 +29,6 @@ def test_the_same_config_run_twice_gives_the_same_bytes(tmp_path):
 
 
 def _cache():
-    """What the child needs to find the converted model."""
-    names = ("HOME", "PROMPTPRIORS_CACHE", "OPENBLAS_CORETYPE")
+    """What the child needs to find the converted model, and to share the cores meanwhile."""
+    names = ("HOME", "PROMPTPRIORS_CACHE", "OPENBLAS_CORETYPE", "OMP_WAIT_POLICY")
     return {name: os.environ[name] for name in names if name in os.environ}

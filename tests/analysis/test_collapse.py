@@ -59,6 +59,7 @@ def test_a_random_displacement_is_not_flagged():
     assert 0.42 < sum(p) / 200 < 0.58
 
 
+@pytest.mark.slow
 def test_a_fresh_draw_of_the_prior_is_not_flagged():
     found = [
         judged(normal(LENGTH, DIM, seed=2 * s + 1), normal(LENGTH, DIM, seed=2 * s + 2), s)
@@ -77,6 +78,7 @@ def test_vectors_that_only_shrink_are_nearer_than_the_prior_but_not_for_their_no
     assert found.normed.p > 0.05
 
 
+@pytest.mark.slow
 def test_long_draws_of_a_stretched_gaussian_are_not_flagged_for_their_directions():
     """A long draw lies along the wide axes: rescaled short ones, no null for it, flag 3 in 10."""
     spread = 10 / torch.arange(1.0, 41) ** 0.7

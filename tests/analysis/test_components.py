@@ -44,6 +44,7 @@ def test_a_large_crossed_layout_gives_back_what_was_planted():
     assert found == pytest.approx({"order": 1.0, "draw": 4.0, "residual": 0.25}, rel=0.4)
 
 
+@pytest.mark.slow
 def test_estimates_are_unbiased_with_arms_rates_and_draws_within_arms():
     planted = {"arm": 1.0, "rate": 0.7, "order": 0.5, "arm:draw": 0.8, "residual": 0.6}
     terms = [*planted][:-1]

@@ -50,6 +50,7 @@ def test_one_pair_apart_leaves_the_others_their_verdicts():
     assert (alone.verdict, len(alone.pairs)) == ("equal", 1)
 
 
+@pytest.mark.slow
 def test_arms_a_margin_apart_are_called_equal_in_one_study_of_twenty_and_no_more():
     two, three = (
         sum(
@@ -63,6 +64,7 @@ def test_arms_a_margin_apart_are_called_equal_in_one_study_of_twenty_and_no_more
     assert three <= 0.05
 
 
+@pytest.mark.slow
 def test_arms_a_margin_apart_are_seldom_called_different():
     called = [
         equality(pool(outcomes({"a": 0.0, "b": 2.0, "c": 2.0}, seed=s, seeds=4)), 2.0).verdict

@@ -31,6 +31,7 @@ def test_noise_of_equal_variance_halves_the_share():
     assert found.share == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.slow
 def test_independent_finals_keep_one_part_in_the_degrees_of_freedom_and_p_is_uniform():
     found = [
         memory(prompts(6, 2 * s), prompts(6, 2 * s + 1), generator=generator(s), permutations=99)

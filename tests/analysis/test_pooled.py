@@ -64,6 +64,7 @@ def test_complete_data_have_the_plain_means():
     assert (pooled.df, pooled.units) == (2 * 5, {"a": 6, "b": 6, "c": 6})
 
 
+@pytest.mark.slow
 def test_draws_shared_by_rates_are_no_replicates():
     """Of equal arms whose draws matter 5 % come out different; with runs as units far more do."""
 
@@ -103,6 +104,7 @@ def test_a_rate_that_an_arm_never_finished_is_left_out_for_all_and_said():
     assert float(chosen.means[0]) - float(pooled.means[0]) == pytest.approx(50, abs=0.01)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_with_seeds_missing():
     held = 0
     for seed in range(600):

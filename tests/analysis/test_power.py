@@ -26,6 +26,7 @@ def studies(effects, seeds):
 SD = (0.6**2 + 0.5**2 / 2) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arms", "seeds", "margin"), [(2, 5, 1.2), (5, 5, 1.4)])
 def test_equality_succeeds_as_often_as_its_power_says(arms, seeds, margin):
     effects = dict.fromkeys("abcdef"[:arms], 0.0)
@@ -36,6 +37,7 @@ def test_equality_succeeds_as_often_as_its_power_says(arms, seeds, margin):
     assert found == pytest.approx(expected, abs=4 * (expected * (1 - expected) / TIMES) ** 0.5)
 
 
+@pytest.mark.slow
 def test_dunnetts_test_succeeds_as_often_as_its_power_says():
     effects = {"reference": 0.0, "a": 0.0, "b": 1.0, "c": 0.0}
     pairs = [(arm, "reference") for arm in "abc"]

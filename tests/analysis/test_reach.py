@@ -1,5 +1,6 @@
 """Reach is what Adam can do, and radii are what a Gaussian's are."""
 
+import pytest
 import torch
 
 from promptpriors.analysis.reach import mahalanobis, reach, reach_ratio
@@ -7,6 +8,7 @@ from promptpriors.geometry import moments
 from promptpriors.rng import generator
 
 
+@pytest.mark.slow
 def test_no_run_of_adam_moves_a_vector_farther_than_its_reach():
     start = torch.zeros(1, 16)
     vector = torch.nn.Parameter(start.clone())

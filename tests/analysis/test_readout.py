@@ -65,6 +65,7 @@ def test_planted_rows_are_recovered_less_and_less_as_noise_grows(cloud):
     assert right == sorted(right, reverse=True)
 
 
+@pytest.mark.slow
 def test_of_random_draws_no_more_is_read_than_the_level_says(cloud):
     rows, prior, _ = cloud
     level, prompts = 0.1, 300

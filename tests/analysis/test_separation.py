@@ -43,6 +43,7 @@ def test_the_separation_of_two_shifted_gaussians_is_the_closed_form():
     assert apart.p == 1 / 20
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_ratio_as_often_as_they_say():
     truth = energy_of_shift(2.0) / (2 / math.sqrt(math.pi))
 
@@ -90,6 +91,7 @@ def test_the_jackknife_deletes_documents_as_the_general_one_does():
     assert ours.high - ours.low == pytest.approx(whole.high - whole.low, rel=0.5)
 
 
+@pytest.mark.slow
 def test_halves_of_one_domain_and_domains_alike_are_not_flagged():
     p = []
     for seed in range(100):

@@ -51,6 +51,7 @@ def test_all_divisions_are_counted_where_they_are_few():
     assert uneven.p == pytest.approx(1 / math.comb(8, 3))
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_under_the_null():
     flips = [sign_flip_test(normal(20, s), generator=generator(s), flips=99).p for s in range(400)]
     labels = [

@@ -110,6 +110,7 @@ def test_p_is_right_far_out_in_the_tail():
     assert found.tolist() == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_equal_arms_are_called_different_in_one_study_of_twenty():
     flat = dict.fromkeys(ARMS, 0.0)
     wrong = sum(

@@ -45,6 +45,7 @@ def test_paths_within_one_of_two_far_groups_are_narrower_than_the_pool():
     assert 0.9 < found.step["shuffled"].ratio < 1.1
 
 
+@pytest.mark.slow
 def test_random_paths_are_not_flagged():
     pool = normal(3000, 2).mul(2).exp()
     p = []

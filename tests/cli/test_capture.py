@@ -16,6 +16,7 @@ def capturing(place):
     return place
 
 
+@pytest.mark.slow
 def test_capture_prints_the_store_and_nothing_else_on_stdout(capturing, cli):
     status, out, err = cli("capture", "run.toml", "--out", "store")
     assert (status, out) == (0, "store\n")

@@ -84,6 +84,7 @@ def test_report_writes_one_page(ran, place, cli):
     assert ran["id"] in (place / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_doctor_ends_with_one_when_a_check_fails(place, cli):
     status, out, _ = cli("doctor", "run.toml", "train.lr=1e-9", "--json")
     findings = {row["check"]: row["passed"] for row in json.loads(out)}
@@ -95,6 +96,7 @@ def test_doctor_ends_with_one_when_a_check_fails(place, cli):
     assert status == 0
 
 
+@pytest.mark.slow
 def test_doctor_advises_the_rate_that_learns_fastest(place, cli):
     _, out, _ = cli("doctor", "run.toml", "--advise", "--json")
     advice = json.loads(out)[-1]
@@ -187,12 +189,15 @@ def test_a_diverging_run_ends_with_one_and_names_prior_rate_and_step(place, cli)
     assert "rate 0.05" in message
 
 
-def test_importing_the_package_loads_neither_transformers_nor_ray():
-    code = "import sys, promptpriors; print({'transformers', 'ray', 'sklearn'} & set(sys.modules))"
+@pytest.mark.slow
+def test_importing_the_package_loads_none_of_the_large_libraries():
+    large = {"transformers", "peft", "ray", "sklearn"}
+    code = f"import sys, promptpriors; print({large} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_and_what_it_means(place, cli):
     words = ("bench", "--model", "tiny", "--alternations", "1", "--batch", "4", "--no-memory")
     status, out, _ = cli(*words)
@@ -227,6 +232,7 @@ def test_what_modes_and_devices_can_not_do_ends_with_two_and_leaves_no_folder(
     assert not list(place.glob("runs/*/config.toml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["deep", "deep-cut", "kv"])
 def test_every_mode_goes_from_config_to_answer(place, cli, mode):
     status, out, _ = cli("run", "run.toml", f"prompt.mode={mode}", "--json")

@@ -73,6 +73,7 @@ def test_what_is_printed_runs_and_answers_as_we_do(ran, cli, to, tiny, capsys):
         assert "enable_prompt_embeds=True" in theirs
 
 
+@pytest.mark.slow
 def test_a_model_folder_is_loaded_by_transformers_in_the_printed_code(place, cli, tiny, capsys):
     tiny.model.save_pretrained("here")
     tiny.tokenizer.save_pretrained("here")
@@ -86,6 +87,7 @@ def test_a_model_folder_is_loaded_by_transformers_in_the_printed_code(place, cli
         assert printed(out.partition("# vLLM")[0], capsys) == answer(folder, tiny)
 
 
+@pytest.mark.slow
 def test_keys_and_values_go_to_peft(run_in, cli, tiny, capsys):
     folder = run_in(*MODES["kv"])
     status, out, _ = cli("export", folder, "--to", "peft", "out")
@@ -135,6 +137,7 @@ def test_bad_words_end_with_one_line_and_status_2(ran, cli, words, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_first_token_is_exported_as_the_first_row(run_in, cli, place, tiny, capsys):
     tiny.model.save_pretrained("here")
     tokenizer = copy.deepcopy(tiny.tokenizer)
@@ -187,6 +190,7 @@ for to in ("peft", "embeddings"):
 """
 
 
+@pytest.mark.slow
 def test_the_command_needs_no_peft_for_embeddings(ran, place):
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_PEFT, ran["id"]],

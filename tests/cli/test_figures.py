@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 
 from promptpriors.runs.pictures import Layer, Panel, Picture, write_picture
@@ -18,6 +19,7 @@ def stored(folder, *numbers):
         write_picture(folder, Picture(number, "A title", "A caption", [panel], {"p": 0.5}))
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_from_what_is_stored(place, cli):
     stored(place / "runs" / "figures", 6, 12)
     status, out, _ = cli("figures", 6, 12, "--out", "drawn")

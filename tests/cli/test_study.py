@@ -38,6 +38,7 @@ def test_a_study_runs_and_a_second_start_finds_it(study, cli, tmp_path):
     assert len(list_runs(tmp_path / "runs")) == 5
 
 
+@pytest.mark.ray
 def test_workers_of_ray_give_the_same_bytes(study, cli, tmp_path):
     assert cli("study", study, "--runs", "here")[0] == 0
     status, out, err = cli("study", study, "--runs", "there", "--workers", 2, "--json")
@@ -84,6 +85,7 @@ def test_more_runs_than_the_limit_need_yes(cli, tmp_path, monkeypatch):
     assert cli("study", study, "--yes")[0] == 0
 
 
+@pytest.mark.ray
 def test_an_address_where_no_ray_is_is_refused_in_seconds(study, cli, tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

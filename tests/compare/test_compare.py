@@ -148,6 +148,7 @@ def test_positions_do_not_depend_on_a_vectors_length_as_a_block_sees_it(tiny):
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_vectors_do_is_measured_when_asked_and_shown_ever_after(runs, tmp_path):
     folder = tmp_path / "runs"
     for run in sorted(runs.glob("*/config.toml"))[:2]:

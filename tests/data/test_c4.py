@@ -126,6 +126,7 @@ def memory(path):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_grows_by_a_bounded_number_of_bytes_a_document_and_not_with_the_text(tmp_path):
     count, few = 1500, 100
     small = write(tmp_path / "small.jsonl", (f"{i}" for i in range(few)))

@@ -174,6 +174,7 @@ def test_without_the_library_two_lines_say_how_to_install_it(monkeypatch):
         build()
 
 
+@pytest.mark.slow
 def test_real_gsm8k_is_split_by_question_and_reproduces(real_data):
     task = build(real_data)
     assert [len(task.splits[name]) for name in ("train", "validation", "test")] == [7273, 200, 200]
@@ -181,6 +182,7 @@ def test_real_gsm8k_is_split_by_question_and_reproduces(real_data):
     assert fingerprint(task) == fingerprint(build(real_data))
 
 
+@pytest.mark.slow
 def test_real_derivations_end_in_the_right_number_and_keep_no_annotation(real_data):
     plain = build(real_data, reasoning=True, test=600)
     for example in everything(plain):

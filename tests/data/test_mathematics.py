@@ -105,6 +105,7 @@ assert random.getstate() == before
 """
 
 
+@pytest.mark.slow
 def test_other_processes_and_hash_seeds_give_the_same_examples_and_keep_the_global_state():
     config = SMALL | {"modules": ["mixed", "simplify_surd"]}
     prints = [

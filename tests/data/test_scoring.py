@@ -28,6 +28,7 @@ def test_articles_are_dropped_as_words_only():
     assert normalise("an anthem of the theatre") == "anthem of theatre"
 
 
+@pytest.mark.slow
 @given(answers)
 def test_normalising_twice_changes_nothing(text):
     assert normalise(normalise(text)) == normalise(text)

@@ -204,6 +204,7 @@ def test_without_the_library_two_lines_say_how_to_install_it(monkeypatch):
     assert second.startswith("Name a folder")
 
 
+@pytest.mark.slow
 def test_real_squad_splits_by_article_and_reproduces(real_data):
     task = build(real_data)
     train, validation, test = (task.splits[name] for name in ("train", "validation", "test"))

@@ -34,6 +34,7 @@ def measured(run, workspace, **params):
     return measure_bridge(run, workspace, **{"documents": 12, "other": OTHER, **params})
 
 
+@pytest.mark.slow
 def test_what_enters_behind_the_texts_changes_nothing_and_a_soft_prompt_does(ran, workspace):
     soft = ran(mode="soft", length=4)
     sites = workspace.backbone(parse_config(soft.config).model_spec).sites

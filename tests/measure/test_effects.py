@@ -59,6 +59,7 @@ def loss(run, workspace, prompt):
         return float(pp.loss(backbone, prompt, examples_of(run, workspace)))
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_the_prompts_they_speak_of(ran, workspace):
     run = ran("soft")
     found = measured(run, workspace)
@@ -79,6 +80,7 @@ def test_losses_are_those_of_the_prompts_they_speak_of(ran, workspace):
     assert found["left_out"] == {}
 
 
+@pytest.mark.slow
 def test_every_vector_is_masked_and_replaced_by_draws_of_the_runs_own_prior(ran, workspace):
     run = ran("soft")
     found = measured(run, workspace, draws=2)
@@ -94,6 +96,7 @@ def test_every_vector_is_masked_and_replaced_by_draws_of_the_runs_own_prior(ran,
     assert again["masked"] == found["masked"]  # all ten examples, whatever the seed
 
 
+@pytest.mark.slow
 def test_a_deterministic_prior_replaces_a_vector_by_where_it_started(tmp_path, workspace):
     text = {"name": "text", "text": "abcd"}
     run = execute(parse_config({**TINY, "prior": text}), tmp_path, workspace)
@@ -104,6 +107,7 @@ def test_a_deterministic_prior_replaces_a_vector_by_where_it_started(tmp_path, w
     assert found["replaced"][2]["by_draw"] == pytest.approx([expected] * 2, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_halves_are_those_nearest_to_and_farthest_from_the_points(ran, workspace):
     run = ran("deep-cut")
     points = torch.randn(50, 32, generator=generator(0, "points"))
@@ -125,6 +129,7 @@ def test_halves_are_those_nearest_to_and_farthest_from_the_points(ran, workspace
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "length", "out"), [("soft", 5, 1), ("soft", 4, 2), ("deep", 5, 1)]
 )
@@ -140,6 +145,7 @@ def test_the_first_row_that_runs_through_the_network_is_in_neither_half(
     assert max(sides[0]) <= min(sides[1])
 
 
+@pytest.mark.slow
 def test_what_has_no_meaning_is_left_out_with_its_reason(ran, workspace):
     found = measured(ran("deep-cut", sites=["block.1"]), workspace)
     assert found["left_out"] == {
@@ -169,6 +175,7 @@ def test_attention_is_given_by_head_and_by_vector(ran, workspace):
         assert (by_head[1] > 0).all()
 
 
+@pytest.mark.slow
 def test_it_is_found_again_with_the_same_settings_and_measured_again_with_others(ran, workspace):
     run = ran("soft")
     found = measured(run, workspace)
@@ -253,6 +260,7 @@ def test_what_can_not_be_measured_is_refused(ran, workspace, tmp_path):
             measure_use(given, workspace, **params)
 
 
+@pytest.mark.slow
 def test_a_model_at_another_revision_is_warned_of(tmp_path, workspace):
     run = execute(parse_config(TINY), tmp_path, workspace)
     about = run.about() | {"model": "tiny 0"}

@@ -1,5 +1,6 @@
 """The autoencoder does not collapse, and neither repeats its points nor leaves them."""
 
+import pytest
 import torch
 
 from promptpriors.analysis.spread import effective_rank, scale_of
@@ -18,6 +19,7 @@ def blobs(n, seed, dim=8):
     return points
 
 
+@pytest.mark.train
 def test_draws_are_nearer_to_held_out_points_than_the_gaussians():
     space, held = Space("embed", blobs(2000, 0)), blobs(1000, 1)
     vae, normal = (fit_prior("vae", space, epochs=250), fit_prior("gaussian", space))
@@ -25,6 +27,7 @@ def test_draws_are_nearer_to_held_out_points_than_the_gaussians():
     assert energy_distance(draws, held) < energy_distance(others, held) / 2
 
 
+@pytest.mark.train
 def test_decoder_means_are_as_wide_as_the_data_and_draws_are_no_copies():
     points, held = blobs(2000, 0), blobs(500, 1)
     vae = fit_prior("vae", Space("embed", points), epochs=150)

@@ -123,6 +123,7 @@ def test_masked_keys_are_missing_from_hugging_faces_cache(llama):
     assert float(found.nats) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_laws_between_modes_hold_for_masked_vectors(llama):
     def losses(mode, sites):
         return ablated(llama, prompted(llama, mode, sites), EXAMPLES, EVERY).losses

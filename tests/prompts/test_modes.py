@@ -161,6 +161,7 @@ def test_below_the_first_site_a_model_with_learned_positions_is_the_plain_model(
     assert insert(llama, prompt_of("deep-cut", LAST)).shift == LENGTH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["soft", "deep", "deep-cut", "kv"])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_generation_equals_teacher_forcing(tiny, name, mode):
@@ -204,6 +205,7 @@ def losses_of(backbone, prompt, lr):
     return [r.train_loss for r in records if r.train_loss is not None]
 
 
+@pytest.mark.slow
 def test_scale_and_rate_of_a_deep_cut_prompt_are_one_variable(llama):
     sites = LAST
     once = losses_of(llama, prompt_of("deep-cut", sites, scale=2.0), 0.05)

@@ -65,6 +65,7 @@ def test_each_unit_is_computed_once_for_all_epochs_prompts_and_processes(llama, 
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_what_was_kept_does_not_depend_on_which_batches_asked_first(llama, tmp_path):
     encoded = encode(llama, MORE)
     prompt = prompt_of("deep-cut", LAST)
@@ -133,6 +134,7 @@ def test_where_the_input_is_a_site_there_is_no_trunk(llama, tmp_path):
     assert trunk_of(llama, prompt_of("deep", LAST), encoded, None) is None
 
 
+@pytest.mark.slow
 def test_a_training_from_the_trunk_has_the_losses_of_one_without(llama, tmp_path):
     task = pp.Task("toy", 1, {"train": MORE, "validation": MORE[:7]}, lambda *_: {})
     runs = [

@@ -115,6 +115,7 @@ def test_ways_that_are_not_the_runs_are_left_out_and_said(full):
     assert "no finished run gone is in the folder" in page
 
 
+@pytest.mark.slow
 def test_large_charts_are_thinned_and_every_prompt_stays(tmp_path):
     page = build(build_all(tmp_path / "runs", points=60_000, charts=1))
     stored = data(page, "chart-0")
@@ -123,6 +124,7 @@ def test_large_charts_are_thinned_and_every_prompt_stays(tmp_path):
     assert len(stored["prompts"]) == 4
 
 
+@pytest.mark.slow
 def test_many_charts_are_thinned_until_the_page_fits(tmp_path):
     out = write_report(build_all(tmp_path / "runs", points=50_000, charts=14))
     page = out.read_text()
@@ -132,6 +134,7 @@ def test_many_charts_are_thinned_until_the_page_fits(tmp_path):
     assert 15_000 < sizes.pop() < 50_000
 
 
+@pytest.mark.slow
 def test_a_thinned_page_is_the_same_each_time(tmp_path):
     folder = build_all(tmp_path / "runs", points=51_000, charts=1)
     assert build(folder) == build(folder)

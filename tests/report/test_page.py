@@ -137,6 +137,7 @@ def test_the_same_folder_gives_the_same_page(page, folder):
     assert build(folder) == page
 
 
+@pytest.mark.slow
 def test_a_map_of_50000_points_fits_into_8_megabytes(tmp_path):
     out = write_report(build_runs(tmp_path / "runs", vocabulary=50_000, dim=8, length=20))
     assert out == tmp_path / "runs" / "report.html"

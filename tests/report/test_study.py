@@ -421,6 +421,7 @@ def test_names_from_files_are_text(page):
     assert any(SCRIPT in row for row in read.rows)
 
 
+@pytest.mark.slow
 def test_a_large_study_adds_less_than_a_megabyte(tmp_path):
     effects = {"vocabulary": 0.0} | {f"arm {i} of a dozen": 0.02 * i for i in range(11)}
     folder = build_study(tmp_path / "runs", effects, seeds=4, every=1, lost=set(), absent=set())

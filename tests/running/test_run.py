@@ -33,6 +33,7 @@ def config(**more):
     return parse_config({**TINY, **more})
 
 
+@pytest.mark.slow
 def test_a_run_folder_holds_what_was_promised(tmp_path, workspace):
     run = execute(config(), tmp_path, workspace)
     names = {path.name for path in run.folder.iterdir()}
@@ -63,6 +64,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, workspace):
     assert (again.folder / "result.json").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
 def test_the_same_config_gives_the_same_bytes_in_a_new_process_state(tmp_path):
     folders = []
     for name in ("a", "b"):
@@ -73,6 +75,7 @@ def test_the_same_config_gives_the_same_bytes_in_a_new_process_state(tmp_path):
     assert folders[0].name == folders[1].name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["deep", "deep-cut", "kv"])
 def test_every_mode_has_runs_of_its_own_with_the_modes_sites(tmp_path, workspace, mode):
     run = execute(config(prompt={"mode": mode, "length": 4}), tmp_path, workspace)
@@ -86,6 +89,7 @@ def test_every_mode_has_runs_of_its_own_with_the_modes_sites(tmp_path, workspace
     assert write_report(tmp_path, tmp_path / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_deep_run_has_the_same_bytes_with_a_trunk_that_was_there_before(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMPTPRIORS_CACHE", str(tmp_path / "cache"))
     deep = config(prompt={"mode": "deep-cut", "length": 4, "sites": ["block.1"]})
@@ -95,6 +99,7 @@ def test_a_deep_run_has_the_same_bytes_with_a_trunk_that_was_there_before(tmp_pa
     assert list((tmp_path / "cache" / "trunk").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_filled_by_tokens_ends_with_the_same_bytes(tmp_path, workspace):
     filled = config(train={**TINY["train"], "batch_tokens": 90})
     whole = execute(filled, tmp_path / "a", workspace)
@@ -110,6 +115,7 @@ def test_an_interrupted_run_filled_by_tokens_ends_with_the_same_bytes(tmp_path, 
     assert a == b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["deep-cut", "kv"])
 def test_the_doctor_examines_every_mode(workspace, mode):
     findings = {f.check: f for f in examine(config(prompt={"mode": mode}), workspace, silent)}
@@ -127,6 +133,7 @@ def test_a_saved_prompt_gives_the_loss_it_was_saved_with(tmp_path, workspace):
     assert found == pytest.approx(run.result["val_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_ended_meanwhile_is_not_done_again(tmp_path, workspace):
     def other(stage, share, known):
         if stage == "loading" and not list_runs(tmp_path):
@@ -143,6 +150,7 @@ def test_a_run_that_another_process_ended_meanwhile_is_not_done_again(tmp_path, 
     }
 
 
+@pytest.mark.slow
 def test_another_precision_is_another_run(tmp_path, workspace):
     one = execute(config(), tmp_path, workspace)
     other = execute(config(device={"dtype": "bfloat16"}), tmp_path, workspace)
@@ -174,6 +182,7 @@ class Interrupted(Exception):
     """Stands for a power cut."""
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, workspace):
     whole = execute(config(), tmp_path / "whole", workspace)
 
@@ -194,6 +203,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, works
     assert strip(run.metrics()) == strip(whole.metrics())
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_said_and_the_run_starts_again(tmp_path, workspace):
     with pytest.raises(KeyboardInterrupt):
         execute(config(), tmp_path, workspace, on_progress=cut_at(5))
@@ -220,6 +230,7 @@ def test_a_diverging_run_names_prior_rate_and_step_and_keeps_the_reason(tmp_path
     assert not (run.folder / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_tried_again(tmp_path, workspace):
     def fail(stage, share, known):
         if known.get("step") == 3:
@@ -257,6 +268,7 @@ def test_frequent_rows_are_counted_in_the_tasks_texts(tmp_path, workspace):
     assert found <= set("Question: \nAnswer0123456789e")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 4, 5])
 def test_wherever_a_run_is_interrupted_it_ends_with_the_same_bytes(tmp_path, workspace, step):
     whole = execute(config(), tmp_path / "whole", workspace)
@@ -276,6 +288,7 @@ def mutate(path, change):
     write_tensors(path, tensors, about)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -338,6 +351,7 @@ def test_a_checkpoint_holds_the_moments_and_no_more_than_that(tmp_path, workspac
     json.dumps(about, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_doctor_passes_what_learns_and_names_what_does_not(workspace):
     learns = config(train={**TINY["train"], "lr": 0.05})
     found = {f.check: f for f in examine(learns, workspace, silent)}

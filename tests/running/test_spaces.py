@@ -122,6 +122,7 @@ def test_a_text_at_a_block_is_its_activations(workspace):
     )
 
 
+@pytest.mark.slow
 def test_a_run_with_captured_priors_and_regularisers_ends_and_is_found_again(workspace, tmp_path):
     held = {**TINY["train"], "regulariser": ["shell", {"name": "repulsion", "strength": 0.1}]}
     made = config(prior=gaussian("site:mathematics"), prompt=DEEP, train=held)
@@ -139,6 +140,7 @@ def test_a_run_with_captured_priors_and_regularisers_ends_and_is_found_again(wor
     assert plain.id == execute(config(train=train, capture=more), tmp_path, workspace).id
 
 
+@pytest.mark.slow
 def test_a_prompt_is_kept_away_from_the_activations_of_its_own_sites(workspace, tmp_path):
     held = {"name": "repulsion", "space": "site:mathematics"}
     train = {**TINY["train"], "regulariser": held}
@@ -164,6 +166,7 @@ def test_a_prompt_is_kept_away_from_the_activations_of_its_own_sites(workspace, 
     assert identify(free, workspace) != run.id
 
 
+@pytest.mark.slow
 def test_a_posterior_is_fitted_to_the_prompts_of_earlier_runs(workspace, tmp_path):
     for seed in (0, 1):
         execute(config(seed=seed), tmp_path / "runs", workspace)
@@ -188,6 +191,7 @@ def test_a_captured_store_is_a_space_and_one_of_another_model_is_refused(workspa
         fit_priors(made, Workspace())
 
 
+@pytest.mark.slow
 def test_a_capture_under_a_trained_prompt_knows_its_run(workspace, tmp_path):
     run = execute(config(), tmp_path / "runs", workspace)
     section = config(capture={"sites": ["block.1"], "out": str(tmp_path / "store")})

@@ -50,6 +50,7 @@ def prompt_bytes(run):
     return (run.folder / "prompt.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_order_alone_decides_the_order_of_the_data_and_seed_alone_the_draw(tmp_path, workspace):
     text = {"name": "text", "text": "Answer: "}  # the same start for every seed
 
@@ -63,6 +64,7 @@ def test_order_alone_decides_the_order_of_the_data_and_seed_alone_the_draw(tmp_p
     assert not drawn[0].equal(drawn[1])
 
 
+@pytest.mark.slow
 def test_a_result_names_the_bytes_of_its_prompt_and_repeats(tmp_path, workspace):
     runs = [execute(config(), tmp_path / name, workspace) for name in "ab"]
     for run in runs:
@@ -73,6 +75,7 @@ def test_a_result_names_the_bytes_of_its_prompt_and_repeats(tmp_path, workspace)
     assert stable(runs[0]) == stable(runs[1])
 
 
+@pytest.mark.slow
 def test_a_misaligned_run_says_the_objective_and_the_answers_loss(tmp_path, workspace):
     train = {**TRAIN, "objective": "misaligned"}
     run = execute(config(train), tmp_path, workspace)
@@ -87,6 +90,7 @@ def test_a_misaligned_run_says_the_objective_and_the_answers_loss(tmp_path, work
     assert run.id != execute(config(), tmp_path, workspace).id
 
 
+@pytest.mark.slow
 def test_an_interrupted_misaligned_run_ends_with_the_same_result(tmp_path, workspace):
     train = {**TRAIN, "objective": "misaligned", "order": 3}
     whole = execute(config(train), tmp_path / "whole", workspace)
@@ -103,6 +107,7 @@ def test_an_interrupted_misaligned_run_ends_with_the_same_result(tmp_path, works
     assert stable(again) == stable(whole)
 
 
+@pytest.mark.slow
 def test_the_plain_model_and_a_frozen_draw_have_the_objective_too(tmp_path, workspace):
     frozen = {"frozen": True, "objective": "misaligned"}
     for more in ({"prompt": {"mode": "none"}}, {}):
@@ -137,6 +142,7 @@ def test_a_task_without_questions_leaves_no_folder(tmp_path, workspace):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_ceilings_run_looks_like_the_empty_prompts_and_says_its_rank(tmp_path, workspace):
     empty = execute(config({}, **EMPTY), tmp_path, workspace)
     run = execute(ceiling(), tmp_path, workspace)
@@ -168,6 +174,7 @@ def test_a_resolved_config_of_a_ceiling_reads_back(tmp_path, workspace):
     assert (plain["train"]["frozen"], plain["train"]["steps"]) == (False, 6)
 
 
+@pytest.mark.slow
 def test_runs_beside_it_are_not_touched(tmp_path, workspace):
     soft = {"prompt": {"length": 4}, "train": {"steps": 2, "batch": 4}}
     before = execute(config(**soft), tmp_path / "a", Workspace())
@@ -176,6 +183,7 @@ def test_runs_beside_it_are_not_touched(tmp_path, workspace):
     assert prompt_bytes(after) == prompt_bytes(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 3, 5])
 def test_a_run_that_was_interrupted_ends_with_the_same_result(tmp_path, workspace, step):
     whole = execute(ceiling(), tmp_path / "whole", workspace)

@@ -22,7 +22,11 @@ def undisturbed(tmp_path_factory):
     return folder / "runs"
 
 
-@pytest.mark.parametrize(("workers", "kills"), [(0, (KILLS + 1) // 2), (2, KILLS // 2)])
+@pytest.mark.kill
+@pytest.mark.parametrize(
+    ("workers", "kills"),
+    [(0, (KILLS + 1) // 2), pytest.param(2, KILLS // 2, marks=pytest.mark.ray)],
+)
 def test_kills_change_nothing(undisturbed, tmp_path, workers, kills):
     study, moment = write_study(tmp_path, base=LONG), random.Random(kills)
     killed = []

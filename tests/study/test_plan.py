@@ -63,6 +63,7 @@ def test_without_arms_the_prior_names_them(tmp_path, workspace):
     assert [run.arm for run in arms] == ["vocabulary", "isotropic, sigma 0.5"]
 
 
+@pytest.mark.slow
 def test_a_prior_beside_named_arms_is_a_setting_and_a_single_value_is_none(tmp_path, workspace):
     grid = {"prior": ["xavier", "vocabulary"], "prompt.length": [3], "seed": [0]}
     arms = {"free": {}, "held": {"train.regulariser": "diversity"}}

@@ -105,6 +105,7 @@ def test_results_without_vectors_count_as_done(study, entries, runs, workspace):
     assert run(study, entries, runs, workspace) == []
 
 
+@pytest.mark.slow
 def test_half_done_failed_and_missing_are_told_apart(study, entries, runs, workspace, whole):
     half, failed, missing = (runs / entry.id for entry in entries[1:4])
     config = entries[1].run.config
@@ -149,6 +150,7 @@ def test_a_run_in_work_elsewhere_is_waited_for(study, entries, runs, workspace, 
     assert (folder / "result.json").read_bytes() == result  # the other's, not done twice
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_study_and_keeps_what_is_done(
     study, entries, tmp_path, workspace, monkeypatch
 ):
@@ -173,6 +175,7 @@ def test_a_full_disk_stops_the_study_and_keeps_what_is_done(
     assert len(run(study, entries, runs, workspace)) == 2
 
 
+@pytest.mark.slow
 def test_one_failure_does_not_end_the_others(study, entries, tmp_path, workspace, monkeypatch):
     real = workers.execute
 

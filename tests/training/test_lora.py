@@ -94,6 +94,7 @@ def test_it_equals_pefts_training_to_float_accuracy(tiny):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.train
 def test_it_learns_a_few_examples(tiny):
     with adapted(tiny, 8, seed=0) as weights:
         records = trained(tiny, weights, lr=0.02, steps=60)
@@ -232,7 +233,7 @@ def test_what_does_not_go_with_an_adapter_is_refused(more, message):
 
 
 def test_without_peft_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("promptpriors.training.lora.find_spec", lambda _: None)
+    monkeypatch.setattr("promptpriors.config.run.find_spec", lambda _: None)
     with pytest.raises(pp.InputError, match=r"pip install 'promptpriors\[peft\]'"):
         config()
     assert json.dumps(config(train={}).plain())  # others don't need it

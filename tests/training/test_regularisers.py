@@ -266,6 +266,7 @@ def test_a_resumed_training_with_regularisers_ends_where_the_whole_one_does(tiny
     assert torch.equal(whole.values["embed"], resumed.values["embed"])
 
 
+@pytest.mark.train
 def test_the_posteriors_mode_lies_far_within_the_shell(tiny, task):
     prior = Ball(tiny.dim, 0.05)
     radii = {}
@@ -290,6 +291,7 @@ def test_a_penalty_that_is_not_finite_stops_the_training_by_name(tiny, task):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRIORS)
 def test_the_priors_that_map_is_said_to_take_are_those_that_it_takes(name):
     variants = [params for row, params in VARIANTS if row == name]

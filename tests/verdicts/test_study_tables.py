@@ -59,6 +59,7 @@ def answers(found):
     return {row["question"]: row for row in found["verdicts"]}
 
 
+@pytest.mark.slow
 def test_a_planted_difference_is_found_and_none_where_none_is(tmp_path):
     found = tables_of(Study(APART), tmp_path)
     rows = {row["arm"]: row for row in found["differences"]}
@@ -214,6 +215,7 @@ def test_arms_have_their_best_rate_and_shares_of_the_way(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_power_is_of_the_spread_that_the_runs_have(tmp_path):
     (row,) = tables_of(Study(EQUAL, draw=0.03, noise=0.04, seeds=40), tmp_path)["power"]
     assert row["residual sd"] == pytest.approx((0.03**2 + 0.04**2 / 2) ** 0.5, rel=0.2)
@@ -231,6 +233,7 @@ def test_power_is_of_the_spread_that_the_runs_have(tmp_path):
         assert at(seeds) >= 0.8 > at(seeds - 1)
 
 
+@pytest.mark.slow
 def test_variance_is_put_down_to_where_it_was_planted(tmp_path):
     rows = tables_of(Study(EQUAL, order=0.5, draw=0.2, noise=0.02, seeds=30), tmp_path)
     found = {row["source"]: row["variance"] for row in rows["components"]}
@@ -342,6 +345,7 @@ def test_one_arm_alone_has_nothing_to_be_compared_with(tmp_path):
     assert said["are all priors equal?"]["verdict"] == "none: there is one arm"
 
 
+@pytest.mark.slow
 def test_equal_arms_are_called_different_in_few_studies():
     """Draws matter here, which runs of one seed share: about one study in twenty may be wrong."""
     wrong = right = 0
