@@ -12,10 +12,11 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import run_styles, setting_of
+from promptpriors.figures.verdict_marks import MARKS
 from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims
-from promptpriors.report.formatting import fixed, whole
+from promptpriors.report.formatting import fixed, significant, whole
 from promptpriors.report.groups import MapCache, grouped, section
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
@@ -98,7 +99,8 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline}
+    environment.filters |= {"fixed": fixed, "whole": whole, "significant": significant}
+    environment.filters |= {"headline": _headline, "mark": MARKS.__getitem__}
     return environment.get_template("page.html")
 
 

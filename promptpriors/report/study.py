@@ -9,8 +9,7 @@ from promptpriors.figures import RunStyles
 from promptpriors.figures.bands import bands
 from promptpriors.figures.forest import forest
 from promptpriors.figures.styles import ArmStyle, arm_styles
-from promptpriors.figures.verdict_marks import MARKS, Mark
-from promptpriors.report.formatting import fixed, significant, whole
+from promptpriors.report.formatting import fixed, whole
 from promptpriors.report.groups import plain
 from promptpriors.report.study_curves import Curves, curves_of
 from promptpriors.report.tables import ShownTable, study_table
@@ -23,7 +22,7 @@ from promptpriors.runs.studies import (
     StudyRun,
     list_study_records,
 )
-from promptpriors.runs.study_results import QUESTIONS, Answer, SettingResult, list_study_results
+from promptpriors.runs.study_results import Answer, SettingResult, list_study_results
 from promptpriors.verdicts.study_tables import NOTES
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}
@@ -38,16 +37,6 @@ class Chip(NamedTuple):
     note: str
 
 
-class ShownAnswer(NamedTuple):
-    """Verdict on a question with its mark; ``value`` is empty where there is none."""
-
-    question: str
-    statistic: str
-    value: str
-    answer: Answer
-    mark: Mark
-
-
 @dataclass(frozen=True)
 class StudyPanel:
     """Study in one setting.
@@ -59,7 +48,6 @@ class StudyPanel:
         facts: name and text.
         notes: warnings.
         verdicts: the questions with their answers; empty without a stored result.
-        note: explanation of the verdicts.
         chips: a button an arm.
         forest: the figure of differences.
         undrawn: arms without a difference.
@@ -77,8 +65,7 @@ class StudyPanel:
     planned: bool
     facts: list[tuple[str, str]]
     notes: list[str]
-    verdicts: list[ShownAnswer]
-    note: str
+    verdicts: list[Answer]
     chips: list[Chip]
     forest: dict[str, Any] | None
     undrawn: list[str]
@@ -93,10 +80,11 @@ class StudyPanel:
 
 @dataclass(frozen=True)
 class Studies:
-    """Section of studies: a panel a study and setting, and errors."""
+    """Section of studies: a panel a study and setting, errors, and a note on verdicts."""
 
     panels: list[StudyPanel]
     problems: list[str]
+    note: str = NOTES["verdicts"][1]
 
 
 def studies(folder: Path, runs: Sequence[Run], page_styles: RunStyles) -> Studies | None:
@@ -135,12 +123,12 @@ def _panel(
     """Gather one panel; ``record`` names the runs, ``result`` is what was found."""
     study, setting = key
     members = [m for m in record.runs if m.setting == setting] if record else []
-    kinds = {arm.arm: arm.kind for arm in (result.arms if result else [])}
-    kinds |= {member.arm: member.kind for member in members}
+    arms = result.arms if result else []
+    kinds = {found.arm: found.kind for found in (*arms, *members)}
     names = [arm for arm, kind in kinds.items() if kind not in BASELINES]
     controls = {arm for arm in names if kinds[arm] in CONTROLS}
     styles = arm_styles({arm: _prior(arm, members, runs) for arm in names}, page_styles, controls)
-    drawn = curves_of(members, runs, {a.arm: a.best_rate for a in (result.arms if result else [])})
+    drawn = curves_of(members, runs, {arm.arm: arm.best_rate for arm in arms})
     compare = record.compare if record else None
     reference = (result.reference if result else compare and compare.reference) or ""
     tables = {name: result and study_table(name, result) for name in NOTES}
@@ -154,8 +142,7 @@ def _panel(
         planned=record is not None,
         facts=_facts(record, result, members, drawn, runs),
         notes=_earlier(record),
-        verdicts=[_answer(answer) for answer in (result.verdicts if result else [])],
-        note=NOTES["verdicts"][1],
+        verdicts=result.verdicts if result else [],
         chips=[Chip(arm, styles[arm], "reference" if arm == reference else "") for arm in names],
         forest=forest_drawn,
         undrawn=[c.arm for c in (result.contrasts if result else []) if c.difference is None],
@@ -177,16 +164,6 @@ def _prior(arm: str, members: Sequence[StudyRun], runs: Mapping[str, Run]) -> st
             return prior_of(runs[member.id])
     names = (member.factors.get("prior.name") for member in mine)
     return next((name for name in names if isinstance(name, str)), arm)
-
-
-def _answer(answer: Answer) -> ShownAnswer:
-    return ShownAnswer(
-        question=QUESTIONS[answer.question],
-        statistic=answer.statistic,
-        value="" if answer.value is None else significant(answer.value),
-        answer=answer,
-        mark=MARKS[answer.state],
-    )
 
 
 def _forest(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -119,6 +119,7 @@ def list_study_records(runs: Path) -> tuple[list[StudyRecord], list[str]]:
     return read_each(study_paths(runs), read_study_record)
 
 
+@runtime_checkable
 class _Named(Protocol):
     @property
     def name(self) -> str: ...

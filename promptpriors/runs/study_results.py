@@ -209,6 +209,11 @@ class Answer(Verdict[AnswerState]):
     statistic: str
     value: Number
 
+    @property
+    def title(self) -> str:
+        """Text of the question."""
+        return QUESTIONS[self.question]
+
 
 class SettingResult(Stored):
     """Result of a study in one setting.

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from promptpriors.runs.studies import Stored
 from promptpriors.runs.study_results import (
-    QUESTIONS,
     Difference,
     SettingResult,
     StudyResult,
@@ -169,8 +168,8 @@ def _components(setting: SettingResult) -> list[Record]:
 def _verdicts(setting: SettingResult) -> list[Record]:
     return [
         {
-            "question": QUESTIONS[answer.question], "statistic": answer.statistic,
-            "value": answer.value, "verdict": answer,
+            "question": answer.title, "statistic": answer.statistic, "value": answer.value,
+            "verdict": answer,
         }
         for answer in setting.verdicts
     ]  # fmt: skip
