@@ -25,12 +25,10 @@ def energy_distance(
     Zero on average, and so at times below, for two samples of one distribution. Distances are
     float32, their sums float64.
 
-    Source: Székely & Rizzo 2013, equation 2.5, with n(n − 1) pairs instead of n².
+    Samples are of two points at least; ``chunk`` rows at a time bound the memory to
+    chunk · max(n, m).
 
-    Args:
-        x: one sample, of at least two points.
-        y: the other.
-        chunk: rows at a time, which bounds the memory to chunk · max(n, m).
+    Source: Székely & Rizzo 2013, equation 2.5, with n(n − 1) pairs instead of n².
 
     >>> energy_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [4.0]]))
     4.0

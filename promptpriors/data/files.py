@@ -32,10 +32,7 @@ def find(path: str, folder: Path | None) -> Path:
 def locate(path: str | None, folder: Path | None, *, name: str) -> Path | None:
     """File or folder that holds a task's data; None where the hub is to be asked.
 
-    Args:
-        path: what the config says.
-        folder: the data folder that the user named.
-        name: of the task's folder inside it.
+    The config's path, else the folder ``name`` of the data folder that the user named.
 
     Raises:
         InputError: when the path or the data folder does not exist.
@@ -92,17 +89,11 @@ def ask(
     otherwise: str,
     streamed: bool = False,
 ) -> Found:
-    """What ``read`` makes of ``datasets.load_dataset``.
+    """Data set of the hub, by ``read``, which gets ``datasets.load_dataset``.
 
     The hub is asked for the data set's card first: ``load_dataset`` alone tries for half a minute
-    before it gives up.
-
-    Args:
-        hub: the data set.
-        read: loads and reads it.
-        task: for messages.
-        otherwise: what the user can do without the hub.
-        streamed: whether nothing is kept on disk.
+    before it gives up. ``otherwise`` says what the user can do without the hub; nothing of
+    ``streamed`` data is kept on disk.
 
     Raises:
         InputError: without the library or the network.
