@@ -19,10 +19,7 @@ from promptpriors.errors import InputError
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write through a temporary neighbour and a rename.
 
-    Args:
-        path: of the file.
-        content: all of it.
-        durable: whether it is flushed to the disk before the rename; a cache need not be.
+    If durable, the content is flushed to the disk before the rename; a cache need not be.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -129,11 +126,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 
 
 def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and their ``about``.
-
-    Args:
-        path: the file.
-        prefix: how the names of the tensors begin that are read.
+    """Read the tensors whose names begin with ``prefix``, and their ``about``.
 
     Raises:
         InputError: if the file is missing, damaged, or not one of ours.

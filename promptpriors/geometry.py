@@ -35,12 +35,8 @@ def nearest_by_cosine(
 ) -> Neighbours:
     """The ``k`` points of the largest cosine to each query.
 
-    Args:
-        queries: to look for.
-        points: to look among.
-        k: how many.
-        exclude: for each query one point that does not count, usually itself.
-        chunk: queries at a time, which bounds the memory to chunk · m.
+    ``exclude`` is for each query one point that does not count, usually itself; ``chunk`` queries
+    at a time bound the memory to chunk · m.
     """
     unit = torch.nn.functional.normalize(points, dim=1)
     indices, cosines = [], []
@@ -73,10 +69,8 @@ def moments(
 ) -> Moments:
     """Mean and covariance (divided by the count) in float64, in two passes over the points.
 
-    Args:
-        points: one a row.
-        weights: how often each counts; once where none are given.
-        chunk: points at a time; by default as many as take the memory of one covariance matrix.
+    Weights say how often each point counts. ``chunk`` points are taken at a time, by default as
+    many as take the memory of one covariance matrix.
     """
     dim = points.shape[1]
     size = max(dim, 1024) if chunk is None else chunk
@@ -104,11 +98,9 @@ class Axes(NamedTuple):
 
 
 def axes_of(covariance: Float[Tensor, "dim dim"], *, eps: float) -> Axes:
-    """Its principal axes in float64, without those along which there is no variance.
+    """Principal axes in float64, without those whose variance is at most eps · dim · the largest.
 
-    Args:
-        covariance: symmetric, positive semidefinite.
-        eps: an axis has none where its variance is at most eps · dim times the largest.
+    The covariance must be symmetric and positive semidefinite.
     """
     values, vectors = torch.linalg.eigh(covariance.to(torch.float64))
     kept = values > values[-1] * len(values) * eps
@@ -146,14 +138,7 @@ def neighbour_distance(
     """Euclidean distance from each query to its ``k``-th nearest point.
 
     The neighbour is looked for by |q|² − 2 q·p + |p|² about the points' mean; the distance to it is
-    then computed from the difference.
-
-    Args:
-        queries: to look for.
-        points: to look among.
-        k: which neighbour; 1 is the nearest.
-        exclude: for each query one point that does not count, usually itself.
-        chunk: queries at a time, which bounds the memory to chunk · m.
+    then computed from the difference. ``exclude`` and ``chunk`` as of ``nearest_by_cosine``.
     """
     centre = points.mean(dim=0)
     cloud = points - centre

@@ -98,28 +98,20 @@ def choose(
 
 
 def validate(schema: type[Model], values: Any, where: str, *, brief: bool = False) -> Model:
-    """Build ``schema`` from a mapping; errors are said in the words of ``where``.
-
-    Args:
-        schema: the expected fields.
-        values: the mapping; anything else is an error.
-        where: the place that errors name.
-        brief: one line for the first error, without its value: for files that programs write.
+    """Build ``schema`` from a mapping; errors name the place ``where``.
 
     Raises:
-        InputError: one line for each of the first two errors.
+        InputError: one line for each of the first two errors; if ``brief``, for the first alone and
+            without its value: for files that programs write.
     """
     try:
         return schema.model_validate(dict(values) if isinstance(values, Mapping) else values)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        line = _line(found[0], where) if brief else _sentences(schema, found, where)
-        raise InputError(line) from None
-
-
-def _line(item: Mapping[str, Any], where: str) -> str:
-    place = ".".join(map(str, item["loc"]))
-    return f"{where}{f', {place}' if place else ''}: {item['msg']}"
+    if not brief:
+        raise InputError(_sentences(schema, found, where))
+    place = ".".join(map(str, found[0]["loc"]))
+    raise InputError(f"{where}{f', {place}' if place else ''}: {found[0]['msg']}")
 
 
 def _sentences(schema: type[BaseModel], errors: list[Any], where: str) -> str:

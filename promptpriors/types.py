@@ -59,11 +59,7 @@ class Density(Prior, Protocol):
 
 @runtime_checkable
 class Elliptical(Prior, Protocol):
-    """A prior whose density depends on a point's Mahalanobis radius alone, in ``rank`` dimensions.
-
-    Attributes:
-        rank: dimensions that it spreads over.
-    """
+    """A prior whose density depends on a point's Mahalanobis radius alone, in some dimensions."""
 
     @property
     def rank(self) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from promptpriors.analysis.pooled import Pooled, quantile
+from promptpriors.analysis.pooled import Pooled
+from promptpriors.analysis.significance import quantile
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
 

@@ -1,12 +1,17 @@
-"""Where a prompt lies and how far it moved: pure functions on tensors."""
+"""Location of a prompt, the way it moved, and the way that it could have moved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from promptpriors.geometry import axes_of, neighbour_distance
 from promptpriors.types import Site
+
+MIN_REACH_RATIO = 3.0
+"""Reach ratio below which where a prompt ended says nothing: it could hardly get elsewhere."""
 
 
 def displacement(initial: Mapping[Site, Tensor], final: Mapping[Site, Tensor]) -> float:
@@ -55,3 +60,37 @@ def between(
     """Mean place of points along the line between two centres: 0 at the first, 1 at the second."""
     line = second.double() - first.double()
     return float(((points.double() - first.double()) @ line).mean() / line.square().sum())
+
+
+def reach(rates: Sequence[float], dim: int) -> float:
+    """R = Σ lr · √dim: what Adam can move a vector of ``dim`` coordinates in these steps.
+
+    Adam's step is at most about lr in each coordinate (Kingma & Ba 2015, section 2.1).
+
+    >>> reach([0.1, 0.1], 4)
+    0.4
+    """
+    return sum(rates) * dim**0.5
+
+
+def reach_ratio(
+    rates: Sequence[float], start: Float[Tensor, "length dim"], cloud: Float[Tensor, "n dim"]
+) -> float:
+    """The reach over the median distance from the start's vectors to their nearest points.
+
+    Infinite for a start that lies on points of the cloud.
+    """
+    distance = float(neighbour_distance(start, cloud).median())
+    total = reach(rates, start.shape[1])
+    return total / distance if distance else float("inf") if total else 0.0
+
+
+def mahalanobis(
+    points: Float[Tensor, "n dim"],
+    mean: Float[Tensor, " dim"],
+    covariance: Float[Tensor, "dim dim"],
+) -> Float[Tensor, " n"]:
+    """√((x − μ)ᵀ Σ⁺ (x − μ)) / √rank, about 1 for draws of N(μ, Σ); in the span of Σ alone."""
+    deviations, axes = axes_of(covariance, eps=torch.finfo(torch.float32).eps)
+    white = (points.double() - mean.double()) @ (axes / deviations)
+    return (white.norm(dim=1) / len(deviations) ** 0.5).float()

@@ -64,9 +64,7 @@ def ordinary(points: Float[Tensor, "n dim"]) -> Float[Tensor, "m dim"]:
 
 
 def project(
-    points: Float[Tensor, "n dim"],
-    mean: Float[Tensor, " dim"],
-    components: Float[Tensor, "2 dim"],
+    points: Float[Tensor, "n dim"], mean: Float[Tensor, " dim"], components: Float[Tensor, "2 dim"]
 ) -> Float[Tensor, "n 2"]:
     """Coordinates of ``points`` on the plane, float32: (x − mean) · componentsᵀ, in float64."""
     centred = points.to(torch.float64) - mean.to(torch.float64)

@@ -1,4 +1,4 @@
-"""How far apart domains lie, in units that compare, and what of it is not their words alone.
+"""Separation of domains, in units that compare, and what of it is not their words alone.
 
 The unit is the document: each gives one point, a random one or the mean of its points.
 """
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from promptpriors.analysis.significance import Interval, jackknife_interval
-from promptpriors.analysis.two_sample import one_per_group, permutation_test
+from promptpriors.analysis.two_sample import group_means, one_per_group, permutation_test
 from promptpriors.errors import InputError, unknown
 from promptpriors.types import Space
 
@@ -26,7 +26,7 @@ Pair = tuple[str, str]
 
 
 class Separation(NamedTuple):
-    """How far one domain lies from another.
+    """Distance of one domain from another.
 
     Attributes:
         distance: energy distance of the two, one point a document.
@@ -103,8 +103,8 @@ def excess(
         there: the same rows elsewhere.
         reference: as for ``separations``, taken on each side.
         generator: of points.
-        means: as for ``separations``.
-        blocks: as for ``separations``.
+        means: as there.
+        blocks: as there.
         quotient: here over there instead: 1 where nothing changed, 0 where domains have met.
 
     Raises:
@@ -140,19 +140,13 @@ def document_points(
 ) -> Float[Tensor, "m dim"]:
     """One point a document: a random one of its points or their mean.
 
-    Args:
-        space: without groups, each point is its own document.
-        generator: of the draw.
-        means: the mean instead.
+    Without groups each point is its own document.
     """
     if space.groups is None:
         return space.points
     if not means:
         return space.points[one_per_group(space.points, space.groups, generator=generator)]
-    names, member = space.groups.unique(return_inverse=True)
-    sums = torch.zeros(len(names), space.points.shape[1], dtype=torch.float64)
-    sums.index_add_(0, member, space.points.double())
-    return (sums / torch.bincount(member)[:, None]).to(space.points.dtype)
+    return group_means(space.points, space.groups).to(space.points.dtype)
 
 
 class _Table(NamedTuple):

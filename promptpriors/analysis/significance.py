@@ -1,12 +1,12 @@
-"""Is an effect more than chance, and how large is it: tests and intervals over independent units.
+"""Tests and intervals of effects over independent units.
 
 Units are documents for claims about activations and runs for claims about prompts, never tokens or
 vectors: average over those first.
 """
 
+import math
 from collections.abc import Callable
 from itertools import count
-from math import comb
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,22 +18,13 @@ from promptpriors.errors import InputError
 
 
 def sign_flip_test(
-    values: Float[Tensor, " n"],
-    *,
-    generator: Generator,
-    flips: int = 9999,
-    level: float = 0.05,
+    values: Float[Tensor, " n"], *, generator: Generator, flips: int = 9999, level: float = 0.05
 ) -> Test:
-    """Is the mean of independent values, each symmetric about 0 under the null, other than 0?
+    """Mean of independent values, each symmetric about 0 under the null, against 0.
 
-    Two-sided: p is the share of sign changes whose mean is at least as far from 0. All 2ⁿ are
+    Values are one a unit, such as a difference within a pair. Two-sided: p is the share of sign
+    changes whose mean is at least as far from 0; it must be able to reach ``level``. All 2ⁿ are
     looked at where they are no more than ``flips``.
-
-    Args:
-        values: one a unit, such as a difference within a pair.
-        generator: of the signs.
-        flips: how many.
-        level: that p must be able to reach.
 
     Raises:
         InputError: for too few values.
@@ -51,17 +42,10 @@ def label_test(
     permutations: int = 9999,
     level: float = 0.05,
 ) -> Test:
-    """Is the difference of means x̄ − ȳ more than labels drawn at random would give? Two-sided.
+    """Difference of means x̄ − ȳ, of one value a unit, against labels drawn at random; two-sided.
 
     Under the null all n + m values are of one distribution. All divisions are looked at where they
-    are no more than ``permutations``.
-
-    Args:
-        x: one value a unit.
-        y: the other units'.
-        generator: of the labels.
-        permutations: how many.
-        level: that p must be able to reach.
+    are no more than ``permutations``. p must be able to reach ``level``.
 
     Raises:
         InputError: for too few values.
@@ -82,12 +66,9 @@ def monte_carlo_p(
 ) -> float:
     """(1 + nulls that are at least as extreme) / (1 + nulls); both sides: twice the lesser one.
 
-    Source: Davison & Hinkley 1997, equation 4.11.
+    Nulls are the observed statistic of independent draws under the null.
 
-    Args:
-        observed: the statistic.
-        nulls: the same statistic of independent draws under the null.
-        side: where the extreme lies.
+    Source: Davison & Hinkley 1997, equation 4.11.
 
     >>> monte_carlo_p(9.0, torch.arange(19.0), side="less")
     0.55
@@ -100,7 +81,7 @@ def monte_carlo_p(
 
 
 class Interval(NamedTuple):
-    """An estimate and where the truth lies with the stated confidence."""
+    """Estimate and where the truth lies with the stated confidence."""
 
     estimate: float
     low: float
@@ -108,11 +89,7 @@ class Interval(NamedTuple):
 
 
 def t_interval(values: Float[Tensor, " n"], *, level: float = 0.95) -> Interval:
-    """Mean ± t(n − 1) · s / √n.
-
-    Args:
-        values: one a unit.
-        level: the confidence.
+    """Mean ± t(n − 1) · s / √n, of one value a unit.
 
     Raises:
         InputError: for fewer than 2 values.
@@ -120,7 +97,36 @@ def t_interval(values: Float[Tensor, " n"], *, level: float = 0.95) -> Interval:
     if len(values) < 2:
         raise InputError(f"an interval needs 2 values at least, found {len(values)}")
     deviation, mean = torch.std_mean(values.double(), dim=0)
-    return _student(float(mean), float(deviation) / len(values) ** 0.5, len(values) - 1, level)
+    error = float(deviation) / len(values) ** 0.5
+    return student_interval(float(mean), error, len(values) - 1, level)
+
+
+def change(
+    apart: Float[Tensor, " examples"],
+    targets: Int[Tensor, " examples"],
+    document: Int[Tensor, " examples"],
+) -> dict[str, float]:
+    """Change of loss in nats per target token, Σ apart / Σ targets, with a 95 % t interval.
+
+    Documents are the unit: with r the ratio, e the sums of apart − r·targets over each of the n
+    documents, the standard error is √(n/(n − 1) Σ e²) / Σ targets.
+
+    Source: Cochran 1977, Sampling Techniques, section 2.11 (the ratio of two sums over clusters).
+
+    Args:
+        apart: difference of nats of each example, summed over its target tokens.
+        targets: target tokens of each example.
+        document: the number of each example's document, from 0.
+    """
+    count = int(document.max()) + 1
+    ratio = apart.sum() / targets.sum()
+    if count < 2:
+        return {"change": float(ratio), "low": math.nan, "high": math.nan}
+    errors = torch.zeros(count, dtype=torch.float64)
+    errors.index_add_(0, document, (apart - ratio * targets).double())
+    error = (count / (count - 1) * errors.square().sum()).sqrt() / targets.sum()
+    found = student_interval(float(ratio), float(error), count - 1, 0.95)
+    return {"change": found.estimate, "low": found.low, "high": found.high}
 
 
 def jackknife_interval(
@@ -139,7 +145,7 @@ def jackknife_interval(
         statistic: of the numbers of the rows that are kept; smooth in their distribution.
         groups: the unit of each row: all its rows are deleted together.
         generator: of the division into blocks.
-        level: the confidence.
+        level: of confidence.
         blocks: at most so many; fewer groups are deleted one by one.
 
     Raises:
@@ -152,7 +158,20 @@ def jackknife_interval(
     rows = torch.arange(len(groups))
     without = [statistic(rows[member != block]) for block in range(number)]
     spread = float(torch.tensor(without, dtype=torch.float64).std(correction=0))
-    return _student(statistic(rows), (number - 1) ** 0.5 * spread, number - 1, level)
+    return student_interval(statistic(rows), (number - 1) ** 0.5 * spread, number - 1, level)
+
+
+def student_interval(estimate: float, error: float, df: int, level: float) -> Interval:
+    """Estimate ± t(df) · error."""
+    half = quantile((1 + level) / 2, df) * error
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def quantile(share: float, df: float) -> float:
+    """Quantile of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(share, df))
 
 
 def in_blocks(groups: Int[Tensor, " n"], blocks: int, *, generator: Generator) -> Int[Tensor, " n"]:
@@ -164,11 +183,7 @@ def in_blocks(groups: Int[Tensor, " n"], blocks: int, *, generator: Generator) -
 def refuse_few(found: int, what: str, least: Callable[[int], float], level: float) -> None:
     """Refuse so few units that p could not reach ``level`` whatever they are.
 
-    Args:
-        found: how many units there are.
-        what: they are called.
-        least: the least p of so many units.
-        level: to be reached.
+    ``what`` the units are called; ``least`` is the least p of so many.
 
     Raises:
         InputError: if it can't.
@@ -217,11 +232,4 @@ def _size_of_difference(x: Any, y: Any, axis: int) -> Any:
 
 def _least_of_labels(n: int, m: int) -> float:
     """Sides of one size can be exchanged, which leaves the size of the difference."""
-    return min(1.0, (2 if n == m else 1) / comb(n + m, n))
-
-
-def _student(estimate: float, error: float, freedom: int, level: float) -> Interval:
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + level) / 2, freedom)) * error
-    return Interval(estimate, estimate - half, estimate + half)
+    return min(1.0, (2 if n == m else 1) / math.comb(n + m, n))

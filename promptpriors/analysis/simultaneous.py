@@ -1,7 +1,7 @@
 """Several differences tested together: p values and intervals adjusted by the largest |t|."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -17,12 +17,10 @@ BINS = 256
 
 
 class Simultaneous(NamedTuple):
-    """Of every contrast; all statements hold together with the stated confidence.
+    """Test and interval of every contrast, which hold together with the stated confidence.
 
     Attributes:
         p: adjusted.
-        low: of the intervals.
-        high: of the intervals.
         critical: what |t| must reach.
     """
 
@@ -36,11 +34,7 @@ def simultaneous(contrasts: Contrasts, *, level: float = 0.95) -> Simultaneous:
     """Single-step tests and intervals by the distribution of max |t|.
 
     Source: Hothorn, Bretz & Westfall 2008, section 4. With differences to one arm in a one-way
-    layout these are Dunnett's (1955), with all pairs Tukey's.
-
-    Args:
-        contrasts: with positive variances.
-        level: the confidence that all intervals hold.
+    layout these are Dunnett's (1955), with all pairs Tukey's. Variances must be positive.
 
     Raises:
         InputError: without contrasts.
@@ -73,27 +67,23 @@ def largest_t(
 
 
 def critical_value(correlation: Float[Tensor, "k k"], df: int, *, level: float = 0.95) -> float:
-    """What max |T| exceeds with probability 1 − level.
+    """Value that max |T| exceeds with probability 1 − level.
 
     >>> round(critical_value(torch.eye(1, dtype=torch.float64), 10), 3)  # Student's t
     2.228
     """
     from scipy.optimize import brentq
-    from scipy.stats import f
-    from scipy.stats import t as student
+    from scipy.stats import f, t
 
-    k = len(correlation)
     reach, rank = _reach(correlation)
     scale: Any = (rank * reach**2).numpy()
     alpha = 1 - level
-    alone, bonferroni = (float(student.isf(alpha / 2 / m, df)) for m in (1, k))
-    found: Any = brentq(
-        lambda c: float(f.sf(c**2 / scale, rank, df).mean()) - alpha,
-        0.9 * alone,
-        1.1 * bonferroni,
-        xtol=1e-10,
-    )
-    return float(found)
+    alone, bonferroni = (float(t.isf(alpha / 2 / m, df)) for m in (1, len(correlation)))
+
+    def excess(critical: float) -> float:
+        return float(f.sf(critical**2 / scale, rank, df).mean()) - alpha
+
+    return float(cast("Any", brentq(excess, 0.9 * alone, 1.1 * bonferroni, xtol=1e-10)))
 
 
 def _reach(correlation: Tensor) -> tuple[Tensor, int]:

@@ -6,16 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from promptpriors.analysis.significance import student_interval
 from promptpriors.errors import InputError
 
 
 class Slope(NamedTuple):
-    """How much the value moves when the regressor moves by its spread within cells.
+    """Movement of the value when the regressor moves by its spread within cells.
 
     Attributes:
         effect: slope × the regressor's standard deviation within arm × rate and seed.
         low: of its t interval.
-        high: of its t interval.
         p: that there is no slope.
         runs: that both values are known of.
     """
@@ -37,17 +37,13 @@ def slope(
 ) -> Slope:
     """Value ~ cell + block + regressor by least squares (Frisch–Waugh–Lovell).
 
-    Args:
-        values: one a run; None where it is not known.
-        regressors: one a run, likewise.
-        cells: arm and rate of each run.
-        blocks: seed of each run.
-        level: of the interval.
+    All are one a run: values and regressors, None where not known; cells, arm and rate; blocks,
+    the seed.
 
     Raises:
         InputError: where too few runs have both, or the regressor does not vary within cells.
     """
-    from scipy import stats
+    from scipy.stats import t
 
     rows = [
         (value, regressor, cell, block)
@@ -67,21 +63,19 @@ def slope(
             f"{len(rows)} runs are too few for a slope beside {len(kinds)} cells of arm and rate; "
             "expected more seeds"
         )
-    y, x = (
-        _without(torch.tensor([row[i] for row in rows], dtype=torch.float64), design)
-        for i in (0, 1)
-    )
+    y, x = _without(design, [row[0] for row in rows]), _without(design, [row[1] for row in rows])
     size = float(x.square().sum())
     if size <= 1e-18 * len(rows):
         raise InputError("the regressor does not vary within cells")
     found = float(x @ y) / size
     rest = float((y - found * x).square().sum()) / df
     spread, error = (size / (df + 1)) ** 0.5, (rest / size) ** 0.5
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
-    p = 2 * float(stats.t.sf(abs(found) / error, df)) if error else 0.0
-    return Slope(found * spread, (found - half) * spread, (found + half) * spread, p, len(rows))
+    _, low, high = student_interval(found, error, df, level)
+    p = 2 * float(t.sf(abs(found) / error, df)) if error else 0.0
+    return Slope(found * spread, low * spread, high * spread, p, len(rows))
 
 
-def _without(values: Tensor, design: Tensor) -> Tensor:
-    """What least squares on the design leaves of the values."""
-    return values - design @ torch.linalg.lstsq(design, values[:, None]).solution[:, 0]
+def _without(design: Tensor, values: Sequence[float]) -> Tensor:
+    """Residuals of least squares on the design."""
+    y = torch.tensor(values, dtype=torch.float64)
+    return y - design @ torch.linalg.lstsq(design, y[:, None]).solution[:, 0]

@@ -1,4 +1,4 @@
-"""In how many directions a cloud spreads."""
+"""Effective rank: the number of directions that a cloud spreads in."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,7 @@ from promptpriors.geometry import moments
 
 
 class Scale(NamedTuple):
-    """What coordinates are standardised by.
-
-    Attributes:
-        mean: of each coordinate.
-        deviation: of each coordinate; where it is zero, the coordinate is left as it is.
-    """
+    """Mean and deviation that coordinates are standardised by; not where the deviation is 0."""
 
     mean: Float[Tensor, " dim"]
     deviation: Float[Tensor, " dim"]
@@ -30,14 +25,10 @@ def scale_of(points: Float[Tensor, "n dim"]) -> Scale:
 def effective_rank(points: Float[Tensor, "n dim"], *, scale: Scale | None = None) -> float:
     """exp(−Σ p log p) with p the covariance's eigenvalues divided by their sum; 1 to dim.
 
-    0 for a cloud without spread.
+    0 for a cloud without spread. Coordinates are first standardised by ``scale``, that of the data:
+    without it a few large coordinates decide.
 
     Source: Roy & Vetterli 2007, with eigenvalues of the covariance for singular values.
-
-    Args:
-        points: the cloud.
-        scale: of the data, by which coordinates are standardised first: without it a few large
-            coordinates decide.
 
     >>> round(effective_rank(torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])), 4)
     2.0

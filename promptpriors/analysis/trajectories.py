@@ -1,4 +1,4 @@
-"""How far a text's tokens lie from each other, against what shuffled and random tokens would do.
+"""Distances between a text's tokens, against those of shuffled and random tokens.
 
 A path is the points of one text in their order. The unit is the document: ratios are averaged over
 a document's paths before they are tested.
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from promptpriors.analysis.significance import sign_flip_test
-from promptpriors.analysis.two_sample import Test
+from promptpriors.analysis.two_sample import Test, group_means
 from promptpriors.errors import InputError
 from promptpriors.types import Space
 
@@ -44,11 +44,7 @@ class Paths(NamedTuple):
 
 
 def paths_of(space: Space, *, least: int = 8) -> Paths:
-    """The stretches of consecutive tokens of a space with groups and positions.
-
-    Args:
-        space: with its points in the order of their texts.
-        least: points that a path has; shorter ones are left out.
+    """Stretches of ``least`` consecutive tokens or more, of a space in the order of its texts.
 
     Raises:
         InputError: for a space without groups and positions, or without any such path.
@@ -73,7 +69,7 @@ def paths_of(space: Space, *, least: int = 8) -> Paths:
 
 
 class Against(NamedTuple):
-    """Paths beside one null.
+    """Ratio and rank of paths beside one null.
 
     Attributes:
         ratios: of each path: observed over the geometric mean of its null draws.
@@ -103,7 +99,7 @@ def localisation(
     documents: Int[Tensor, " n"] | None = None,
     draws: int = 20,
 ) -> Localisation:
-    """Are paths shorter and narrower than chance has it?
+    """Step length and spread of paths, against chance.
 
     Nulls are the path's own tokens ``shuffled``, and for each pool as many of its points at random.
 
@@ -131,12 +127,11 @@ def localisation(
             steps[name].append(_beside(step_length(path), step_length(drawn)))
             spreads[name].append(_beside(spread(path), spread(drawn)))
     units = torch.arange(len(paths)) if documents is None else documents
-    return Localisation(
-        *(
-            {name: _against(torch.stack(rows), units, generator) for name, rows in found.items()}
-            for found in (steps, spreads)
-        )
-    )
+
+    def tested(found: Mapping[str, list[Tensor]]) -> dict[str, Against]:
+        return {name: _against(torch.stack(f), units, generator) for name, f in found.items()}
+
+    return Localisation(tested(steps), tested(spreads))
 
 
 def _beside(observed: Float[Tensor, ""], nulls: Float[Tensor, " draws"]) -> Float[Tensor, "2"]:
@@ -155,8 +150,6 @@ def _against(
             f"path {int(still.nonzero()[0])} or a random one beside it is one point repeated: leave"
             " out short paths and those of one token"
         )
-    names, member = documents.unique(return_inverse=True)
-    sums = torch.zeros(len(names), 2, dtype=torch.float64).index_add_(0, member, found)
-    logs, ranks = (sums / torch.bincount(member)[:, None]).unbind(dim=1)
+    logs, ranks = group_means(found, documents).unbind(dim=1)
     test = sign_flip_test(ranks, generator=generator)
     return Against(found[:, 0].exp(), float(logs.mean().exp()), test)

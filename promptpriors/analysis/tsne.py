@@ -14,12 +14,12 @@ DIRECTIONS = 50
 
 
 class Tsne(NamedTuple):
-    """A fitted map.
+    """Fitted map.
 
     Attributes:
         coordinates: of the points that it was fitted to.
         mean: of these points.
-        directions: the principal directions of which neighbours are looked for.
+        directions: principal ones, in which neighbours are looked for.
         embedding: openTSNE's, which places further points.
     """
 
@@ -29,7 +29,7 @@ class Tsne(NamedTuple):
     embedding: Any
 
     def place(self, points: Float[Tensor, "m dim"]) -> Float[Tensor, "m 2"]:
-        """Further points on the map, each for itself; none of the old ones moves."""
+        """Put further points on the map, each for itself; none of the old ones moves."""
         if not len(points):
             return torch.empty(0, 2)
         found = self.embedding.transform(_seen(points, self.mean, self.directions))
@@ -41,12 +41,9 @@ def fit_tsne(points: Float[Tensor, "n dim"], *, seed: int = 0, perplexity: int =
 
     Distances between far clusters and the sizes of clusters mean nothing on such a map.
 
-    Source: Poličar, Stražar & Zupan 2024 (openTSNE); Kobak & Berens 2019 for the start.
+    The perplexity is about the number of a point's neighbours.
 
-    Args:
-        points: what the map is of.
-        seed: of openTSNE's random choices.
-        perplexity: neighbours of a point, about.
+    Source: Poličar, Stražar & Zupan 2024 (openTSNE); Kobak & Berens 2019 for the start.
 
     Raises:
         InputError: for fewer than three points a neighbour, or without openTSNE.
@@ -61,12 +58,8 @@ def fit_tsne(points: Float[Tensor, "n dim"], *, seed: int = 0, perplexity: int =
         )
     found = moments(points)
     directions = torch.linalg.eigh(found.covariance)[1][:, -DIRECTIONS:].flip(1)
-    fit = TSNE(
-        perplexity=perplexity,
-        initialization="pca",
-        random_state=seed,
-        n_jobs=torch.get_num_threads(),
-    )
+    threads = torch.get_num_threads()
+    fit = TSNE(perplexity=perplexity, initialization="pca", random_state=seed, n_jobs=threads)
     embedding = fit.fit(_seen(points, found.mean, directions))
     coordinates = torch.tensor(embedding, dtype=torch.float32)
     return Tsne(coordinates, found.mean, directions, embedding)

@@ -1,4 +1,4 @@
-"""Do two clouds of points come from one distribution: energy distance, permutations, a classifier.
+"""Tests of two clouds of points: energy distance, permutations, a classifier.
 
 Tokens of one document resemble each other, so the unit of replication is the document: draw one
 point of each by ``one_per_group`` before testing, and give ``classifier_auc`` the groups.
@@ -25,12 +25,10 @@ def energy_distance(
     Zero on average, and so at times below, for two samples of one distribution. Distances are
     float32, their sums float64.
 
-    Source: Székely & Rizzo 2013, equation 2.5, with n(n − 1) pairs instead of n².
+    Samples are of two points at least; ``chunk`` rows at a time bound the memory to
+    chunk · max(n, m).
 
-    Args:
-        x: one sample, of at least two points.
-        y: the other.
-        chunk: rows at a time, which bounds the memory to chunk · max(n, m).
+    Source: Székely & Rizzo 2013, equation 2.5, with n(n − 1) pairs instead of n².
 
     >>> energy_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [4.0]]))
     4.0
@@ -43,7 +41,7 @@ def energy_distance(
 
 
 class Test(NamedTuple):
-    """An observed statistic and the share of relabellings that reach it."""
+    """Observed statistic and the share of relabellings that reach it."""
 
     statistic: float
     p: float
@@ -58,13 +56,8 @@ def permutation_test(
 ) -> Test:
     """Energy distance with p = (1 + relabellings that reach it) / (1 + permutations).
 
-    The pooled distances are computed once, (n + m)² of them.
-
-    Args:
-        x: independent points: one of a document.
-        y: the other sample.
-        generator: of the relabellings.
-        permutations: how many.
+    The pooled distances are computed once, (n + m)² of them. Points must be independent: one of a
+    document.
     """
     pooled = torch.cat([x, y]).to(torch.float64)
     pooled = (pooled - pooled.mean(dim=0)).to(torch.float32)
@@ -88,6 +81,15 @@ def one_per_group(
     return order[least.scatter_reduce_(0, member[order], torch.arange(len(points)), "amin")]
 
 
+def group_means(
+    values: Float[Tensor, "n dim"], groups: Int[Tensor, " n"]
+) -> Float[Tensor, "m dim"]:
+    """Mean of each group's values in float64, in the groups' order."""
+    names, member = groups.unique(return_inverse=True)
+    sums = torch.zeros(len(names), values.shape[1], dtype=torch.float64)
+    return sums.index_add_(0, member, values.double()) / torch.bincount(member)[:, None]
+
+
 class Auc(NamedTuple):
     """Areas under the receiver's curve, one a split: 0.5 cannot tell, 1 tells every pair apart."""
 
@@ -106,7 +108,7 @@ def classifier_auc(
     splits: int = 5,
     hidden: int = 64,
 ) -> Auc:
-    """How well a network of one hidden layer tells ``x`` from ``y`` on groups it has not seen.
+    """Area under the curve of a network that tells ``x`` from ``y`` on groups it has not seen.
 
     Coordinates are standardised on the training part; both sides have equally many points.
 
@@ -120,7 +122,7 @@ def classifier_auc(
         generator: of the splits, the choice of points and the network.
         points: at most, of each side.
         splits: of the groups into a part to train on and a held-out part (``HELD_OUT``).
-        hidden: units of the network.
+        hidden: units of the network's only hidden layer.
     """
     values = []
     for _ in range(splits):
@@ -176,7 +178,7 @@ def _auc(train: list[Tensor], held: list[Tensor], hidden: int, generator: Genera
     from sklearn.neural_network import MLPClassifier
 
     def labelled(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
-        labels = torch.arange(2).repeat_interleave(torch.tensor([len(part) for part in parts]))
+        labels = torch.arange(2).repeat_interleave(torch.tensor([*map(len, parts)]))
         return torch.cat(parts).to(torch.float32), labels
 
     inputs, labels = labelled(train)

@@ -1,4 +1,4 @@
-"""Has a cloud more than one hump, as far as a few directions show it?"""
+"""Unimodality of a cloud, as far as a few directions show it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ ROUNDS = 20
 
 
 class Unimodality(NamedTuple):
-    """The dip along some directions.
+    """Dip along some directions.
 
     Attributes:
         dips: by direction: ``component 1`` …, ``two means``.
@@ -38,7 +38,14 @@ def dip(values: Float[Tensor, " n"]) -> float:
     >>> round(dip(torch.tensor([0.0] * 50 + [1.0] * 50)), 2)
     0.25
     """
-    return float(_library().dipstat(values.double().numpy()))
+    try:
+        from diptest import dipstat
+    except ImportError:
+        raise InputError(
+            "this needs the library diptest: pip install promptpriors[diptest]"
+        ) from None
+    found: Any = dipstat(values.double().numpy())
+    return float(found)
 
 
 def unimodality_test(
@@ -59,14 +66,8 @@ def unimodality_test(
     directions of the dips, standardised by the draws and the sample together.
 
     A small p rejects the Gaussian for a distribution with gaps; heavy tails, one hump, have smaller
-    dips than the Gaussian.
-
-    Args:
-        points: independent: one of a document.
-        generator: of the null draws.
-        nulls: how many.
-        components: along which a dip is computed.
-        span: leading components among which the two means are looked for.
+    dips than the Gaussian. Points must be independent: one of a document. The two means are looked
+    for among the leading ``span`` components.
 
     Raises:
         InputError: for too few points or null draws.
@@ -98,25 +99,20 @@ def _dips(
 ) -> Float[Tensor, "draws directions"]:
     leading = scores[..., :components]
     found = [_between_means(scores, start > 0) for start in leading.unbind(dim=2)]
-    best = torch.stack([division.between for division in found]).argmax(dim=0)
-    lines = torch.stack([division.along for division in found])[best, torch.arange(len(best))]
+    along, between = map(torch.stack, zip(*found, strict=True))
+    best = between.argmax(dim=0)
+    lines = along[best, torch.arange(len(best))]
     directions = torch.cat([leading, lines[..., None]], dim=2)
     return torch.tensor([[dip(values) for values in draw.T] for draw in directions])
 
 
-class _Division(NamedTuple):
-    """Clouds along the lines through their two means, and the variance between these."""
-
-    along: Float[Tensor, "draws n"]
-    between: Float[Tensor, " draws"]
-
-
 def _between_means(
     scores: Float[Tensor, "draws n rank"], second: Bool[Tensor, "draws n"]
-) -> _Division:
-    """Two means by Lloyd's algorithm from a division, all draws at once.
+) -> tuple[Float[Tensor, "draws n"], Float[Tensor, " draws"]]:
+    """Clouds along the lines through their two means, and the variance between these.
 
-    A library's fit to each draw would take longer than all else.
+    By Lloyd's algorithm from a division, all draws at once: a library's fit to each draw would take
+    longer than all else.
     """
     along, between = scores[..., 0], torch.zeros(len(scores), dtype=scores.dtype)
     for _ in range(ROUNDS):
@@ -130,14 +126,4 @@ def _between_means(
         if torch.equal(second, along > middle):
             break
         second = along > middle
-    return _Division(along, between)
-
-
-def _library() -> Any:
-    try:
-        import diptest
-    except ImportError:
-        raise InputError(
-            "this needs the library diptest: pip install promptpriors[diptest]"
-        ) from None
-    return diptest
+    return along, between

@@ -38,14 +38,11 @@ def choose_task(config: str | Mapping[str, Any]) -> Choice:
 
 
 def build_task(choice: Choice, folder: Path | None = None) -> Task:
-    """Read or generate the examples of a task.
-
-    Args:
-        choice: what ``choose_task`` returned.
-        folder: the data folder that the user named, if any.
+    """Read or generate the examples of a task, from the data folder that the user named, if any.
 
     Raises:
-        InputError: when data are missing, malformed or too few for train and validation.
+        InputError: when data are missing, malformed or too few for train and validation, or ids are
+            not unique within a split.
     """
     task = TASKS[choice.name](**choice.params, folder=folder)
     for split in ("train", "validation"):
@@ -55,7 +52,13 @@ def build_task(choice: Choice, folder: Path | None = None) -> Task:
                 " article, document or source text in common, so the data must hold at least two."
                 " Give more data by task.path."
             )
-    _check_ids(task)
+    for split, examples in task.splits.items():
+        most = Counter(example.id for example in examples).most_common(1)
+        if most and most[0][1] > 1:
+            raise InputError(
+                f"task {task.name!r}: {most[0][1]} examples of the {split} split have the id"
+                f" {most[0][0]!r}. Give every example an id of its own."
+            )
     return task
 
 
@@ -80,16 +83,6 @@ def _canonical(task: Task) -> Iterator[str]:
             yield f"{',' if k else ''}{plain(example)}"
         yield "]"
     yield "}]"
-
-
-def _check_ids(task: Task) -> None:
-    for split, examples in task.splits.items():
-        most = Counter(example.id for example in examples).most_common(1)
-        if most and most[0][1] > 1:
-            raise InputError(
-                f"task {task.name!r}: {most[0][1]} examples of the {split} split have the id"
-                f" {most[0][0]!r}. Give every example an id of its own."
-            )
 
 
 __all__ = ["TASKS", "build_task", "choose_task", "fingerprint"]

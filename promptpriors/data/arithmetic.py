@@ -66,13 +66,8 @@ def generators(difficulty: str) -> dict[str, dict[str, Generator]]:
 def draw(generate: Generator, count: int, used: set[str], *, seed: int) -> list[tuple[str, str]]:
     """Pairs of new question and answer; fewer than ``count`` when the generator is exhausted.
 
-    Questions over 160 and answers over 30 characters are dropped, as the package itself does.
-
-    Args:
-        generate: the generator.
-        count: pairs wanted.
-        used: questions not to be repeated; the new ones are added.
-        seed: decides what the generator gives.
+    Questions over 160 and answers over 30 characters are dropped, as the package itself does. Used
+    questions are not repeated, and the new ones are added to them.
     """
     settings = importlib.import_module("mathematics_dataset.generate_settings")
     pairs: list[tuple[str, str]] = []

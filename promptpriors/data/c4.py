@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from promptpriors.data.hub import ask, locate
+from promptpriors.data.files import ask, locate
 from promptpriors.data.lines import line_at, lines, parse, text_of
 from promptpriors.data.splits import MODEST, Count, Positive
 from promptpriors.data.text import cut

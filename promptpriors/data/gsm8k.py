@@ -4,13 +4,11 @@ Cobbe et al. 2021, "Training Verifiers to Solve Math Word Problems" (arXiv 2110.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from promptpriors.data.files import train_and_more
-from promptpriors.data.hub import ask, locate
-from promptpriors.data.lines import lines, parse, text_of
+from promptpriors.data.files import ask, locate, read_parts
+from promptpriors.data.lines import Record, records, text_of
 from promptpriors.data.scoring import MARK, exact_number, final_number
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
@@ -61,11 +59,7 @@ def build(
             " true too."
         )
     where = locate(path, folder, name="gsm8k")
-    found = (
-        _from_hub()
-        if where is None
-        else [_rows(file) for file in train_and_more(where, "train*.jsonl", "test*.jsonl")]
-    )
+    found = read_parts(where, ("train*.jsonl", "test*.jsonl"), records, _from_hub)
     pool, *tests = [
         _units(part, rows, reasoning=reasoning, annotations=annotations)
         for part, rows in zip(("train", "test"), found, strict=False)
@@ -83,11 +77,9 @@ def _score(answer: str, example: Example) -> dict[str, float]:
     return exact_number(answer, example.targets)
 
 
-Row = tuple[int, str, Mapping[str, Any]]
-"""Number, place for messages, and fields."""
-
-
-def _units(part: str, rows: Iterable[Row], *, reasoning: bool, annotations: bool) -> Sequence[Unit]:
+def _units(
+    part: str, rows: Iterable[Record], *, reasoning: bool, annotations: bool
+) -> Sequence[Unit]:
     """One unit for each question, whatever its white space."""
     questions: dict[str, list[Example]] = {}
     for number, place, values in rows:
@@ -112,16 +104,9 @@ def _answer(text: str, place: str) -> tuple[str, str]:
     return derivation.strip(), final.strip()
 
 
-def _rows(file: Path) -> Iterable[Row]:
-    for line in lines(file):
-        place = f"{file}, line {line.number}"
-        yield line.number, place, parse(line.content, place)
-
-
-def _from_hub() -> list[list[Row]]:
-    """The train and test parts."""
+def _from_hub() -> list[Iterable[Record]]:
     data = ask(HUB, lambda load: load(HUB, "main"), task="gsm8k", otherwise=OTHERWISE)
     return [
-        [(number, f"{HUB}, {part} {number}", row) for number, row in enumerate(data[part], start=1)]
+        [Record(k, f"{HUB}, {part} {k}", row) for k, row in enumerate(data[part], start=1)]
         for part in ("train", "test")
     ]

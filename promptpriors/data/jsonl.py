@@ -3,24 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from promptpriors.data.files import find, read_text
-from promptpriors.data.lines import lines, parse
+from promptpriors.data.lines import Record, records
 from promptpriors.data.scoring import qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError, suggest
 from promptpriors.types import Example, Task
-
-
-class Row(NamedTuple):
-    """One line's fields and where they stand."""
-
-    place: str
-    line: int
-    values: Mapping[str, Any]
 
 
 def build(
@@ -63,7 +54,7 @@ def build(
     """
     paths = {"train": path, "validation": validation_path, "test": test_path}
     pools = {
-        part: _units(part, _rows(find(name, folder)), source_field, targets_field)
+        part: _units(part, _records(find(name, folder)), source_field, targets_field)
         for part, name in paths.items()
         if name is not None
     }
@@ -74,18 +65,18 @@ def build(
     return Task("jsonl", 1, splits, _score, max_new_tokens, stop)
 
 
-def _units(part: str, rows: Iterator[Row], source_field: str, targets_field: str) -> list[Unit]:
+def _units(part: str, rows: Iterator[Record], source_field: str, targets_field: str) -> list[Unit]:
     """One unit for each source; ids are the file's part and the line."""
     sources: dict[tuple[str, ...], list[Example]] = {}
     for row in rows:
         source = _texts(row, source_field)
         targets = tuple(target.strip() for target in _texts(row, targets_field))
-        sources.setdefault(source, []).append(Example(f"{part}/{row.line}", source, targets))
+        sources.setdefault(source, []).append(Example(f"{part}/{row.number}", source, targets))
     keys = {source: "".join(source) for source in sources}
     return [Unit(keys[source], keys[source], tuple(found)) for source, found in sources.items()]
 
 
-def _texts(row: Row, field: str) -> tuple[str, ...]:
+def _texts(row: Record, field: str) -> tuple[str, ...]:
     """A field's text or texts, none of them blank."""
     if field not in row.values:
         known = ", ".join(row.values) or "none"
@@ -103,18 +94,12 @@ def _texts(row: Row, field: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _rows(file: Path) -> Iterator[Row]:
-    if file.suffix.lower() == ".csv":
-        for number, values in _csv_rows(file, read_text(file)):
-            yield Row(f"{file}, line {number}", number, values)
-        return
-    for line in lines(file):
-        place = f"{file}, line {line.number}"
-        yield Row(place, line.number, parse(line.content, place))
+def _records(file: Path) -> Iterator[Record]:
+    return _csv_records(file) if file.suffix.lower() == ".csv" else records(file)
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv_records(file: Path) -> Iterator[Record]:
+    reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     header, end = None, 0
     try:
         for cells in reader:
@@ -127,7 +112,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
                     ' Put a text with commas into "quotes".'
                 )
             elif cells:
-                yield line, dict(zip(header, cells, strict=True))
+                yield Record(line, f"{file}, line {line}", dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise InputError(f"{file}, line {reader.line_num}: not CSV: {error}.") from None
 

@@ -33,6 +33,25 @@ def lines(file: Path) -> Iterator[Line]:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from None
 
 
+class Record(NamedTuple):
+    """Fields of a line: its number, its place for messages, and its values by name."""
+
+    number: int
+    place: str
+    values: Mapping[str, Any]
+
+
+def records(file: Path) -> Iterator[Record]:
+    """Objects of a JSON lines file.
+
+    Raises:
+        InputError: when the file cannot be read, and as ``parse``.
+    """
+    for line in lines(file):
+        place = f"{file}, line {line.number}"
+        yield Record(line.number, place, parse(line.content, place))
+
+
 def line_at(file: Path, start: int) -> bytes:
     """The line that starts at a byte.
 

@@ -7,14 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from promptpriors.data.arithmetic import (
-    MODULES,
-    PATIENCE,
-    Generator,
-    Module,
-    draw,
-    generators,
-)
+from promptpriors.data.arithmetic import MODULES, PATIENCE, Generator, Module, draw, generators
 from promptpriors.data.scoring import exact
 from promptpriors.data.splits import Count, Positive
 from promptpriors.errors import InputError, unknown
@@ -36,9 +29,7 @@ def _distinct(names: Sequence[str]) -> Sequence[str]:
 
 
 Modules = Annotated[
-    list[Annotated[Module, BeforeValidator(_known)]],
-    Field(min_length=1),
-    AfterValidator(_distinct),
+    list[Annotated[Module, BeforeValidator(_known)]], Field(min_length=1), AfterValidator(_distinct)
 ]
 
 

@@ -28,7 +28,7 @@ _NUMBER = re.compile(
 
 
 class Overlap(NamedTuple):
-    """How many tokens of an answer are right, and how many of a reference are found."""
+    """Shares of an answer's tokens that are right and of a reference's that are found."""
 
     f1: float
     precision: float
@@ -64,11 +64,7 @@ def overlap(answer: str, reference: str) -> Overlap:
 
 
 def qa_scores(answer: str, references: Sequence[str]) -> dict[str, float]:
-    """Exact match and token overlap with the best of the references.
-
-    Args:
-        answer: the generated text.
-        references: every accepted answer, at least one.
+    """Exact match and token overlap with the best of the references, at least one.
 
     Returns:
         ``exact_match`` after normalisation; ``f1``, and ``precision`` and ``recall`` of the first

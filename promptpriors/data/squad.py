@@ -4,14 +4,13 @@ Version 1.1 is Rajpurkar et al. 2016 (arXiv 1606.05250), version 2.0 Rajpurkar, 
 (arXiv 1806.03822); the latter's unanswerable questions get the target ``unanswerable``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, StringConstraints, model_validator
 
-from promptpriors.data.files import read_json, train_and_more
-from promptpriors.data.hub import ask, locate
+from promptpriors.data.files import ask, locate, read_json, read_parts
 from promptpriors.data.scoring import UNANSWERABLE, qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.types import Example, Task
@@ -38,6 +37,10 @@ class _Question(BaseModel):
         if not self.answers and not self.is_impossible:
             raise ValueError("answers is empty, which needs is_impossible = true")
         return self
+
+    @property
+    def accepted(self) -> list[str]:
+        return [] if self.is_impossible else [answer.text for answer in self.answers]
 
 
 class _Paragraph(BaseModel):
@@ -85,11 +88,8 @@ def build(
         InputError: when files are missing, malformed or too small, or the hub is out of reach.
     """
     where = locate(path, folder, name="squad")
-    pool, *dev = (
-        _from_hub(hub)
-        if where is None
-        else [_read(file) for file in train_and_more(where, "train-*.json", "dev-*.json")]
-    )
+    patterns = ("train-*.json", "dev-*.json")
+    pool, *dev = read_parts(where, patterns, _read, lambda: _from_hub(hub))
     sizes = {"train": train, "validation": validation, "test": test}
     given = {"test": dev[0]} if dev else None
     splits = apportion(pool, sizes, name="squad", seed=seed, given=given)
@@ -116,31 +116,18 @@ def _units(rows: Iterable[tuple[str, Example]]) -> list[Unit]:
 
 def _read(file: Path) -> list[Unit]:
     return _units(
-        (
-            article.title,
-            _example(
-                question.id,
-                paragraph.context,
-                question.question,
-                [] if question.is_impossible else [answer.text for answer in question.answers],
-            ),
-        )
+        (article.title, _example(q.id, paragraph.context, q.question, q.accepted))
         for article in read_json(file, _File, "a SQuAD file", KEYS).data
         for paragraph in article.paragraphs
-        for question in paragraph.qas
+        for q in paragraph.qas
     )
 
 
 def _from_hub(hub: str) -> Sequence[list[Unit]]:
-    """The train and validation parts of a data set of the hub."""
     data = ask(hub, lambda load: load(hub), task="squad", otherwise=OTHERWISE)
-    return [
-        _units(
-            (
-                row["title"],
-                _example(row["id"], row["context"], row["question"], row["answers"]["text"]),
-            )
-            for row in data[part]
-        )
-        for part in ("train", "validation")
-    ]
+
+    def titled(row: Mapping[str, Any]) -> tuple[str, Example]:
+        answers = row["answers"]["text"]
+        return row["title"], _example(row["id"], row["context"], row["question"], answers)
+
+    return [_units(map(titled, data[part])) for part in ("train", "validation")]

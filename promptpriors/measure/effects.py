@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from promptpriors.activations.texts import documents
-from promptpriors.analysis.change import change
 from promptpriors.analysis.readout import read_out
+from promptpriors.analysis.significance import change
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError
 from promptpriors.geometry import nearest_by_cosine, neighbour_distance

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from promptpriors.analysis.collapse import collapse
-from promptpriors.analysis.location import between, displacement, kept
-from promptpriors.analysis.reach import mahalanobis, reach_ratio
+from promptpriors.analysis.location import between, displacement, kept, mahalanobis, reach_ratio
 from promptpriors.analysis.spread import Scale, effective_rank
 from promptpriors.geometry import Moments, moments, neighbour_distance
 from promptpriors.priors import fit_prior

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from promptpriors.analysis.reach import MIN_REACH_RATIO
+from promptpriors.analysis.location import MIN_REACH_RATIO
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
 from promptpriors.paper.claims import claim_with, judged, paper_claim

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptpriors.analysis.reach import MIN_REACH_RATIO
+from promptpriors.analysis.location import MIN_REACH_RATIO
 from promptpriors.analysis.separation import separations
 from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.trajectories import Against, Localisation

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from promptpriors.analysis.reach import mahalanobis
+from promptpriors.analysis.location import mahalanobis
 from promptpriors.analysis.trajectories import localisation
 from promptpriors.geometry import moments
 from promptpriors.paper.figure_numbers import localisation_numbers, location

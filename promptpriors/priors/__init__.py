@@ -53,11 +53,8 @@ PRIORS: dict[str, Callable[..., Prior]] = {
 def fit_prior(name: str, space: Space, *, seed: int = 0, **params: Any) -> Prior:
     """Fit the prior ``name`` to a space.
 
-    Args:
-        name: a row of ``PRIORS``.
-        space: what to fit to.
-        seed: of whatever in the fit is random.
-        params: the prior's own parameters; an inner prior may be a Prior or a config.
+    ``seed`` is that of whatever in the fit is random; among the prior's own parameters an inner
+    prior may be a Prior or a config.
 
     Raises:
         InputError: for an unknown name or parameter, a wrong type or range, or a space that the
@@ -68,9 +65,8 @@ def fit_prior(name: str, space: Space, *, seed: int = 0, **params: Any) -> Prior
     >>> fit_prior("gaussian", cloud, covariance="diag").sample(2, generator=generator(0)).shape
     torch.Size([2, 4])
     """
-    return build_prior(
-        choose("prior", PRIORS, {"name": name, **params}), lambda _: space, seed=seed
-    )
+    choice = choose("prior", PRIORS, {"name": name, **params})
+    return build_prior(choice, lambda _: space, seed=seed)
 
 
 def build_prior(
@@ -78,10 +74,7 @@ def build_prior(
 ) -> Prior:
     """Fit a checked choice and, before it, the priors inside it.
 
-    Args:
-        choice: from ``registry.choose``.
-        space_of: the space that a (possibly inner) prior's config asks for.
-        seed: of whatever in the fits is random.
+    ``space_of`` gives the space that a (possibly inner) prior's config asks for.
     """
     space = space_of(choice.params)
     _check_points(choice.name, space)

@@ -24,14 +24,9 @@ def fit(
     N(wμ₁ + (1 − w)μ₂, MΣ₁M) with M = wI + (1 − w)T and T = L⁻ᵀ(LᵀΣ₂L)^½L⁻¹ the optimal map from
     the first to the second, L Lᵀ = Σ₁.
 
-    Source: Dowson & Landau 1982, equation 10, for T; McCann 1997, example 1.7, for the geodesic.
+    ``weight`` is w, that of the first.
 
-    Args:
-        space: not needed.
-        generator: not needed.
-        first: a Gaussian with a density.
-        second: another.
-        weight: of the first.
+    Source: Dowson & Landau 1982, equation 10, for T; McCann 1997, example 1.7, for the geodesic.
 
     Raises:
         InputError: if one of them is no Gaussian with a density.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -25,7 +25,6 @@ class ClusterPoints:
     """Points of the chosen clusters at random.
 
     Attributes:
-        points: theirs.
         share: of the space's points that are in them.
         found: clusters that there are.
     """
@@ -45,10 +44,9 @@ class ClusterPoints:
 
 @dataclass(frozen=True)
 class ClusterGaussians:
-    """A Gaussian for each chosen cluster, weighted by its size.
+    """Gaussians of the chosen clusters, each weighted by its size.
 
     Attributes:
-        mixture: of them.
         share: of the space's points that are in the clusters.
         found: clusters that there are.
     """
@@ -130,11 +128,9 @@ def _labels(points: Tensor, method: str, size: int, components: int, seed: int) 
     kept = min(components, *points.shape)
     leading = PCA(kept, random_state=seed).fit_transform(points.numpy())
     if method == "kmeans":
-        options: dict[str, Any] = {"n_init": 3, "random_state": seed}
-        model: Any = KMeans(size, **options)
+        model = cast("Any", KMeans)(size, n_init=3, random_state=seed)
     else:
-        options = {"min_cluster_size": size, "copy": True}
-        model = HDBSCAN(**options)
+        model = cast("Any", HDBSCAN)(min_cluster_size=size, copy=True)
     return torch.from_numpy(model.fit_predict(leading)).long()
 
 
@@ -149,13 +145,11 @@ def _by_size(labels: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], list[int]]:
 
 
 def _gaussian(number: int, points: Tensor) -> Gaussian:
-    found = None
     if not bool((points == points[0]).all()):
-        stream = Generator()
-        found = gaussian.fit(Space("", points), generator=stream, shrinkage="oas")
-    if not isinstance(found, Gaussian):
-        raise InputError(
-            f"prior 'cluster': cluster {number} has {len(points)} points without spread, no"
-            " Gaussian\nTake draw = 'points', other clusters, or fewer"
-        )
-    return found
+        found = gaussian.fit(Space("", points), generator=Generator(), shrinkage="oas")
+        if isinstance(found, Gaussian):
+            return found
+    raise InputError(
+        f"prior 'cluster': cluster {number} has {len(points)} points without spread, no"
+        " Gaussian\nTake draw = 'points', other clusters, or fewer"
+    )

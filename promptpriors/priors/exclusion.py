@@ -24,11 +24,7 @@ MIN_ACCEPTANCE = 1e-10
 class AffineExclusion:
     """The law of ``Exclusion`` within the affine span of the points: a Prior without density.
 
-    Attributes:
-        core: N(μ, Σ).
-        k: N(μ, kΣ) is what is cut.
-        inner: the least Mahalanobis radius.
-        farther: share of the data farther out than the median draw.
+    Attributes as of ``Exclusion``.
     """
 
     core: AffineGaussian
@@ -117,10 +113,7 @@ def fit(
     core = gaussian.fit(space, generator=generator, covariance=covariance, shrinkage=shrinkage)
     factor = c ** (2 / core.rank) if isinstance(k, str) else float(k)
     inner = crossing(core.rank, factor) if factor > 1 else math.inf
-    if (
-        not inner < math.inf
-        or math.exp(log_mass(core.rank, factor, np.array([inner]))[0]) < MIN_ACCEPTANCE
-    ):
+    if not inner < math.inf or _acceptance(core.rank, factor, inner) < MIN_ACCEPTANCE:
         raise InputError(
             f"prior 'exclusion': k = {factor!r} is too close to 1, the two Gaussians are the same"
             "\nTake a larger k or c"
@@ -129,9 +122,9 @@ def fit(
     if outside is not None:
         inner = max(inner, float(np.quantile(radii.numpy(), outside, method="higher")))
     farther = float((radii > _median(core.rank, factor, inner)).double().mean())
-    if isinstance(core, AffineGaussian):
-        return AffineExclusion(core, factor, inner, farther)
-    return Exclusion(core, factor, inner, farther)
+    if isinstance(core, Gaussian):
+        return Exclusion(core, factor, inner, farther)
+    return AffineExclusion(core, factor, inner, farther)
 
 
 def _draw(
@@ -147,10 +140,14 @@ def _median(rank: int, k: float, inner: float) -> float:
     return float(radii_beyond(rank, k, inner, np.array([0.5]))[0])
 
 
+def _acceptance(rank: int, k: float, inner: float) -> float:
+    """Acceptance of drawing from N(μ, kΣ) and rejecting, within ``inner`` as well."""
+    return math.exp(log_mass(rank, k, np.array([inner]))[0])
+
+
 def _figures(rank: int, k: float, inner: float, farther: float) -> dict[str, float]:
-    """Acceptance is that of drawing from N(μ, kΣ) and rejecting, within ``inner`` as well."""
     return {
-        "acceptance": math.exp(log_mass(rank, k, np.array([inner]))[0]),
+        "acceptance": _acceptance(rank, k, inner),
         "radius_least": inner,
         "radius_median": _median(rank, k, inner),
         "data_farther_out": farther,

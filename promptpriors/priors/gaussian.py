@@ -78,14 +78,10 @@ def fit(
     covariance: Literal["full", "diag"] = "full",
     shrinkage: Literal["none", "ledoit-wolf", "oas"] = "none",
 ) -> Gaussian | AffineGaussian:
-    """Fit mean and covariance in float64.
+    """Fit mean and covariance, all of it or its diagonal, in float64; each point counts once.
 
-    Args:
-        space: the points; each counts once.
-        generator: not needed.
-        covariance: all of it, or its diagonal.
-        shrinkage: towards a multiple of the identity, (1 − s)·Σ + s·(tr Σ/dim)·I, with s by Ledoit
-            & Wolf (2004) or OAS (Chen et al. 2010), as scikit-learn computes them.
+    Shrinkage is towards a multiple of the identity, (1 − s)·Σ + s·(tr Σ/dim)·I, with s by Ledoit
+    & Wolf (2004) or OAS (Chen et al. 2010), as scikit-learn computes them.
 
     Returns:
         A Gaussian, or, where the covariance is singular (for n ≤ dim always, unless shrunk), an

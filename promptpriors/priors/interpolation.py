@@ -37,8 +37,6 @@ class InterpolationDensity:
     coordinates Bz in which Σ₂ is the identity and Σ₁ diagonal.
 
     Attributes:
-        first: N(μ₁, Σ₁).
-        second: N(μ₂, Σ₂).
         basis: B.
         values: the diagonal of B Σ₁ Bᵀ.
         nodes: of the quadrature.
@@ -79,14 +77,7 @@ def fit(
     first: Prior,
     second: Prior,
 ) -> Interpolation | InterpolationDensity:
-    """Interpolate between two priors, as in the paper's section 3.3.
-
-    Args:
-        space: not needed.
-        generator: not needed.
-        first: a prior.
-        second: another.
-    """
+    """Interpolate between two priors, as in the paper's section 3.3."""
     one, two = as_gaussian(first), as_gaussian(second)
     if one is None or two is None:
         return Interpolation(first, second)

@@ -30,7 +30,7 @@ class Isotropic:
 
     @property
     def rank(self) -> int:
-        """Dimensions."""
+        """All dimensions."""
         return self.dim
 
     def radius(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:

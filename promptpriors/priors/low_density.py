@@ -116,24 +116,18 @@ def fit(
             f"prior 'low_density': most points have {neighbours} copies of themselves"
             "\nTake more neighbours, or each point once"
         )
-    wide = _widened(space, widen, generator) if candidates == "gaussian" else None
+    wide = None
+    if candidates == "gaussian":
+        core = gaussian.fit(space, generator=generator)
+        wide = replace(core, factor=core.factor * widen)
     prior = LowDensity(rows, wide, neighbours, unit, float(low), float(high), 1.0)
     distances = prior.distances(prior.candidates(PROBES, generator))
     share = float(((distances >= low) & (distances <= high)).double().mean())
     if share < HOPELESS:
-        _refuse(candidates, low, high, share, distances)
+        least, most = distances.quantile(torch.tensor([0.05, 0.95])).tolist()
+        raise InputError(
+            f"prior 'low_density': {share:.2%} of the candidates = {candidates!r} lie between"
+            f" low = {low} and high = {high}; 90 % of them between {least:.2f} and {most:.2f}\n"
+            "Take low and high from there, other candidates, or another widen"
+        )
     return replace(prior, acceptance=share)
-
-
-def _widened(space: Space, widen: float, generator: Generator) -> Gaussian | AffineGaussian:
-    core = gaussian.fit(space, generator=generator)
-    return replace(core, factor=core.factor * widen)
-
-
-def _refuse(kind: str, low: float, high: float, share: float, distances: Tensor) -> None:
-    least, most = distances.quantile(torch.tensor([0.05, 0.95])).tolist()
-    raise InputError(
-        f"prior 'low_density': {share:.2%} of the candidates = {kind!r} lie between low = {low} and"
-        f" high = {high}; 90 % of them between {least:.2f} and {most:.2f}\n"
-        "Take low and high from there, other candidates, or another widen"
-    )

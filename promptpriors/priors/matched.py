@@ -58,11 +58,7 @@ class MatchedDensity:
 
 
 def fit(
-    space: Space,
-    *,
-    generator: Generator,
-    prior: Prior,
-    match: Literal["rms", "moments"] = "rms",
+    space: Space, *, generator: Generator, prior: Prior, match: Literal["rms", "moments"] = "rms"
 ) -> Prior | Density:
     """Rescale ``prior`` to the space.
 

@@ -51,24 +51,11 @@ def fit(
     second: Prior,
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5,
 ) -> Mixture | MixtureDensity:
-    """Mix two priors.
-
-    Args:
-        space: not needed.
-        generator: not needed.
-        first: a prior.
-        second: another.
-        weight: the probability of the first.
-    """
-    return mix((first, second), (weight, 1 - weight))
-
-
-def mix(members: tuple[Prior, ...], weights: tuple[float, ...]) -> Mixture | MixtureDensity:
-    """A mixture, with a density if every member has one."""
-    densities = tuple(member for member in members if isinstance(member, Density))
-    if len(densities) == len(members):
-        return MixtureDensity(densities, weights)
-    return Mixture(members, weights)
+    """Mix two priors, ``weight`` being the probability of the first."""
+    weights = (weight, 1 - weight)
+    if isinstance(first, Density) and isinstance(second, Density):
+        return MixtureDensity((first, second), weights)
+    return Mixture((first, second), weights)
 
 
 def _draw(
@@ -79,10 +66,6 @@ def _draw(
     shares = torch.tensor(weights, dtype=torch.float64)
     chosen = torch.multinomial(shares, n, replacement=True, generator=generator)
     counts = chosen.bincount(minlength=len(members)).tolist()
-    drawn = [
-        member.sample(count, generator=generator)
-        for member, count in zip(members, counts, strict=True)
-        if count
-    ]
-    rows = torch.cat(drawn)
+    pairs = zip(members, counts, strict=True)
+    rows = torch.cat([member.sample(k, generator=generator) for member, k in pairs if k])
     return rows[chosen.argsort(stable=True).argsort()]

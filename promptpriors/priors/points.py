@@ -55,12 +55,7 @@ def fit(
     generator: Generator,  # noqa: ARG001 every fit takes one
     contiguous: bool = False,
 ) -> Points | Stretches:
-    """Points drawn at random.
-
-    Args:
-        space: any.
-        generator: not needed.
-        contiguous: the vectors of a prompt are consecutive points of one example.
+    """Points drawn at random; contiguous: those of a prompt are consecutive ones of one example.
 
     Raises:
         InputError: if points are to be contiguous and the space does not know their order.
@@ -78,10 +73,8 @@ def fit(
 
 def _ahead(groups: Tensor, positions: Tensor) -> Tensor:
     """Rows from each one on, itself included, of one group whose positions go up by one."""
-    count = len(groups)
-    follows = (groups[1:] == groups[:-1]) & (positions[1:] == positions[:-1] + 1)
-    last = torch.ones(count, dtype=torch.bool)
-    last[:-1] = ~follows
+    last = torch.ones(len(groups), dtype=torch.bool)
+    last[:-1] = (groups.diff() != 0) | (positions.diff() != 1)
     ends = last.nonzero()[:, 0]
-    rows = torch.arange(count)
+    rows = torch.arange(len(groups))
     return ends[torch.searchsorted(ends, rows)] - rows + 1

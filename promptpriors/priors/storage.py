@@ -23,10 +23,7 @@ REMEDY = "Fit and save the prior again"
 def save(prior: Prior, folder: str | Path, table: Mapping[str, Any]) -> Path:
     """Write a prior into a folder: ``prior.safetensors``, then ``prior.json``.
 
-    Args:
-        prior: fitted by a row of ``table``.
-        folder: made when missing; an earlier prior in it is replaced.
-        table: ``PRIORS``.
+    The folder is made when missing; an earlier prior in it is replaced. ``table`` is ``PRIORS``.
 
     Raises:
         InputError: for a prior of a class that no row's module defines, or a folder that can't be
@@ -34,7 +31,8 @@ def save(prior: Prior, folder: str | Path, table: Mapping[str, Any]) -> Path:
     """
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
-    plain = _plain(prior, "", tensors, {cls: name for name, cls in _classes(table).items()})
+    names = {cls: name for name, cls in _classes(table).items()}
+    plain = _plain(prior, "", tensors, names)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "prior.json").unlink(missing_ok=True)
@@ -95,12 +93,10 @@ def _plain(value: Any, path: str, tensors: dict[str, Tensor], names: Mapping[typ
     if isinstance(value, tuple):
         return {"tuple": [_plain(v, f"{path}/{i}", tensors, names) for i, v in enumerate(value)]}
     if is_dataclass(value) and type(value) in names:
-        inner = {
-            field.name: _plain(
-                getattr(value, field.name), f"{path}/{field.name}".lstrip("/"), tensors, names
-            )
-            for field in fields(value)
-        }
+        inner = {}
+        for name in (field.name for field in fields(value)):
+            place = f"{path}/{name}".lstrip("/")
+            inner[name] = _plain(getattr(value, name), place, tensors, names)
         return {"class": names[type(value)], "fields": inner}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
@@ -129,9 +125,10 @@ def _built(plain: Any, path: str, tensors: dict[str, Tensor], classes: Mapping[s
     raise InputError(f"{path}: expected a class, tensor, value or tuple")
 
 
-def _instance(cls: type, given: Mapping[str, Any], path: str) -> Any:
+def _instance(cls: Any, given: Mapping[str, Any], path: str) -> Any:
     """A dataclass from fields that are what its annotations say."""
-    hints = {name: hint for name, hint in get_type_hints(cls).items() if name in _names(cls)}
+    known = {field.name for field in fields(cls)}
+    hints = {name: hint for name, hint in get_type_hints(cls).items() if name in known}
     for name in (name for name in {**hints, **given} if (name in hints) != (name in given)):
         wrong = "lacks the field" if name in hints else "has no field"
         raise InputError(f"{path}: {cls.__name__} {wrong} {name!r}")
@@ -144,10 +141,6 @@ def _instance(cls: type, given: Mapping[str, Any], path: str) -> Any:
     return cls(**given)
 
 
-def _names(cls: Any) -> set[str]:
-    return {field.name for field in fields(cls)}
-
-
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is of an annotated type, strictly: no bool is a number, no number infinite.
 
@@ -157,10 +150,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in {Union, UnionType}:
         return any(_fits(value, part) for part in inner)
     if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
         every = (inner[0],) * len(value) if inner[-1] is Ellipsis else inner
-        return (
-            isinstance(value, tuple) and len(value) == len(every) and all(map(_fits, value, every))
-        )
+        return len(value) == len(every) and all(map(_fits, value, every))
     if hint in {int, float}:
         number = isinstance(value, (int, hint)) and not isinstance(value, bool)
         return number and abs(value) <= sys.float_info.max

@@ -129,26 +129,16 @@ def fit(
     decoder = _network(rank, rank, hidden, generator)
     encoder.bias[rank:] = -1.0
     noise = torch.full((rank,), -1.0)
-    trained = [*encoder.parameters(), *decoder.parameters(), noise]
-    for tensor in trained:
-        tensor.requires_grad_()
     kl = _train(white, encoder, decoder, noise, free_bits, epochs, generator)
-    for tensor in trained:
-        tensor.requires_grad_(False)
+    trained = [*encoder.parameters(), *decoder.parameters(), noise]
     if not all(bool(torch.isfinite(tensor).all()) for tensor in trained):
         raise InputError(
             f"prior 'vae' diverged on the points at {space.site!r}, some of which lie too far out; "
             "take fewer epochs, or leave first tokens out"
         )
-    return Vae(
-        encoder,
-        decoder,
-        noise,
-        found.mean.float(),
-        (axes * deviations).T.float().contiguous(),
-        white,
-        int((kl > ACTIVE).sum()),
-    )
+    colour = (axes * deviations).T.float().contiguous()
+    active = int((kl > ACTIVE).sum())
+    return Vae(encoder, decoder, noise, found.mean.float(), colour, white, active)
 
 
 def _network(inner: int, outer: int, hidden: int, generator: Generator) -> Network:
@@ -179,6 +169,8 @@ def _train(
 ) -> Float[Tensor, " rank"]:
     """Minimise −ELBO with free bits; the last batch's KL of each unit."""
     parameters = [*encoder.parameters(), *decoder.parameters(), noise]
+    for tensor in parameters:
+        tensor.requires_grad_()
     optimiser = torch.optim.Adam(parameters, lr=RATE)
     total = epochs * -(-len(white) // BATCH)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=total + 1)
@@ -196,4 +188,6 @@ def _train(
             torch.nn.utils.clip_grad_norm_(parameters, LARGEST * white.shape[1] ** 0.5)
             optimiser.step()
             rates.step()
+    for tensor in parameters:
+        tensor.requires_grad_(False)
     return kl.detach()

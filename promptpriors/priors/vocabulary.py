@@ -19,11 +19,8 @@ def fit(
 ) -> Points:
     """Rows drawn at random (PEFT's SAMPLE_VOCAB, without its reserved rows).
 
-    Args:
-        space: usually the vocabulary.
-        generator: not needed.
-        most_frequent: draw among the rows of the largest weight only, as Lester et al. (2021,
-            section 3.2) do with 5,000; in a run the weights are counts in the task's train split.
+    With ``most_frequent`` from the rows of the largest weight only, as Lester et al. (2021, section
+    3.2) do with 5,000; in a run the weights are counts in the task's train split.
 
     Raises:
         InputError: if the space has no weights or fewer rows that occur.

@@ -43,13 +43,9 @@ def fit(
 ) -> Density:
     """Coordinates of variance 2/(length + dim); of the space only the dimension matters.
 
-    Source: Glorot & Bengio 2010, equations 12 and 16, with fan-in ``length`` and fan-out ``dim``.
+    ``length`` is that of the prompt; a run's config fills in its own.
 
-    Args:
-        space: gives the dimension.
-        generator: not needed.
-        distribution: of each coordinate.
-        length: vectors of the prompt; a run's config fills in its own.
+    Source: Glorot & Bengio 2010, equations 12 and 16, with fan-in ``length`` and fan-out ``dim``.
     """
     dim = space.points.shape[1]
     sigma = math.sqrt(2 / (length + dim))

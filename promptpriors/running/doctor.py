@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from promptpriors.analysis.reach import MIN_REACH_RATIO
+from promptpriors.analysis.location import MIN_REACH_RATIO
 from promptpriors.config.run import RunConfig
 from promptpriors.errors import InputError, WorkError
 from promptpriors.geometry import rms

@@ -5,8 +5,8 @@ from itertools import combinations
 
 import torch
 
-from promptpriors.analysis.pooled import means_over, quantile
-from promptpriors.analysis.significance import t_interval
+from promptpriors.analysis.pooled import means_over
+from promptpriors.analysis.significance import quantile, t_interval
 from promptpriors.runs.studies import BASELINES, CONTROLS, Kind
 from promptpriors.runs.study_results import (
     AllPairs,

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import t as student
 
 import promptpriors as pp
-from promptpriors.analysis.change import change
+from promptpriors.analysis.significance import change
 from promptpriors.config.run import parse_config
 from promptpriors.errors import Note
 from promptpriors.files import write_tensors
