@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Json, Runs, print_json, use_threads
+from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.output import print_json, use_threads
 from promptpriors.errors import InputError
 
 
