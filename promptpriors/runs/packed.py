@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_tensors
 from promptpriors.runs.columns import Row, Shape, decode_rows
+from promptpriors.runs.studies import Stored
 
 SUFFIX = ".runs.jsonl.gz"
 VECTORS_SUFFIX = ".runs.safetensors"
@@ -29,21 +30,18 @@ Vectors = Literal["none", "final", "all"]
 """Vectors of a run that are kept: none, those of the last step, or all that it stored."""
 
 
-class Header(BaseModel):
+class Header(Stored):
     """First line of a packed file.
 
     Attributes:
         format: version of packed files.
-        version: the version of the program that wrote it.
+        version: version of the program that wrote it.
         runs: their number.
-        vectors: the vectors that were to be kept.
-        precision: the precision in which they are stored.
-        left_out: names of what is left out of results.
-        files: the names of all files that were packed together.
+        vectors: those that were asked for.
+        left_out: parts of results that are left out.
+        files: names of all files that were packed together.
         shapes: schedules that the metrics refer to.
     """
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     format: int
     version: str
@@ -55,22 +53,17 @@ class Header(BaseModel):
     shapes: list[Shape]
 
 
-class Line(BaseModel):
+class Line(Stored):
     """A run's line in a packed file.
 
     Attributes:
-        id: of the run.
-        config: the text of its ``config.toml``.
-        result: ``result.json``.
-        error: ``error.txt``.
-        metrics: the encoded rows of ``metrics.jsonl``.
+        config: text of ``config.toml``.
+        metrics: encoded rows of ``metrics.jsonl``.
         records: JSON files beside the result, by name.
-        vectors: the vectors that are kept of it.
+        vectors: those that are kept.
         about: metadata of ``prompt.safetensors``; None where no vectors are kept.
-        left_out: names of what is left out of its result.
+        left_out: parts of the result that are left out.
     """
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     id: str
     config: str
@@ -85,14 +78,7 @@ class Line(BaseModel):
 
 @dataclass(frozen=True)
 class PackedRun:
-    """A run in a packed file.
-
-    Attributes:
-        pack: the file.
-        number: of the line, from 1.
-        line: its content.
-        shapes: schedules that the metrics refer to.
-    """
+    """A run in a packed file, on the line of that number (from 1)."""
 
     pack: Path
     number: int
@@ -153,17 +139,18 @@ class PackedRun:
 class Pack(NamedTuple):
     """Content of a packed file, and its problems in words."""
 
+    header: Header
     runs: list[PackedRun]
     problems: list[str]
 
 
 def vectors_path(pack: Path) -> Path:
-    """Path of the vectors that belong to a packed file."""
+    """Name the file of the vectors that belong to a packed file."""
     return pack.with_name(pack.name.removesuffix(SUFFIX) + VECTORS_SUFFIX)
 
 
 def find_packs(runs: Path) -> list[Path]:
-    """Packed files of a runs folder, by name."""
+    """List the packed files of a runs folder, by name."""
     return sorted(runs.glob(f"*{SUFFIX}"))
 
 
@@ -173,11 +160,8 @@ def find_packed(runs: Path, run_id: str) -> PackedRun | None:
     Raises:
         InputError: as ``read_pack``.
     """
-    for path in find_packs(runs):
-        for run in read_pack(path).runs:
-            if run.line.id == run_id:
-                return run
-    return None
+    packed = (run for path in find_packs(runs) for run in read_pack(path).runs)
+    return next((run for run in packed if run.line.id == run_id), None)
 
 
 def read_pack(path: Path) -> Pack:
@@ -187,19 +171,20 @@ def read_pack(path: Path) -> Pack:
         InputError: if it is no such file, of a newer format, or damaged as a whole.
     """
     status = path.stat()
-    header, found = _read(path, status.st_mtime_ns, status.st_size)
+    found = _read(path, status.st_mtime_ns, status.st_size)
+    files = found.header.files
     missing = [
         f"{path.with_name(name)} is missing: it was packed together with others that are here"
-        for name in header.files
-        if path.name in header.files and not path.with_name(name).is_file()
+        for name in files
+        if path.name in files and not path.with_name(name).is_file()
     ]
     if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
         missing.append(_lost_vectors(path, "its runs"))
-    return Pack(found.runs, [*found.problems, *missing])
+    return found._replace(problems=[*found.problems, *missing])
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, _time: int, _size: int) -> tuple[Header, Pack]:
+def _read(path: Path, _time: int, _size: int) -> Pack:
     (first, *lines), whole = _unzip(path)
     header = _header(path, first)
     runs, problems, ended = [], [], False
@@ -216,7 +201,7 @@ def _read(path: Path, _time: int, _size: int) -> tuple[Header, Pack]:
         problems.append(
             f"{path} was cut off: {len(runs)} of its {header.runs} runs are there; copy it again"
         )
-    return header, Pack(runs, problems)
+    return Pack(header, runs, problems)
 
 
 def _unzip(path: Path) -> tuple[list[str], bool]:

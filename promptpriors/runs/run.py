@@ -16,11 +16,11 @@ class Run:
     """A run, from its folder or from a packed file.
 
     Attributes:
-        folder: the folder, whose name is the run's id; of a packed run it may be missing.
+        folder: named by the run's id; of a packed run it may be missing.
         config: the resolved config.
         result: ``result.json``, None unless the run is done.
         error: ``error.txt``, None unless the run failed.
-        packed: the run in a packed file; None if it has a folder.
+        packed: None if the run has a folder.
     """
 
     folder: Path
