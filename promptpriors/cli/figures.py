@@ -58,7 +58,7 @@ def figures(
         picture = read_picture(stored, number)
         files = save(picture, target)
         write_numbers(target, picture)
-        shown.append({"figure": number, "png": str(files.png), "svg": str(files.svg)})
+        shown.append({"figure": number} | files._asdict())
         if not as_json:
             sys.stdout.write(f"{files.png}\n")
     if as_json:

@@ -126,9 +126,8 @@ def read_chart(path: Path) -> Chart:
 
 
 def _wrong_words(chart: Chart) -> str:
-    if not all(
-        isinstance(found, list) and _are_text(*found) for found in (chart.domains, chart.labels)
-    ):
+    lists = (chart.domains, chart.labels)
+    if not all(isinstance(found, list) and _are_text(*found) for found in lists):
         return "domains and labels must be lists of strings"
     if not _are_text(chart.model, chart.site, chart.title):
         return "model, site and title must be strings"

@@ -32,7 +32,7 @@ def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
             for run, variant in zip(alike, variants, strict=True):
                 name = " · ".join([prior_of(run), *variant, f"seed {run.config['seed']}"])
                 labels[run.id] = Label(name, kinds.index(variant))
-        counts = Counter(labels[run_id].name for run_id in {run.id for run in mine})
+        counts = Counter(labels[run.id].name for run in mine)
         for run in mine:
             name, variant = labels[run.id]
             if counts[name] > 1:

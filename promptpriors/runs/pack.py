@@ -22,6 +22,11 @@ MAX_BYTES = 2_500_000
 """Size above which runs are packed into several files."""
 OPTIONAL = ("nearest_tokens",)
 """Parts of a result that may be left out."""
+COPIED = (
+    *("compare.json", "claims.json", "studies/*.json"),
+    *("figures/fig*.json", "figures/fig*.safetensors"),
+)
+"""Files beside the runs that a reader needs as well."""
 
 Precision = Literal["float16", "float32"]
 
@@ -127,22 +132,18 @@ def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -
     """
     if target.resolve() == runs.resolve():
         return {}
-    paths = [runs / "compare.json", runs / "claims.json"]
-    for pattern in ("studies/*.json", "figures/fig*.json", "figures/fig*.safetensors"):
-        paths += sorted(runs.glob(pattern))
+    paths = [path for pattern in COPIED for path in sorted(runs.glob(pattern))]
     if vectors == "all":
         maps = {(run.result or {}).get("map") for run in listed}
         paths += [runs / str(name) for name in sorted(filter(None, maps))]
         paths += list_charts(runs)
     copies: dict[Path, bytes] = {}
-    for path in paths:
-        if not path.is_file():
-            continue
+    for path in filter(Path.is_file, paths):
         content, copy = path.read_bytes(), target / path.relative_to(runs)
-        if copy.exists() and copy.read_bytes() != content:
-            raise InputError(f"{copy} exists and is not {path}; give a file in another folder")
         if not copy.exists():
             copies[copy] = content
+        elif copy.read_bytes() != content:
+            raise InputError(f"{copy} exists and is not {path}; give a file in another folder")
     return copies
 
 

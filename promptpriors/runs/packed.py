@@ -7,18 +7,14 @@ file that was cut off is recognised.
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.files import read_tensors
-from promptpriors.runs.columns import Row, Shape, decode_rows
+from promptpriors.runs.columns import Shape
 from promptpriors.runs.studies import Stored
 
 SUFFIX = ".runs.jsonl.gz"
@@ -76,8 +72,7 @@ class Line(Stored):
     left_out: list[str]
 
 
-@dataclass(frozen=True)
-class PackedRun:
+class PackedRun(NamedTuple):
     """A run in a packed file, on the line of that number (from 1)."""
 
     pack: Path
@@ -89,51 +84,6 @@ class PackedRun:
     def where(self) -> str:
         """File, line and run in words."""
         return f"{self.pack}, line {self.number} (run {self.line.id})"
-
-    def metrics(self) -> list[Row]:
-        """Decode the rows of the metrics.
-
-        Raises:
-            InputError: if they are damaged.
-        """
-        try:
-            return decode_rows(self.line.metrics, self.shapes)
-        except InputError as error:
-            raise InputError(f"{self.where}: {error}") from None
-
-    @property
-    def vectors(self) -> Vectors:
-        """The vectors that can be read."""
-        return self.line.vectors if vectors_path(self.pack).is_file() else "none"
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Read the kept vectors, float32 where they are stored in float16.
-
-        Raises:
-            InputError: if none were packed, or their file is missing or damaged.
-        """
-        self.about()
-        path, prefix = vectors_path(self.pack), f"{self.line.id}/"
-        if not path.is_file():
-            raise InputError(f"{_lost_vectors(self.pack, f'run {self.line.id}')}; copy it there")
-        found = read_tensors(path, prefix)[0]
-        return {
-            name.removeprefix(prefix): t.float() if t.dtype == torch.float16 else t
-            for name, t in found.items()
-        }
-
-    def about(self) -> dict[str, Any]:
-        """Metadata of the vectors.
-
-        Raises:
-            InputError: if no vectors were packed.
-        """
-        if self.line.about is None:
-            raise InputError(
-                f"run {self.line.id} was packed without its vectors ({self.pack}); take another "
-                "run, or train it again in another folder"
-            )
-        return self.line.about
 
 
 class Pack(NamedTuple):
@@ -179,7 +129,7 @@ def read_pack(path: Path) -> Pack:
         if path.name in files and not path.with_name(name).is_file()
     ]
     if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
-        missing.append(_lost_vectors(path, "its runs"))
+        missing.append(lost_vectors(path, "its runs"))
     return found._replace(problems=[*found.problems, *missing])
 
 
@@ -243,5 +193,6 @@ def _reason(error: Exception) -> str:
     return f"expected {error}" if isinstance(error, KeyError) else str(error)
 
 
-def _lost_vectors(pack: Path, whose: str) -> str:
+def lost_vectors(pack: Path, whose: str) -> str:
+    """Describe the lack of the vectors that belong to a packed file."""
     return f"the vectors of {whose} lie in {vectors_path(pack).name}, which is not beside {pack}"
