@@ -170,19 +170,17 @@ def _header(path: Path, text: str) -> Header:
     try:
         content = json.loads(text)
         found = content["format"]
-        if isinstance(found, int) and found > PACK_FORMAT:
-            raise InputError(
-                f"{path} has format {found}, expected {PACK_FORMAT}: promptpriors "
-                f"{content.get('version')} wrote it; install that version"
-            )
-        return Header.model_validate(content)
-    except InputError:
-        raise
+        if not isinstance(found, int) or found <= PACK_FORMAT:
+            return Header.model_validate(content)
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is not a file of packed runs, or was cut off in its first line: "
             f"{_reason(error)}; `promptpriors pack` writes such files"
         ) from None
+    raise InputError(
+        f"{path} has format {found}, expected {PACK_FORMAT}: promptpriors "
+        f"{content.get('version')} wrote it; install that version"
+    )
 
 
 def _reason(error: Exception) -> str:
