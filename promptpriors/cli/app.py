@@ -1,27 +1,21 @@
 """The table of commands."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from promptpriors import __version__
-from promptpriors.cli import (
-    ask,
-    bench,
-    capture,
-    compare,
-    demo,
-    doctor,
-    export,
-    figures,
-    pack,
-    report,
-    run,
-    study,
-)
-from promptpriors.cli import (
-    list as listing,
-)
+from promptpriors.cli.ask import ask
+from promptpriors.cli.bench import bench
+from promptpriors.cli.capture import capture
+from promptpriors.cli.compare import compare
+from promptpriors.cli.doctor import doctor
+from promptpriors.cli.export import export, pack, report
+from promptpriors.cli.figures import figures
+from promptpriors.cli.list import list_
+from promptpriors.cli.run import demo, run
+from promptpriors.cli.study import study
 
 app = typer.Typer(
     name="promptpriors",
@@ -50,16 +44,9 @@ def _root(
     """Options before the command."""
 
 
-app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("study")(study.study)
-app.command("capture")(capture.capture)
-app.command("ask")(ask.ask)
-app.command("figures")(figures.figures)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("export")(export.export)
-app.command("pack")(pack.pack)
-app.command("list")(listing.list_)
-app.command("doctor")(doctor.doctor)
-app.command("bench")(bench.bench)
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    *(demo, run, study, capture, ask, figures, report),
+    *(compare, export, pack, list_, doctor, bench),
+)
+for command in COMMANDS:
+    app.command(command.__name__.rstrip("_"))(command)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Json, Runs, print_json, use_threads
+from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.output import print_json, use_threads
 from promptpriors.errors import InputError
 
 
@@ -42,14 +43,12 @@ def ask(
         return found._asdict()
 
     if text is not None:
-        shown = show(answer(text))
+        found = show(answer(text))
         if as_json:
-            print_json(shown)
+            print_json(found)
         return
-    if sys.stdin is None:
-        raise InputError("there is no text to answer: give TEXT, or questions on stdin")
-    lines: Iterable[str] = sys.stdin
-    if sys.stdin.isatty():
+    lines: Iterable[str] = sys.stdin or ()
+    if sys.stdin and sys.stdin.isatty():
         sys.stderr.write("one question a line, an empty line ends\n")
         lines = takewhile(str.strip, sys.stdin)
     try:

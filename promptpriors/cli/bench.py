@@ -5,15 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from promptpriors.cli.options import (
-    Data,
-    Json,
-    data_folder,
-    print_json,
-    print_table,
-    use_threads,
-)
-from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.options import Data, Json
+from promptpriors.cli.output import print_json, print_table, progress_bar, use_threads
 
 
 def bench(
@@ -45,7 +38,7 @@ def bench(
     with progress_bar() as on_progress:
         found = benchmark.bench(
             config,
-            Workspace(data_folder(data)),
+            Workspace(data),
             alternations=alternations,
             memory=memory,
             on_progress=on_progress,

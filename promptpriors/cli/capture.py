@@ -6,18 +6,8 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import (
-    Config,
-    Data,
-    Json,
-    Overrides,
-    Runs,
-    data_folder,
-    print_json,
-    resumable,
-    use_threads,
-)
-from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.options import Config, Data, Json, Overrides, Runs
+from promptpriors.cli.output import print_json, progress_bar, resumable, use_threads
 
 
 def capture(
@@ -48,14 +38,14 @@ def capture(
     more = [] if out is None else [f"capture.out={out}"]
     resolved = read_capture(config, [*(overrides or []), *more])
     use_threads(resolved.threads)
-    workspace = Workspace(data_folder(data))
+    workspace = Workspace(data)
     with (
         progress_bar() as on_progress,
         resumable("what was written stays; the same command goes on"),
     ):
         done = execute_capture(resolved, workspace, run=prompt, runs=runs, on_progress=on_progress)
     if as_json:
-        print_json({**done._asdict(), "folder": str(done.folder)})
+        print_json(done._asdict())
         return
     sys.stdout.write(f"{done.folder}\n")
     sys.stderr.write(

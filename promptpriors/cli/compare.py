@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Data, Json, data_folder, print_json, print_table, use_threads
-from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.options import Data, Json
+from promptpriors.cli.output import print_json, print_table, progress_bar, use_threads
 
 
 def compare(
@@ -51,7 +51,7 @@ def compare(
     use_threads(None)
     plan = None if analysis is None else read_analysis(analysis)
     with progress_bar() as on_progress:
-        tables = compared(folder, Workspace(data_folder(data)), on_progress, use=use, bridge=bridge)
+        tables = compared(folder, Workspace(data), on_progress, use=use, bridge=bridge)
     if plan is not None:
         claims = judge_claims(plan, folder)
         write_claims(folder, claims)

@@ -4,17 +4,8 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import (
-    Config,
-    Data,
-    Json,
-    Overrides,
-    data_folder,
-    print_json,
-    print_table,
-    use_threads,
-)
-from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.options import Config, Data, Json, Overrides
+from promptpriors.cli.output import print_json, print_table, progress_bar, use_threads
 
 
 def doctor(
@@ -39,7 +30,7 @@ def doctor(
 
     resolved = read_config(config, overrides or [])
     use_threads(resolved.device.threads)
-    workspace = Workspace(data_folder(data))
+    workspace = Workspace(data)
     with progress_bar() as on_progress:
         findings = [finding._asdict() for finding in examine(resolved, workspace, on_progress)]
         if rates and not resolved.train.frozen:

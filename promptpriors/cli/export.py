@@ -1,12 +1,13 @@
-"""The command `export`: a trained prompt for other software."""
+"""The commands `export`, `pack` and `report`: runs for other software, for storage, for readers."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from promptpriors.cli.options import Json, Runs, print_json
+from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.output import print_json
 
 
 def export(
@@ -27,6 +28,71 @@ def export(
 
     done = exports.export(name, runs, to, out)
     if as_json:
-        print_json({**done._asdict(), "folder": str(done.folder), "to": to})
+        print_json(done._asdict() | {"to": to})
     else:
         sys.stdout.write(done.text())
+
+
+def pack(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder of run folders.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.runs.jsonl.gz", help="The file to write.")],
+    vectors: Annotated[
+        Literal["none", "final", "all"],
+        typer.Option("--vectors", help="Vectors to keep: none, the last step's, or all."),
+    ] = "final",
+    precision: Annotated[
+        Literal["float16", "float32"], typer.Option("--precision", help="Of the kept vectors.")
+    ] = "float16",
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="nearest_tokens", help="What to leave out of results."),
+    ] = None,
+    leave_out_unfinished: Annotated[
+        bool, typer.Option("--leave-out-unfinished", help="Pack the finished and failed runs only.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Runs of a folder in few files, which every command reads like the folder.
+
+    Studies, tables and stored figures are copied beside FILE. RUNS stays as it is.
+
+    Example: promptpriors pack runs results/all.runs.jsonl.gz
+    """
+    from promptpriors.runs.pack import pack_runs
+
+    done = pack_runs(
+        runs,
+        file,
+        vectors=vectors,
+        precision=precision,
+        without=without or (),
+        leave_out_unfinished=leave_out_unfinished,
+    )
+    if as_json:
+        print_json(done._asdict())
+        return
+    if done.unfinished:
+        sys.stderr.write(f"{len(done.unfinished)} unfinished runs are left out\n")
+    sys.stderr.write(f"{done.runs} runs are packed; the folder {runs} is as it was\n")
+    for path in done.files:
+        sys.stdout.write(f"{path}\n")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="The page to write.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One self-contained page about the runs of a folder; opens offline.
+
+    Example: promptpriors report runs --out report.html
+    """
+    from promptpriors.report import write_report
+
+    page = write_report(folder, out)
+    if as_json:
+        print_json({"report": page})
+    else:
+        sys.stdout.write(f"{page}\n")

@@ -7,16 +7,8 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import (
-    Data,
-    Json,
-    Runs,
-    data_folder,
-    print_json,
-    resumable,
-    use_threads,
-)
-from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.options import Data, Json, Runs
+from promptpriors.cli.output import print_json, progress_bar, resumable, use_threads
 from promptpriors.errors import InputError
 
 
@@ -55,7 +47,7 @@ def figures(
         plan = read_plan(every)
         use_threads(plan.device.threads)
         command = f"promptpriors figures --all {shlex.quote(str(every))}"
-        workspace = Workspace(data_folder(data))
+        workspace = Workspace(data)
         with progress_bar() as on_progress, resumable("the same command goes on"):
             for picture in produce(
                 plan, wanted, runs, workspace, command=command, on_progress=on_progress
@@ -66,7 +58,7 @@ def figures(
         picture = read_picture(stored, number)
         files = save(picture, target)
         write_numbers(target, picture)
-        shown.append({"figure": number, "png": str(files.png), "svg": str(files.svg)})
+        shown.append({"figure": number} | files._asdict())
         if not as_json:
             sys.stdout.write(f"{files.png}\n")
     if as_json:

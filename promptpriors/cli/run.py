@@ -1,21 +1,20 @@
-"""The command `run`: one run from its config."""
+"""The commands `run` and `demo`: one run from its config, and the whole pipeline in minutes."""
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from promptpriors.cli.options import (
-    Config,
-    Data,
-    Json,
-    Overrides,
-    Runs,
-    data_folder,
+import typer
+
+from promptpriors.cli.options import Config, Data, Json, Overrides, Runs
+from promptpriors.cli.output import (
     print_json,
+    print_table,
+    progress_bar,
     resumable,
     summary,
     use_threads,
 )
-from promptpriors.cli.progress import progress_bar
 
 
 def run(
@@ -41,14 +40,46 @@ def run(
     with gathered() as team:
         resolved = read_config(config, overrides or [])
         use_threads(resolved.device.threads, team.local)
-        workspace = Workspace(data_folder(data))
+        workspace = Workspace(data)
         if isinstance(team, Crew) and not team.main:
             follow(resolved, workspace, team)
         with progress_bar() as on_progress, resumable():
             done = execute(resolved, runs, workspace, on_progress=on_progress, team=team)
     result = done.result or {}
     if as_json:
-        print_json({"folder": str(done.folder), "id": done.id, **result})
+        print_json({"folder": done.folder, "id": done.id, **result})
         return
     sys.stdout.write(f"{done.folder}\n")
     sys.stderr.write(summary(result) + "\n")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where it all goes.")] = Path(
+        "demo"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Real prompts from four priors on SmolLM2 and arithmetic, and a report, in minutes.
+
+    A second start reuses finished runs.
+
+    Example: promptpriors demo --out demo
+    """
+    from promptpriors.demo import plan, play
+
+    use_threads(None)
+    plan_ = plan(out)
+    sys.stderr.write(plan_.announcement + "\n")
+    rows = []
+    with resumable():
+        for prior in plan_.configs:
+            with progress_bar(f"{prior}: ") as on_progress:
+                rows.append(play(plan_, prior, on_progress))
+            sys.stderr.write(f"{prior}: {summary(rows[-1])}\n")
+    page = plan_.report()
+    if as_json:
+        print_json({"report": page, "runs": rows})
+        return
+    columns = ["prior", "val_loss_none", "val_loss_initial", "val_loss", "displacement", "folder"]
+    print_table(rows, columns)
+    sys.stdout.write(f"{page}\n")

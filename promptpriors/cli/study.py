@@ -9,17 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from promptpriors.cli.options import (
-    Data,
-    Json,
-    Runs,
-    data_folder,
-    print_json,
-    print_table,
-    resumable,
-    use_threads,
-)
-from promptpriors.cli.progress import progress_bar
+from promptpriors.cli.options import Data, Json, Runs
+from promptpriors.cli.output import print_json, print_table, progress_bar, resumable, use_threads
 from promptpriors.errors import InputError, WorkError
 
 COLUMNS = ("id", "kind", "arm", "setting", "rate", "seed", "state", "note")
@@ -54,15 +45,20 @@ def study(
     read = studies.read_study(file)
     threads = read.resources.cpus or (1 if workers or ray else os.cpu_count() or 1)
     use_threads(threads)
-    folder = data_folder(data)
-    workspace = studies.workspace_of(folder)
+    workspace = studies.workspace_of(data)
     entries = studies.plan(read, workspace)
     if dry_run:
         found = studies.survey(entries, runs)
         sys.stderr.write(f"{studies.sentence(found)}\n")
-        _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
+        missing = studies.to_do(entries, found)
+        _show(entries, found, as_json, _forecast(missing, workspace, workers, threads))
         return
-    _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
+    number, limit = len({entry.id for entry in entries}), read.resources.limit
+    if number > limit and not yes:
+        raise InputError(
+            f"the study has {number} runs, more than its limit of {limit}: --dry-run shows them; "
+            "start them by --yes, or raise [resources] limit"
+        )
     found, remark = studies.prepare_study(read, entries, runs)
     sys.stderr.write(f"note: {remark}\n" if remark else "")
     sys.stderr.write(f"{studies.sentence(found)}\n")
@@ -70,7 +66,7 @@ def study(
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
-    execution = studies.ExecutionPlan(runs, folder, workers, ray, threads)
+    execution = studies.ExecutionPlan(runs, data, workers, ray, threads)
     failed = _carry_out(read, missing, execution, workspace)
     _show(entries, studies.survey(entries, runs), as_json)
     if failed:
@@ -88,39 +84,31 @@ def _carry_out(read: Any, missing: Sequence[Any], execution: Any, workspace: Any
     entries = {entry.id: entry.run for entry in missing}
     began, ended, failed = time.perf_counter(), 0, 0
     with resumable("the same command goes on where it was"), progress_bar() as on_progress:
-
-        def progress_of(_: object) -> Any:
-            return on_progress if sys.stderr.isatty() else silent
-
-        for attempt in carry_out(read, missing, execution, workspace, progress_of):
+        shown = on_progress if sys.stderr.isatty() else silent
+        for attempt in carry_out(read, missing, execution, workspace, lambda _: shown):
             ended += 1
             failed += attempt.status == "failed"
             run = entries[attempt.id]
             words = [run.arm, run.setting, run.rate, f"seed {run.seed}"]
-            took = time.perf_counter() - began
-            left = took / ended * (len(entries) - ended)
+            left = (time.perf_counter() - began) / ended * (len(entries) - ended)
             sys.stderr.write(
                 f"[{ended}/{len(entries)}] {attempt.id} {', '.join(filter(None, words))}: "
                 f"{attempt.status} in {attempt.seconds:.1f} s, about {left / 60:.0f} min left\n"
             )
-            for text in (*attempt.notes, attempt.message):
-                sys.stderr.write(f"  {text}\n" if text else "")
+            for text in filter(None, (*attempt.notes, attempt.message)):
+                sys.stderr.write(f"  {text}\n")
     return failed
 
 
-def _forecast(
-    entries: Sequence[Any], found: dict[str, Any], workspace: Any, workers: int, threads: int
-) -> dict[str, Any]:
+def _forecast(missing: Sequence[Any], workspace: Any, workers: int, threads: int) -> dict[str, Any]:
     """What is left to do, in hours on workers with so many of this machine's cores each."""
-    from promptpriors.study import forecast, to_do
+    from promptpriors.study import forecast
 
-    missing = to_do(entries, found)
     with progress_bar() as on_progress:
         cost = forecast(missing, workspace, on_progress)
-    total = sum(cost.seconds.values())
     return {
         "runs": len(missing),
-        "hours": total / 3600 / max(1, workers),
+        "hours": sum(cost.seconds.values()) / 3600 / max(1, workers),
         "workers": max(1, workers),
         "threads": threads,
         "memory_mib_per_worker": cost.memory_mib,
@@ -133,9 +121,7 @@ def _show(
     as_json: bool,
     forecast: dict[str, Any] | None = None,
 ) -> None:
-    rows = [
-        {"id": entry.id, **entry.run._asdict(), **found[entry.id]._asdict()} for entry in entries
-    ]
+    rows = [entry.run._asdict() | found[entry.id]._asdict() | {"id": entry.id} for entry in entries]
     shown = [{column: row[column] for column in COLUMNS} for row in rows]
     if as_json:
         print_json({"runs": shown} | ({"forecast": forecast} if forecast else {}))
@@ -147,12 +133,4 @@ def _show(
         sys.stdout.write(
             f"{forecast['runs']} runs to do: about {forecast['hours']:.2g} h with "
             f"{forecast['workers']} at a time{peak}; model, spaces and trunk come on top\n"
-        )
-
-
-def _limit(number: int, limit: int, yes: bool) -> None:
-    if number > limit and not yes:
-        raise InputError(
-            f"the study has {number} runs, more than its limit of {limit}: --dry-run shows them; "
-            "start them by --yes, or raise [resources] limit"
         )

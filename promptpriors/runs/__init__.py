@@ -1,9 +1,17 @@
 """Runs in folders and packed files: names, files, locks; written atomically, read strictly."""
 
-from promptpriors.runs.charts import Chart, list_charts, read_chart, thinned, write_chart
+from promptpriors.runs.charts import (
+    Chart,
+    Map,
+    list_charts,
+    read_chart,
+    read_map,
+    thinned,
+    write_chart,
+    write_map,
+)
 from promptpriors.runs.folder import find_run, has_run, is_done, list_runs, read_run
 from promptpriors.runs.identity import run_id
-from promptpriors.runs.maps import Map, read_map, write_map
 from promptpriors.runs.run import Run
 from promptpriors.runs.trained import load_prompt
 

@@ -1,7 +1,8 @@
-"""Charts of a runs folder: points at a site on maps that stay, and prompts' ways on them."""
+"""Stored charts and maps of a runs folder: points at a site on planes, and prompts among them."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -19,13 +20,12 @@ class Chart(NamedTuple):
     """Points at a site, seen in several layouts that never change afterwards.
 
     Attributes:
-        model: whose site it is, as its revision.
-        site: where in the network the points live.
+        model: the revision of the model.
         title: what a reader sees in a list of charts.
         domains: what the points come from, such as ``vocabulary`` or ``C4``.
-        domain: the number of each point's domain.
-        document: the number of each point's document within its domain.
-        labels: the token of each point.
+        domain: number of each point's domain.
+        document: number of each point's document within its domain.
+        labels: token of each point.
         layouts: coordinates by layout, ``pca`` among them and ``tsne`` where it was computed.
         explained: share of the points' variance along the two directions of ``pca``.
         prompts: by run and layout, the prompt's vectors at every stored moment: those of
@@ -46,18 +46,60 @@ class Chart(NamedTuple):
     source: str = ""
 
 
+class Map(NamedTuple):
+    """A plane through a model's vocabulary, and the tokens on it.
+
+    Attributes:
+        model: whose vocabulary it is.
+        site: where its points live.
+        coordinates: the points on the plane.
+        mean: of the vocabulary.
+        components: the plane's two unit directions.
+        explained: share of the vocabulary's variance along each of them.
+        labels: the token string of each point.
+        nulls: what figures of a prompt are held against: mean cosine to the nearest vocabulary row
+            of other real rows (``real_rows``) and of draws from the fitted Gaussian (``gaussian``).
+    """
+
+    model: str
+    site: str
+    coordinates: Float[Tensor, "n 2"]
+    mean: Float[Tensor, " dim"]
+    components: Float[Tensor, "2 dim"]
+    explained: Float[Tensor, " 2"]
+    labels: list[str]
+    nulls: dict[str, float]
+
+
+def write_map(path: Path, plane: Map) -> None:
+    """Store a map, creating its folder."""
+    _write(path, plane._asdict())
+
+
+def read_map(path: Path) -> Map:
+    """Read a stored map; raises InputError if it is missing or damaged."""
+    tensors, about = read_tensors(path)
+    try:
+        return Map(**{**about, **tensors})
+    except TypeError as error:
+        raise InputError(f"{path} is not a map: {error}") from None
+
+
 def write_chart(path: Path, chart: Chart) -> None:
     """Store a chart, creating its folder."""
+    fields = chart._asdict()
+    layouts, prompts = fields.pop("layouts"), fields.pop("prompts")
+    fields |= {f"layout/{name}": points for name, points in layouts.items()}
+    for run, paths in prompts.items():
+        fields |= {f"prompt/{run}/{name}": points for name, points in paths.items()}
+    _write(path, fields)
+
+
+def _write(path: Path, fields: Mapping[str, Any]) -> None:
+    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
+    about = {name: value for name, value in fields.items() if name not in tensors}
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: getattr(chart, name) for name in ("domain", "document", "explained")}
-    tensors |= {f"layout/{name}": points for name, points in chart.layouts.items()}
-    for run, layouts in chart.prompts.items():
-        tensors |= {f"prompt/{run}/{name}": way for name, way in layouts.items()}
-    words = {
-        name: getattr(chart, name)
-        for name in ("model", "site", "title", "domains", "labels", "source")
-    }
-    write_tensors(path, {name: t.contiguous() for name, t in tensors.items()}, words)
+    write_tensors(path, tensors, about)
 
 
 def read_chart(path: Path) -> Chart:
@@ -85,15 +127,15 @@ def read_chart(path: Path) -> Chart:
 
 def _wrong_words(chart: Chart) -> str:
     lists = (chart.domains, chart.labels)
-    if not all(isinstance(found, list) and all(map(_is_text, found)) for found in lists):
+    if not all(isinstance(found, list) and _are_text(*found) for found in lists):
         return "domains and labels must be lists of strings"
-    if not all(map(_is_text, (chart.model, chart.site, chart.title))):
+    if not _are_text(chart.model, chart.site, chart.title):
         return "model, site and title must be strings"
     return ""
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _are_text(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _wrong_points(chart: Chart) -> str:
@@ -115,8 +157,8 @@ def _wrong_points(chart: Chart) -> str:
 
 def _wrong_prompts(chart: Chart) -> str:
     for run, layouts in chart.prompts.items():
-        paths = list(layouts.values())
-        if len({tuple(path.shape) for path in paths}) != 1 or not all(map(_is_path, paths)):
+        paths = layouts.values()
+        if len({path.shape for path in paths}) != 1 or not all(map(_is_path, paths)):
             return f"prompts of {run} must be moments × vectors × 2, the same in every layout"
     return ""
 
@@ -126,12 +168,12 @@ def _is_path(path: Tensor) -> bool:
 
 
 def list_charts(runs: Path) -> list[Path]:
-    """The charts of a runs folder, by name."""
+    """List the charts of a runs folder, by name."""
     return sorted((runs / CHARTS).glob("*.safetensors"))
 
 
 def thinned(chart: Chart, most: int, generator: torch.Generator) -> Chart:
-    """At most ``most`` of the points, drawn at random and in their old order; every prompt."""
+    """Draw at most ``most`` of the points, in their old order; every prompt stays."""
     if len(chart.labels) <= most:
         return chart
     rows = torch.randperm(len(chart.labels), generator=generator)[:most].sort().values

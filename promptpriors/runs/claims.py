@@ -25,15 +25,9 @@ class _Stored(BaseModel):
 
 
 class Evidence(_Stored):
-    """Statistic of a claim, with its verdict.
+    """Statistic of a claim in words (or none), its 95 % interval, and the verdict by it alone.
 
-    Attributes:
-        statistic: in words; empty where there is none.
-        value: of the statistic.
-        interval: 95 %.
-        p: of its test, where it has one.
-        verdict: by the statistic alone.
-        evidence: the reason in words.
+    ``evidence`` is the reason in words.
     """
 
     statistic: str
@@ -45,16 +39,7 @@ class Evidence(_Stored):
 
 
 class Claim(_Stored):
-    """A claim of the paper with the evidence on it.
-
-    Attributes:
-        claim: its number.
-        text: what the paper says.
-        section: of the paper.
-        figures: that show it.
-        study: evidence of a study.
-        figure: evidence of figures.
-    """
+    """A numbered claim of the paper, with the evidence of a study and of figures on it."""
 
     claim: int
     text: str
@@ -75,10 +60,10 @@ class Claim(_Stored):
 
         A study's counts, unless it can't test the claim and a figure decides it.
         """
-        pairs: list[tuple[Kind, Evidence | None]] = [("study", self.study), ("figure", self.figure)]
-        found: dict[Kind, Evidence] = {kind: one for kind, one in pairs if one is not None}
-        decided = self.figure is not None and self.figure.verdict in {"confirmed", "refuted"}
-        if decided and self.study is not None and self.study.verdict == "not testable":
+        found: dict[Kind, Evidence] = {"study": self.study} if self.study else {}
+        found |= {"figure": self.figure} if self.figure else {}
+        verdicts = [one.verdict for one in found.values()]
+        if verdicts in (["not testable", "confirmed"], ["not testable", "refuted"]):
             return dict(reversed(found.items()))
         return found
 
@@ -95,7 +80,7 @@ def write_claims(folder: Path, claims: Sequence[Claim]) -> None:
     Raises:
         InputError: if the file that is there is damaged.
     """
-    known = {}
+    known: dict[int, Claim] = {}
     for claim in read_claims(folder):
         if isinstance(claim, InputError):
             raise InputError(f"{claim}\nMove {folder / FILE} away and start the command again")

@@ -5,6 +5,7 @@ a multiple of a schedule that many runs share (learning rates). What is neither 
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,8 +32,7 @@ def shared_shapes(runs: Sequence[Sequence[Row]]) -> list[Shape]:
     counts: Counter[tuple[float, ...]] = Counter()
     for rows in runs:
         for values in (_columns(rows) or {}).values():
-            shape = _shape_of(values)
-            if shape is not None:
+            if (shape := _shape_of(values)) is not None:
                 key = _key(shape)
                 found.setdefault(key, shape)
                 counts[key] += 1
@@ -42,12 +42,8 @@ def shared_shapes(runs: Sequence[Sequence[Row]]) -> list[Shape]:
 def encode_rows(rows: Sequence[Row], shapes: Sequence[Shape] = ()) -> dict[str, Any]:
     """Encode the rows of a run's metrics as JSON values.
 
-    Args:
-        rows: as ``metrics.jsonl`` has them.
-        shapes: schedules to refer to, by number.
-
-    Returns:
-        What ``decode_rows`` takes; it gives back equal rows, to the last bit of every float.
+    ``decode_rows`` gives back equal rows, to the last bit of every float. Schedules are referred to
+    by their number among ``shapes``.
 
     >>> encode_rows([{"step": 0, "loss": 0.5}, {"step": 1, "loss": 0.25}])
     {'columns': [['step', {'differences': [0, 1]}], ['loss', [0.5, 0.25]]]}
@@ -59,7 +55,7 @@ def encode_rows(rows: Sequence[Row], shapes: Sequence[Shape] = ()) -> dict[str, 
     encoded = {
         "columns": [[*key, _encode(values, shapes, numbers)] for key, values in columns.items()]
     }
-    same = _json(decode_rows(encoded, shapes)) == _json(rows)
+    same = compact_json(decode_rows(encoded, shapes)) == compact_json(rows)
     return encoded if same else {"rows": list(rows)}
 
 
@@ -105,21 +101,23 @@ def _flat(row: Row) -> dict[tuple[str, ...], Any]:
 def _encode(values: list[Any], shapes: Sequence[Shape], numbers: Mapping[Any, int]) -> Any:
     shape = _shape_of(values)
     number = None if shape is None else numbers.get(_key(shape))
-    if number is not None:
-        return _multiple(values, shapes, number)
+    if number is not None:  # a multiple of a schedule, its rounding in units of the last place
+        times = max(values)
+        nearly = np.array(shapes[number]) * times
+        ulps = np.array(values).view(np.int64) - nearly.view(np.int64)
+        content = {"shape": number, "times": times}
+        return content | {"ulps": ulps.tolist()} if ulps.any() else content
     known = [value for value in values if value is not None]
     if known and all(type(value) is int for value in known):
         return {"differences": _differences(values)}
-    if not known or not all(type(value) is float for value in known):
-        return values
-    if not np.isfinite(known).all():
+    if not all(type(value) is float and math.isfinite(value) for value in known) or not known:
         return values
     bits = max(value.as_integer_ratio()[1].bit_length() - 1 for value in known)
     if bits > MAX_BITS or max(map(abs, known)) * 2.0**bits >= MAX_INTEGER:
         return values
     whole = [None if value is None else int(value * 2.0**bits) for value in values]
     scaled = {"bits": bits, "differences": _differences(whole)}
-    return min(values, scaled, key=lambda content: len(_json(content)))
+    return min(values, scaled, key=lambda content: len(compact_json(content)))
 
 
 def _decode(content: Any, shapes: Sequence[Shape]) -> list[Any]:
@@ -160,14 +158,6 @@ def _key(shape: Shape) -> tuple[float, ...]:
     return tuple(np.round(shape, DECIMALS).tolist())
 
 
-def _multiple(values: list[float], shapes: Sequence[Shape], number: int) -> dict[str, Any]:
-    """A column as a multiple of a schedule, its rounding in units of the last place."""
-    times = max(values)
-    nearly = np.array(shapes[number]) * times
-    ulps = np.array(values).view(np.int64) - nearly.view(np.int64)
-    content = {"shape": number, "times": times}
-    return content | {"ulps": ulps.tolist()} if ulps.any() else content
-
-
-def _json(value: Any) -> str:
+def compact_json(value: Any) -> str:
+    """Write JSON without spaces, keys in their order."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

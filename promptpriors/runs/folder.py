@@ -6,7 +6,6 @@ A run is done when its ``result.json`` exists, which is written last.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -67,11 +66,10 @@ def _check_config(config: dict[str, Any], where: Path | str) -> None:
 
 
 def _is_result(value: Any) -> bool:
-    """Whether ``value`` has the losses of a result, each a number or (for NaN) None."""
+    """Test for the losses of a result, each a number or (for NaN) None."""
     names = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
-    kinds = (int, float, NoneType)
     return isinstance(value, dict) and all(
-        name in value and isinstance(value[name], kinds) for name in names
+        isinstance(value.get(name, ""), int | float | None) for name in names
     )
 
 
@@ -118,8 +116,8 @@ def _note_difference(kept: Run, other: Run) -> None:
         return
     same = (kept.config, kept.result, kept.error) == (other.config, other.result, other.error)
     if not same or kept.metrics() != other.metrics():
-        note(f"run {kept.id} is there twice with different content: {kept.where} counts, not "
-             f"{other.where}")  # fmt: skip
+        twice = f"run {kept.id} is there twice with different content"
+        note(f"{twice}: {kept.where} counts, not {other.where}")
 
 
 def find_run(name: str, runs: Path) -> Run:
@@ -153,32 +151,26 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         Busy: if another process works on it.
     """
-    lock = FileLock(_lock_of(folder))
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(_lock_of(folder)).acquire(timeout=0)
     except Timeout:
         raise Busy(
             f"run {folder.name} is being worked on by another process; wait for it to end"
         ) from None
-    try:
+    with lock:
         for stale in folder.glob(".*.tmp"):  # left by a process that was killed in mid-write
             stale.unlink(missing_ok=True)
         yield
-    finally:
-        lock.release()
 
 
 def is_held(folder: Path) -> bool:
     """Test for a process that works on the run at this moment."""
     path = _lock_of(folder)
-    if not path.exists():
-        return False
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        if path.exists():
+            FileLock(path).acquire(timeout=0).lock.release()
     except Timeout:
         return True
-    lock.release()
     return False
 
 

@@ -20,19 +20,23 @@ class Label(NamedTuple):
 
 
 def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
-    """Label each run, by id: its prior and the settings that tell it from other runs of that."""
+    """Label each run, by id: its prior and the settings that tell it from other runs of that.
+
+    The beginning of the id is added where labels would be the same.
+    """
     labels: dict[str, Label] = {}
     for mine in _by(runs, setting_of):
-        names: dict[str, str] = {}
         for alike in _by(mine, prior_of):
             variants = _variants(alike)
             kinds = sorted(set(variants))
             for run, variant in zip(alike, variants, strict=True):
-                parts = [prior_of(run), *variant, f"seed {run.config['seed']}"]
-                names[run.id] = " · ".join(parts)
-                labels[run.id] = Label("", kinds.index(variant))
-        for run_id, name in _told_apart(names).items():
-            labels[run_id] = labels[run_id]._replace(name=name)
+                name = " · ".join([prior_of(run), *variant, f"seed {run.config['seed']}"])
+                labels[run.id] = Label(name, kinds.index(variant))
+        counts = Counter(labels[run.id].name for run in mine)
+        for run in mine:
+            name, variant = labels[run.id]
+            if counts[name] > 1:
+                labels[run.id] = Label(f"{name} · {run.id[:6]}", variant)
     return labels
 
 
@@ -68,12 +72,6 @@ def _by(runs: Sequence[Run], key: Callable[[Run], str]) -> list[list[Run]]:
     for run in runs:
         found.setdefault(key(run), []).append(run)
     return list(found.values())
-
-
-def _told_apart(names: Mapping[str, str]) -> dict[str, str]:
-    """Names with the beginning of the run's id added where they would be the same."""
-    counts = Counter(names.values())
-    return {i: name if counts[name] == 1 else f"{name} · {i[:6]}" for i, name in names.items()}
 
 
 def _variants(runs: Sequence[Run]) -> list[tuple[str, ...]]:

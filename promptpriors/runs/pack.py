@@ -2,19 +2,18 @@
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from promptpriors import __version__
 from promptpriors.errors import InputError, note
 from promptpriors.files import write_bytes, write_tensors
 from promptpriors.runs.charts import list_charts
-from promptpriors.runs.columns import Shape, encode_rows, shared_shapes
+from promptpriors.runs.columns import Shape, compact_json, encode_rows, shared_shapes
 from promptpriors.runs.folder import list_runs
 from promptpriors.runs.packed import PACK_FORMAT, SUFFIX, Header, Line, Vectors, vectors_path
 from promptpriors.runs.run import Run
@@ -23,29 +22,21 @@ MAX_BYTES = 2_500_000
 """Size above which runs are packed into several files."""
 OPTIONAL = ("nearest_tokens",)
 """Parts of a result that may be left out."""
+COPIED = (
+    *("compare.json", "claims.json", "studies/*.json"),
+    *("figures/fig*.json", "figures/fig*.safetensors"),
+)
+"""Files beside the runs that a reader needs as well."""
 
 Precision = Literal["float16", "float32"]
 
 
 class Packing(NamedTuple):
-    """Outcome of packing.
-
-    Attributes:
-        files: all files that were written.
-        runs: the number of packed runs.
-        unfinished: ids of the runs that were left out.
-    """
+    """Files that were written, number of packed runs, and ids of those left out."""
 
     files: list[Path]
     runs: int
     unfinished: list[str]
-
-
-class _Part(NamedTuple):
-    """Runs of one file: their lines, and their vectors by run and name."""
-
-    lines: list[str]
-    tensors: dict[str, Tensor]
 
 
 def pack_runs(
@@ -65,36 +56,36 @@ def pack_runs(
 
     Args:
         runs: the folder.
-        file: to write; its name ends in ``.runs.jsonl.gz``.
-        vectors: the vectors to keep.
-        precision: in which they are stored; a tensor that float16 can't hold stays as it is.
+        file: its name ends in ``.runs.jsonl.gz``.
+        vectors: those to keep.
+        precision: of the vectors; a tensor that float16 can't hold stays as it is.
         without: parts of results to leave out.
-        leave_out_unfinished: whether unfinished runs are left out instead of refused.
+        leave_out_unfinished: unfinished runs are left out instead of refused.
         max_bytes: of a file.
 
     Raises:
         InputError: for a wrong name, a file that exists, unfinished runs, or damaged ones.
     """
     _check_names(file, without)
-    listed = sorted(list_runs(runs), key=lambda run: run.id)
-    unfinished = [run.id for run in listed if run.status == "unfinished"]
+    every = sorted(list_runs(runs), key=lambda run: run.id)
+    unfinished = [run.id for run in every if run.status == "unfinished"]
+    listed = [run for run in every if run.status != "unfinished"]
     if unfinished and not leave_out_unfinished:
         raise InputError(
             f"{len(unfinished)} runs of {runs} are unfinished ({', '.join(unfinished[:3])}); let "
             "them end, or leave them out by --leave-out-unfinished"
         )
-    listed = [run for run in listed if run.status != "unfinished"]
     if not listed:
         raise InputError(f"{runs} holds no finished or failed run that could be packed")
     copies = _copies(runs, file.parent, vectors, listed)
     shapes = shared_shapes([run.metrics() for run in listed])
     parts = list(_parts(listed, shapes, vectors, precision, without, max_bytes))
     paths = _paths(file, len(parts))
-    for path, part in zip(paths, parts, strict=True):
+    for path, (lines, tensors) in zip(paths, parts, strict=True):
         header = Header(
             format=PACK_FORMAT,
             version=__version__,
-            runs=len(part.lines),
+            runs=len(lines),
             vectors=vectors,
             precision=precision,
             left_out=list(without),
@@ -102,10 +93,10 @@ def pack_runs(
             shapes=shapes,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        if part.tensors:
-            write_tensors(vectors_path(path), part.tensors, {"pack": path.name})
-        text = "\n".join([_json(header), *part.lines, json.dumps({"end": len(part.lines)}), ""])
-        write_bytes(path, _gzip(text))
+        if tensors:
+            write_tensors(vectors_path(path), tensors, {"pack": path.name})
+        end = json.dumps({"end": len(lines)})
+        write_bytes(path, _gzip("\n".join([compact_json(header.model_dump()), *lines, end, ""])))
     for target, content in copies.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, content)
@@ -129,8 +120,7 @@ def _check_names(file: Path, without: Sequence[str]) -> None:
 def _paths(file: Path, count: int) -> list[Path]:
     if count == 1:
         return [file]
-    stem = file.name.removesuffix(SUFFIX)
-    width = len(str(count))
+    stem, width = file.name.removesuffix(SUFFIX), len(str(count))
     return [file.with_name(f"{stem}-{i:0{width}}{SUFFIX}") for i in range(1, count + 1)]
 
 
@@ -142,22 +132,18 @@ def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -
     """
     if target.resolve() == runs.resolve():
         return {}
-    paths = [runs / "compare.json", runs / "claims.json"]
-    for pattern in ("studies/*.json", "figures/fig*.json", "figures/fig*.safetensors"):
-        paths += sorted(runs.glob(pattern))
+    paths = [path for pattern in COPIED for path in sorted(runs.glob(pattern))]
     if vectors == "all":
         maps = {(run.result or {}).get("map") for run in listed}
         paths += [runs / str(name) for name in sorted(filter(None, maps))]
         paths += list_charts(runs)
     copies: dict[Path, bytes] = {}
-    for path in paths:
-        if not path.is_file():
-            continue
+    for path in filter(Path.is_file, paths):
         content, copy = path.read_bytes(), target / path.relative_to(runs)
-        if copy.exists() and copy.read_bytes() != content:
-            raise InputError(f"{copy} exists and is not {path}; give a file in another folder")
         if not copy.exists():
             copies[copy] = content
+        elif copy.read_bytes() != content:
+            raise InputError(f"{copy} exists and is not {path}; give a file in another folder")
     return copies
 
 
@@ -168,27 +154,27 @@ def _parts(
     precision: Precision,
     without: Sequence[str],
     max_bytes: int,
-) -> Iterator[_Part]:
-    """Runs in the order given, as many to a file as it has room for."""
-    part, size, vectors_size = _Part([], {}), 0, 0
+) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
+    """Lines and vectors by run and name, of as many runs as a file has room for, in their order."""
+    lines, stored = [], {}
+    size, vectors_size = 0, 0
     for run in runs:
         tensors = _tensors(run, vectors, precision)
-        line = _json(_line(run, shapes, vectors, without))
+        line = compact_json(_line(run, shapes, vectors, without).model_dump())
         line_size = len(_gzip(line))
         tensors_size = sum(t.nbytes for t in tensors.values())
         full = size + line_size > max_bytes or vectors_size + tensors_size > max_bytes
-        if full and part.lines:
-            yield part
-            part, size, vectors_size = _Part([], {}), 0, 0
-        part.lines.append(line)
-        part.tensors.update({f"{run.id}/{name}": t for name, t in tensors.items()})
+        if full and lines:
+            yield lines, stored
+            lines, stored, size, vectors_size = [], {}, 0, 0
+        lines.append(line)
+        stored |= {f"{run.id}/{name}": t for name, t in tensors.items()}
         size, vectors_size = size + line_size, vectors_size + tensors_size
-    yield part
+    yield lines, stored
 
 
 def _line(run: Run, shapes: Sequence[Shape], vectors: Vectors, without: Sequence[str]) -> Line:
-    kept = _kept(run, vectors)
-    result = run.result
+    kept, result = _kept(run, vectors), run.result
     left_out = [name for name in without if result and name in result]
     if result is not None:
         result = {key: value for key, value in result.items() if key not in left_out}
@@ -218,14 +204,13 @@ def _tensors(run: Run, vectors: Vectors, precision: Precision) -> dict[str, Tens
     found = run.tensors()
     if kept == "final":
         found = {name: t for name, t in found.items() if name.startswith("final/")}
-    return {name: _stored(t, precision) for name, t in found.items()}
+    if precision == "float32":
+        return found
+    return {name: t.half() if _fits_half(t) else t for name, t in found.items()}
 
 
-def _stored(tensor: Tensor, precision: Precision) -> Tensor:
-    if precision == "float32" or tensor.dtype != torch.float32:
-        return tensor
-    half = tensor.half()
-    return half if half.isfinite().all() else tensor
+def _fits_half(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and bool(tensor.half().isfinite().all())
 
 
 def _note_missing(runs: Sequence[Run], vectors: Vectors) -> None:
@@ -243,8 +228,3 @@ def _gzip(text: str) -> bytes:
     """Compress as gzip does, without a time, by a strategy that suits digits (8 % smaller)."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31, 5, zlib.Z_FILTERED)
     return packer.compress(text.encode()) + packer.flush()
-
-
-def _json(value: BaseModel | Mapping[str, Any]) -> str:
-    content = value.model_dump() if isinstance(value, BaseModel) else value
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)

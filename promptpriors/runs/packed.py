@@ -7,18 +7,15 @@ file that was cut off is recognised.
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
+from pydantic import ValidationError
 
 from promptpriors.errors import InputError
-from promptpriors.files import read_tensors
-from promptpriors.runs.columns import Row, Shape, decode_rows
+from promptpriors.runs.columns import Shape
+from promptpriors.runs.studies import Stored
 
 SUFFIX = ".runs.jsonl.gz"
 VECTORS_SUFFIX = ".runs.safetensors"
@@ -29,21 +26,18 @@ Vectors = Literal["none", "final", "all"]
 """Vectors of a run that are kept: none, those of the last step, or all that it stored."""
 
 
-class Header(BaseModel):
+class Header(Stored):
     """First line of a packed file.
 
     Attributes:
         format: version of packed files.
-        version: the version of the program that wrote it.
+        version: version of the program that wrote it.
         runs: their number.
-        vectors: the vectors that were to be kept.
-        precision: the precision in which they are stored.
-        left_out: names of what is left out of results.
-        files: the names of all files that were packed together.
+        vectors: those that were asked for.
+        left_out: parts of results that are left out.
+        files: names of all files that were packed together.
         shapes: schedules that the metrics refer to.
     """
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     format: int
     version: str
@@ -55,22 +49,17 @@ class Header(BaseModel):
     shapes: list[Shape]
 
 
-class Line(BaseModel):
+class Line(Stored):
     """A run's line in a packed file.
 
     Attributes:
-        id: of the run.
-        config: the text of its ``config.toml``.
-        result: ``result.json``.
-        error: ``error.txt``.
-        metrics: the encoded rows of ``metrics.jsonl``.
+        config: text of ``config.toml``.
+        metrics: encoded rows of ``metrics.jsonl``.
         records: JSON files beside the result, by name.
-        vectors: the vectors that are kept of it.
+        vectors: those that are kept.
         about: metadata of ``prompt.safetensors``; None where no vectors are kept.
-        left_out: names of what is left out of its result.
+        left_out: parts of the result that are left out.
     """
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     id: str
     config: str
@@ -83,16 +72,8 @@ class Line(BaseModel):
     left_out: list[str]
 
 
-@dataclass(frozen=True)
-class PackedRun:
-    """A run in a packed file.
-
-    Attributes:
-        pack: the file.
-        number: of the line, from 1.
-        line: its content.
-        shapes: schedules that the metrics refer to.
-    """
+class PackedRun(NamedTuple):
+    """A run in a packed file, on the line of that number (from 1)."""
 
     pack: Path
     number: int
@@ -104,66 +85,22 @@ class PackedRun:
         """File, line and run in words."""
         return f"{self.pack}, line {self.number} (run {self.line.id})"
 
-    def metrics(self) -> list[Row]:
-        """Decode the rows of the metrics.
-
-        Raises:
-            InputError: if they are damaged.
-        """
-        try:
-            return decode_rows(self.line.metrics, self.shapes)
-        except InputError as error:
-            raise InputError(f"{self.where}: {error}") from None
-
-    @property
-    def vectors(self) -> Vectors:
-        """The vectors that can be read."""
-        return self.line.vectors if vectors_path(self.pack).is_file() else "none"
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Read the kept vectors, float32 where they are stored in float16.
-
-        Raises:
-            InputError: if none were packed, or their file is missing or damaged.
-        """
-        self.about()
-        path, prefix = vectors_path(self.pack), f"{self.line.id}/"
-        if not path.is_file():
-            raise InputError(f"{_lost_vectors(self.pack, f'run {self.line.id}')}; copy it there")
-        found = read_tensors(path, prefix)[0]
-        return {
-            name.removeprefix(prefix): t.float() if t.dtype == torch.float16 else t
-            for name, t in found.items()
-        }
-
-    def about(self) -> dict[str, Any]:
-        """Metadata of the vectors.
-
-        Raises:
-            InputError: if no vectors were packed.
-        """
-        if self.line.about is None:
-            raise InputError(
-                f"run {self.line.id} was packed without its vectors ({self.pack}); take another "
-                "run, or train it again in another folder"
-            )
-        return self.line.about
-
 
 class Pack(NamedTuple):
     """Content of a packed file, and its problems in words."""
 
+    header: Header
     runs: list[PackedRun]
     problems: list[str]
 
 
 def vectors_path(pack: Path) -> Path:
-    """Path of the vectors that belong to a packed file."""
+    """Name the file of the vectors that belong to a packed file."""
     return pack.with_name(pack.name.removesuffix(SUFFIX) + VECTORS_SUFFIX)
 
 
 def find_packs(runs: Path) -> list[Path]:
-    """Packed files of a runs folder, by name."""
+    """List the packed files of a runs folder, by name."""
     return sorted(runs.glob(f"*{SUFFIX}"))
 
 
@@ -173,11 +110,8 @@ def find_packed(runs: Path, run_id: str) -> PackedRun | None:
     Raises:
         InputError: as ``read_pack``.
     """
-    for path in find_packs(runs):
-        for run in read_pack(path).runs:
-            if run.line.id == run_id:
-                return run
-    return None
+    packed = (run for path in find_packs(runs) for run in read_pack(path).runs)
+    return next((run for run in packed if run.line.id == run_id), None)
 
 
 def read_pack(path: Path) -> Pack:
@@ -187,19 +121,20 @@ def read_pack(path: Path) -> Pack:
         InputError: if it is no such file, of a newer format, or damaged as a whole.
     """
     status = path.stat()
-    header, found = _read(path, status.st_mtime_ns, status.st_size)
+    found = _read(path, status.st_mtime_ns, status.st_size)
+    files = found.header.files
     missing = [
         f"{path.with_name(name)} is missing: it was packed together with others that are here"
-        for name in header.files
-        if path.name in header.files and not path.with_name(name).is_file()
+        for name in files
+        if path.name in files and not path.with_name(name).is_file()
     ]
     if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
-        missing.append(_lost_vectors(path, "its runs"))
-    return Pack(found.runs, [*found.problems, *missing])
+        missing.append(lost_vectors(path, "its runs"))
+    return found._replace(problems=[*found.problems, *missing])
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, _time: int, _size: int) -> tuple[Header, Pack]:
+def _read(path: Path, _time: int, _size: int) -> Pack:
     (first, *lines), whole = _unzip(path)
     header = _header(path, first)
     runs, problems, ended = [], [], False
@@ -216,7 +151,7 @@ def _read(path: Path, _time: int, _size: int) -> tuple[Header, Pack]:
         problems.append(
             f"{path} was cut off: {len(runs)} of its {header.runs} runs are there; copy it again"
         )
-    return header, Pack(runs, problems)
+    return Pack(header, runs, problems)
 
 
 def _unzip(path: Path) -> tuple[list[str], bool]:
@@ -235,19 +170,17 @@ def _header(path: Path, text: str) -> Header:
     try:
         content = json.loads(text)
         found = content["format"]
-        if isinstance(found, int) and found > PACK_FORMAT:
-            raise InputError(
-                f"{path} has format {found}, expected {PACK_FORMAT}: promptpriors "
-                f"{content.get('version')} wrote it; install that version"
-            )
-        return Header.model_validate(content)
-    except InputError:
-        raise
+        if not isinstance(found, int) or found <= PACK_FORMAT:
+            return Header.model_validate(content)
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is not a file of packed runs, or was cut off in its first line: "
             f"{_reason(error)}; `promptpriors pack` writes such files"
         ) from None
+    raise InputError(
+        f"{path} has format {found}, expected {PACK_FORMAT}: promptpriors "
+        f"{content.get('version')} wrote it; install that version"
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -258,5 +191,6 @@ def _reason(error: Exception) -> str:
     return f"expected {error}" if isinstance(error, KeyError) else str(error)
 
 
-def _lost_vectors(pack: Path, whose: str) -> str:
+def lost_vectors(pack: Path, whose: str) -> str:
+    """Describe the lack of the vectors that belong to a packed file."""
     return f"the vectors of {whose} lie in {vectors_path(pack).name}, which is not beside {pack}"

@@ -12,6 +12,9 @@ from promptpriors.files import read_tensors, write_json, write_tensors
 
 PICTURES = "figures"
 """The folder of pictures below a runs folder."""
+WORDS = ("title", "caption", "numbers", "command")
+"""Fields of a picture for people."""
+SETTINGS = ("columns", "one_map", "source")
 
 Kind = Literal["cloud", "marks", "ways"]
 
@@ -22,7 +25,6 @@ class Layer(NamedTuple):
     Attributes:
         kind: ``cloud`` (many, faint), ``marks`` (few, strong) or ``ways`` (joined lines, with a row
             of NaN after each).
-        name: what the legend calls them.
         role: decides their colour, the same in every figure: ``data``, ``second``, ``third``,
             ``sampled``, ``trained``, ``other``, ``question``, ``answer``, ``centre``.
         points: on the panel's map.
@@ -48,11 +50,9 @@ class Picture:
 
     Attributes:
         number: the figure's, as in the paper.
-        title: what it is of.
         caption: what is seen, and what it does not say.
         panels: in reading order.
         numbers: what the figure is used to say, as figures with nulls, intervals and p-values.
-        command: what made it.
         columns: panels beside each other.
         one_map: whether the panels show one map, and so one part of it.
         source: what it was gathered from, so that a later start knows whether it is still good.
@@ -70,7 +70,7 @@ class Picture:
 
 
 def stem(number: int) -> str:
-    """The name of a figure's files."""
+    """Name the files of a figure."""
     return f"fig{number:02d}"
 
 
@@ -81,25 +81,21 @@ def write_picture(folder: Path, picture: Picture) -> None:
     for i, panel in enumerate(picture.panels):
         layers = []
         for j, layer in enumerate(panel.layers):
-            tensors[f"{i}/{j}"] = layer.points.float().contiguous()
+            tensors[f"{i}/{j}"] = layer.points.float()
             layers.append([layer.kind, layer.name, layer.role])
         panels.append({"title": panel.title, "axes": panel.axes, "layers": layers})
-    said = {name: getattr(picture, name) for name in ("title", "caption", "numbers", "command")}
-    more = {
-        "columns": picture.columns,
-        "one_map": picture.one_map,
-        "source": picture.source,
-        "panels": panels,
-    }
-    about = {"figure": picture.number, **said, **more}
+    about = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
     write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, about)
     write_numbers(folder, picture)
 
 
 def write_numbers(folder: Path, picture: Picture) -> None:
-    """The figure's words and numbers as ``figNN.json``."""
-    said = {name: getattr(picture, name) for name in ("title", "caption", "numbers", "command")}
-    write_json(folder / f"{stem(picture.number)}.json", {"figure": picture.number, **said})
+    """Write a figure's words and numbers as ``figNN.json``."""
+    write_json(folder / f"{stem(picture.number)}.json", _fields(picture, *WORDS))
+
+
+def _fields(picture: Picture, *names: str) -> dict[str, Any]:
+    return {"figure": picture.number} | {name: getattr(picture, name) for name in names}
 
 
 def read_picture(folder: Path, number: int) -> Picture:
@@ -117,15 +113,10 @@ def read_picture(folder: Path, number: int) -> Picture:
     tensors, about = read_tensors(path)
     try:
         panels = [
-            Panel(
-                panel["title"],
-                tuple(panel["axes"]),
-                _layers(panel["layers"], tensors, i),
-            )
+            Panel(panel["title"], tuple(panel["axes"]), _layers(panel["layers"], tensors, i))
             for i, panel in enumerate(about["panels"])
         ]
-        names = ("title", "caption", "numbers", "command", "columns", "one_map", "source")
-        rest = {name: about[name] for name in names}
+        rest = {name: about[name] for name in (*WORDS, *SETTINGS)}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None
     return Picture(number=number, panels=panels, **rest)

@@ -70,7 +70,7 @@ class Position(_Measured):
         values = self.model_dump(exclude_unset=True)
         nulls = {null: values.pop(null) for null in NULLS if null in values}
         inner = {f"{null}.{name}": x for null, found in nulls.items() for name, x in found.items()}
-        return {**values, **inner}
+        return values | inner
 
     def by_heading(self) -> dict[str, Cell]:
         """Measured numbers by the heading of their column; effects have no column."""
@@ -93,10 +93,7 @@ Positions = dict[tuple[Site, str], Position]
 def write_positions(run: Run, positions: Positions, against: Mapping[Site, str]) -> None:
     """Write ``position.json`` beside a run's result.
 
-    Args:
-        run: whose.
-        positions: what was measured.
-        against: at each site, the names of the points that it was measured against.
+    ``against`` are at each site the names of the points that it was measured against.
     """
     rows = [
         {"site": site, "coordinates": kind, "values": found.model_dump(exclude_unset=True)}
@@ -106,20 +103,16 @@ def write_positions(run: Run, positions: Positions, against: Mapping[Site, str])
 
 
 def read_positions(run: Run, against: Mapping[Site, str] | None = None) -> Positions | None:
-    """Read a run's ``position.json``; None without it.
-
-    Args:
-        run: whose.
-        against: None also for what was measured against points of other names.
+    """Read a run's ``position.json``.
 
     Returns:
-        None as well for what a later version measured.
+        None without the file, for what a later version measured, and where ``against`` is given
+        for what was measured against points of other names.
 
     Raises:
         InputError: if the file is damaged.
     """
-    found = run.record(FILE)
-    if found is None:
+    if (found := run.record(FILE)) is None:
         return None
     try:
         version = found["version"]

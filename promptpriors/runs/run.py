@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_json, read_json_lines, read_tensors, write_json
-from promptpriors.runs.packed import PackedRun, Vectors
+from promptpriors.runs.columns import decode_rows
+from promptpriors.runs.packed import PackedRun, Vectors, lost_vectors, vectors_path
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,11 @@ class Run:
     """A run, from its folder or from a packed file.
 
     Attributes:
-        folder: the folder, whose name is the run's id; of a packed run it may be missing.
+        folder: named by the run's id; of a packed run it may be missing.
         config: the resolved config.
         result: ``result.json``, None unless the run is done.
         error: ``error.txt``, None unless the run failed.
-        packed: the run in a packed file; None if it has a folder.
+        packed: None if the run has a folder.
     """
 
     folder: Path
@@ -47,21 +49,28 @@ class Run:
         return self.packed.where if self.packed else str(self.folder)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Read the records of ``metrics.jsonl``, oldest first."""
-        if self.packed:
-            return self.packed.metrics()
-        return read_json_lines(self.folder / "metrics.jsonl")
+        """Read the records of ``metrics.jsonl``, oldest first.
+
+        Raises:
+            InputError: if they are damaged.
+        """
+        if not self.packed:
+            return read_json_lines(self.folder / "metrics.jsonl")
+        try:
+            return decode_rows(self.packed.line.metrics, self.packed.shapes)
+        except InputError as error:
+            raise InputError(f"{self.where}: {error}") from None
 
     def tensors(self) -> dict[str, Tensor]:
         """Read ``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``.
 
-        Of a packed run only what was kept of them.
+        Of a packed run only what was kept of them, float32 where it is stored in float16.
 
         Raises:
             InputError: if the file is damaged or the vectors of a site are missing or malformed.
         """
         path = self.packed.where if self.packed else self.folder / "prompt.safetensors"
-        found = self.packed.tensors() if self.packed else read_tensors(Path(path))[0]
+        found = self._packed_tensors(self.packed) if self.packed else read_tensors(Path(path))[0]
         ends = ("final",) if self.vectors == "final" else ("initial", "final")
         for site in self.config["prompt"].get("sites", []):
             pair = [found.get(f"{when}/{site}") for when in ends]
@@ -72,11 +81,21 @@ class Run:
                 )
         return found
 
+    def _packed_tensors(self, packed: PackedRun) -> dict[str, Tensor]:
+        self.about()
+        path, prefix = vectors_path(packed.pack), f"{self.id}/"
+        if not path.is_file():
+            raise InputError(f"{lost_vectors(packed.pack, f'run {self.id}')}; copy it there")
+        return {
+            name.removeprefix(prefix): t.float() if t.dtype == torch.float16 else t
+            for name, t in read_tensors(path, prefix)[0].items()
+        }
+
     @property
     def vectors(self) -> Vectors:
         """Vectors that can be read: none, those of the last step, or all."""
         if self.packed:
-            return self.packed.vectors
+            return self.packed.line.vectors if vectors_path(self.packed.pack).is_file() else "none"
         return "all" if (self.folder / "prompt.safetensors").is_file() else "none"
 
     @property
@@ -122,7 +141,16 @@ class Run:
         write_json(self.folder / name, value)
 
     def about(self) -> dict[str, Any]:
-        """Read the metadata of ``prompt.safetensors``: format, mode, the model's revision."""
-        if self.packed:
-            return self.packed.about()
-        return read_tensors(self.folder / "prompt.safetensors")[1]
+        """Read the metadata of ``prompt.safetensors``: format, mode, the model's revision.
+
+        Raises:
+            InputError: if the file is damaged, or the run was packed without its vectors.
+        """
+        if not self.packed:
+            return read_tensors(self.folder / "prompt.safetensors")[1]
+        if self.packed.line.about is None:
+            raise InputError(
+                f"run {self.id} was packed without its vectors ({self.packed.pack}); take another "
+                "run, or train it again in another folder"
+            )
+        return self.packed.line.about

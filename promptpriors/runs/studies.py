@@ -37,7 +37,7 @@ class Comparison(Stored):
         reference: the arm that others are held against.
         margin: share of the gap from floor to ceiling within which two arms count as equal.
         metric: a number of ``result.json``.
-        controls: whether it has the positive and the negative control.
+        controls: the study has a positive and a negative one.
     """
 
     reference: str | None = None
@@ -51,10 +51,9 @@ class StudyRun(Stored):
 
     Attributes:
         id: the run's folder.
-        kind: its role.
-        arm: name of its arm, control, baseline or ceiling.
+        arm: name of the arm, control, baseline or ceiling.
         setting: what is varied besides arm, rate and seed; runs are compared within it.
-        rate: a word for its rate, empty where nothing is trained.
+        rate: in words, empty where nothing is trained.
         seed: of the data's order.
         factors: what is varied, by dotted key.
     """
@@ -69,15 +68,9 @@ class StudyRun(Stored):
 
 
 class StudyRecord(Stored):
-    """Content of ``studies/NAME.json``.
+    """Content of ``studies/NAME.json``: versions, rules and planned runs of a study.
 
-    Attributes:
-        format: version of the run folders.
-        results: version of what is computed.
-        name: of the study.
-        compare: rules of its comparison.
-        earlier: rules that were changed afterwards.
-        runs: all that are planned.
+    ``earlier`` are rules of the comparison that were changed afterwards.
     """
 
     format: int = FORMAT
@@ -105,12 +98,7 @@ def read_study_record(path: Path) -> StudyRecord:
     Raises:
         InputError: if it is damaged or of another version of the run folders.
     """
-    content = read_object(path)
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{path} has format {content.get('format')!r}, expected {FORMAT}; start the study "
-            "again to have it written anew"
-        )
+    content = read_object(path, FORMAT, "start the study again to have it written anew")
     return validate(StudyRecord, content, str(path))
 
 
@@ -179,15 +167,17 @@ def check_versions(runs: Path) -> None:
             )
 
 
-def read_object(path: Path) -> Mapping[str, Any]:
-    """Read a file that holds a JSON object.
+def read_object(path: Path, version: int | None = None, remedy: str = "") -> Mapping[str, Any]:
+    """Read a file that holds a JSON object, of a version where one is given.
 
     Raises:
-        InputError: if it is not JSON, or something else.
+        InputError: if it is not JSON, or something else; with the remedy for another version.
     """
     found: Any = read_json(path)
     if not isinstance(found, Mapping):
         raise InputError(f"{path} is damaged: expected a JSON object; remove it, it is made again")
+    if version is not None and found.get("format") != version:
+        raise InputError(f"{path} has format {found.get('format')!r}, expected {version}; {remedy}")
     return found
 
 

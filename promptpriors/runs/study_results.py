@@ -7,7 +7,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BeforeValidator
 
-from promptpriors.errors import InputError
 from promptpriors.files import write_json
 from promptpriors.registry import validate
 from promptpriors.runs.studies import RESULT, Kind, Name, Stored, read_each, read_object
@@ -220,23 +219,15 @@ class SettingResult(Stored):
 
     Attributes:
         setting: its name; empty where nothing else is varied.
-        metric: a number of ``result.json``.
-        unit: of the metric.
-        lower_is_better: whether the metric is a loss or another objective.
-        scale: from floor to ceiling.
-        scale_reason: why there is none.
-        margin: of equality, in units of the metric.
-        margin_share: the same as a share of the scale.
+        metric: a number of ``result.json``, in ``unit``.
+        lower_is_better: the metric is a loss or another objective.
+        scale_reason: why there is no scale.
+        margin: of equality, in units of the metric, and ``margin_share`` as a share of the scale.
         reference: the arm that others are compared with.
         arms: arms, controls, baselines and ceilings.
         contrasts: arms and controls less the reference.
-        pairs: every pair of arms.
         all_pairs: None for fewer than two arms.
-        controls: both of them.
-        power: of the study's tests.
-        components: sources of variance.
         plateaus: curves by arm.
-        verdicts: an answer to each question.
     """
 
     setting: str
@@ -281,12 +272,7 @@ def read_study_result(path: Path) -> StudyResult:
     Raises:
         InputError: if it is damaged or of another version.
     """
-    content = read_object(path)
-    if content.get("format") != VERSION:
-        raise InputError(
-            f"{path} has format {content.get('format')!r}, expected {VERSION}; `promptpriors "
-            "compare` writes it anew"
-        )
+    content = read_object(path, VERSION, "`promptpriors compare` writes it anew")
     return validate(StudyResult, content, str(path), brief=True)
 
 

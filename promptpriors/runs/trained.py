@@ -2,20 +2,12 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 from promptpriors.errors import InputError, Note
 from promptpriors.models import Backbone, load_model
 from promptpriors.prompts import Prompt
 from promptpriors.runs.folder import find_run
 from promptpriors.runs.run import Run
-
-
-class Trained(NamedTuple):
-    """Model and prompt of a run, ready for use."""
-
-    backbone: Backbone
-    prompt: Prompt
 
 
 def load_prompt(folder: str | Path) -> Prompt:
@@ -31,14 +23,11 @@ def load_prompt(folder: str | Path) -> Prompt:
     return _prompt(find_run(str(folder), Path()))
 
 
-def load_trained(run: Run, device: str | None = None) -> Trained:
+def load_trained(run: Run, device: str | None = None) -> tuple[Backbone, Prompt]:
     """Load a run's model and prompt.
 
-    Warns when the model is not the one that the prompt was trained on.
-
-    Args:
-        run: a finished run.
-        device: where the model runs; None: where the run did.
+    Warns when the model is not the one that the prompt was trained on. ``device`` is where the
+    model runs, by default where the run did.
 
     Raises:
         InputError: if the model can't be loaded or the prompt's file is damaged.
@@ -48,7 +37,7 @@ def load_trained(run: Run, device: str | None = None) -> Trained:
         run.config["model"], dtype=settings["dtype"], device=device or settings["name"]
     )
     warn_of_revision(run, backbone)
-    return Trained(backbone, _prompt(run))
+    return backbone, _prompt(run)
 
 
 def warn_of_revision(run: Run, backbone: Backbone) -> None:
