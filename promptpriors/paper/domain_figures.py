@@ -119,8 +119,9 @@ def layers(inputs: FigureInputs) -> Picture:
         "C4 at the input of every block",
         "Each block on the principal plane of its tokens, first tokens left out, and those of over "
         "ten times the median norm for the plane alone; where points lie outside the frame, their "
-        "number stands in it. A plane can hide a second hump; the numbers test the dip along three principal components and from mean to mean "
-        "of a division into two, one point a document, against a Gaussian of equal covariance. "
+        "number stands in it. A plane can hide a second hump; the numbers test the dip along three "
+        "principal components and from mean to mean of a division into two, one point a document, "
+        "against a Gaussian of equal covariance. "
         f"{few} of {len(numbers)} blocks differ from it at 5 % divided by the number of blocks.",
         panels,
         {"blocks that differ": few, "blocks": numbers},

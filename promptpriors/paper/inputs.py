@@ -99,7 +99,7 @@ class FigureInputs:
         what: What = "tokens",
         run: str | None = None,
     ) -> Path:
-        """A store of a task under a name, captured where it is missing, or behind a run's prompt."""
+        """A store of a task by name, captured where it is missing; behind a run's prompt."""
 
         def make() -> Path:
             behind = None
@@ -220,6 +220,5 @@ def on_plane(plane: Plane, points: Tensor) -> Tensor:
 
 def rows_of(space: Space, rows: Tensor) -> Space:
     """Take points of a space by number or mask, with all that is known of each."""
-    return space._replace(
-        **{k: v[rows] for k, v in space._asdict().items() if isinstance(v, Tensor)}
-    )
+    kept = {k: v[rows] for k, v in space._asdict().items() if isinstance(v, Tensor)}
+    return space._replace(**kept)

@@ -65,12 +65,12 @@ def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
     rows, run, plane = inputs.vocabulary(), inputs.run(name), inputs.vocabulary_plane()
     cloud = Layer("cloud", "vocabulary", "data", on_plane(plane, rows.points))
     marks = drawn_and_trained(run, "embed", plane)
-    prior, rate = run.config["prior"]["name"], run.config["train"]["lr"]["relative"]
+    prior, train = run.config["prior"]["name"], run.config["train"]
     return Picture(
         number,
-        f"A soft prompt from the {prior} prior, rate {rate:g} of its size",
+        f"A soft prompt from the {prior} prior, rate {train['lr']['relative']:g} of its size",
         f"The vocabulary on its principal plane ({_share(plane)} of its variance), and the "
-        f"prompt's {len(marks[0].points)} vectors as drawn and after {run.config['train']['steps']} steps. "
+        f"prompt's {len(marks[0].points)} vectors as drawn and after {train['steps']} steps. "
         "One run: what it shows holds for it alone. Whether vectors moved towards rows is decided "
         "in all dimensions, against the nulls beside it, not on the plane.",
         [Panel("", axes(plane), [cloud, *marks])],
