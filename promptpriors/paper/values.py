@@ -7,15 +7,13 @@ from pydantic import AfterValidator
 
 from promptpriors.analysis.plateau import steps_to
 from promptpriors.errors import InputError, suggest
-from promptpriors.measure.domain_gap import FILE as BRIDGE
-from promptpriors.measure.effects import FILE as USE
 from promptpriors.runs import Run
 from promptpriors.runs.positions import HEADINGS, read_positions
 from promptpriors.verdicts.outcomes import RunOutcome, curve_of
 
 COORDINATES = {"position": "raw", "visible": "visible"}
 KEYED = ("result", "use", "bridge")
-"""Records that are addressed by the dotted keys of their file."""
+"""Records that are addressed by the dotted keys of their JSON file."""
 EXPECTED = (
     "Expected position.FIELD, visible.FIELD, result.KEY, use.KEY, bridge.KEY or steps_to.LOSS"
 )
@@ -105,7 +103,7 @@ def _read(found: RunOutcome, run: Run, address: str) -> float | None:
 
 
 def _keyed(run: Run, record: str) -> Any:
-    return run.result if record == "result" else run.record(USE if record == "use" else BRIDGE)
+    return run.result if record == "result" else run.record(f"{record}.json")
 
 
 def _loss(address: str) -> float:

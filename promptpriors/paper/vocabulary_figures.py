@@ -82,8 +82,6 @@ def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
 def exclusion(inputs: FigureInputs) -> Picture:
     """Figure 9: draws of the exclusion prior in three readings."""
     rows, plane = inputs.vocabulary(), inputs.vocabulary_plane()
-    cloud = Layer("cloud", "vocabulary", "data", on_plane(plane, rows.points))
-    centre = Layer("marks", "mean of the rows", "centre", torch.zeros(1, 2))
     found = moments(rows.points)
     inside = mahalanobis(rows.points, found.mean, found.covariance)
     dim = rows.points.shape[1]
@@ -97,8 +95,12 @@ def exclusion(inputs: FigureInputs) -> Picture:
     for label, params in EXCLUSIONS.items():
         prior = fit_prior("exclusion", rows, seed=inputs.plan.seed, **params)
         draws = prior.sample(200, generator=inputs.random("figure 9", label))
-        marks = Layer("marks", "drawn", "sampled", on_plane(plane, draws))
-        panels.append(Panel(label, axes(plane), [cloud, marks, centre]))
+        layers = [
+            Layer("cloud", "vocabulary", "data", on_plane(plane, rows.points)),
+            Layer("marks", "drawn", "sampled", on_plane(plane, draws)),
+            Layer("marks", "mean of the rows", "centre", torch.zeros(1, 2)),
+        ]
+        panels.append(Panel(label, axes(plane), layers))
         radii = mahalanobis(draws, found.mean, found.covariance)
         numbers[label] = {
             "median radius over √rank": float(radii.median()),
