@@ -27,12 +27,7 @@ View = Callable[[Tensor], Tensor]
 
 
 class Cloud:
-    """Real points of a site with their moments, each measured once.
-
-    Args:
-        points: as they are stored.
-        view: into visible coordinates; None for raw ones.
-    """
+    """Real points of a site, raw or in a view, with their moments measured once."""
 
     def __init__(self, points: Tensor, view: View | None = None) -> None:
         self.raw = points
@@ -76,7 +71,7 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
     """Measure a run at a site, in raw coordinates or as a block reads them.
 
     Args:
-        ends: the run's vectors.
+        ends: vectors before and after training.
         cloud: real points of the site with the same view; None where there are none, which leaves
             much out.
         prior: what the vectors were drawn from, for fresh draws; None leaves that null out.
@@ -111,9 +106,8 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
 def _of_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
     """What is left of the start, and for a prior between two others the place on their line."""
     values = {"kept": kept(ends.start, ends.end, centre(prior, ends.site))}
-    inner = [getattr(prior, name, None) for name in ("first", "second")]
-    first, second = (part if isinstance(part, Prior) else None for part in inner)
-    if first is not None and second is not None:
+    first, second = (getattr(prior, name, None) for name in ("first", "second"))
+    if isinstance(first, Prior) and isinstance(second, Prior):
         centres = centre(first, ends.site), centre(second, ends.site)
         values["between_priors_start"] = between(ends.start, *centres)
         values["between_priors_end"] = between(ends.end, *centres)
@@ -122,18 +116,17 @@ def _of_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
 
 def centre(prior: Prior, site: Site) -> Tensor:
     """Estimate a prior's mean at a site, of shape (dim,), from fixed draws."""
-    stream = generator(0, "compare", "centre", site)
-    return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
+    draws = prior.sample(CENTRED, generator=generator(0, "compare", "centre", site))
+    return draws.double().mean(dim=0)
 
 
 def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str, Any]:
     """The three nulls; in visible coordinates lengths are all one, so displacements are raw."""
     stream = generator(0, "compare", ends.run, ends.site)
-    size = (DRAWS, *ends.start.shape)
+    length = len(ends.start)
 
     def draws(source: Prior) -> Tensor:
-        flat = see(source.sample(size[0] * size[1], generator=stream))
-        return flat.unflatten(0, size[:2])
+        return see(source.sample(DRAWS * length, generator=stream)).unflatten(0, (DRAWS, length))
 
     gaussian = draws(cloud.gaussian)
     found = collapse(

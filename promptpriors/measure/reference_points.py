@@ -23,12 +23,7 @@ Made = TypeVar("Made")
 
 
 class ReferencePoints:
-    """Real points, priors and views of a folder's runs.
-
-    Args:
-        runs: the folder; stores are found below it.
-        workspace: has models, and keeps what is made.
-    """
+    """Real points, priors and views of a folder's runs, kept in the workspace."""
 
     def __init__(self, runs: Path, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -39,20 +34,15 @@ class ReferencePoints:
     ) -> Cloud | None:
         """Real points: the vocabulary at ``embed``, at a block the stores' activations.
 
-        Args:
-            config: the run's.
-            revision: of its model.
-            site: of its prompt.
-            seen: in visible coordinates.
+        Those of a run's model at its revision; with ``seen`` in visible coordinates.
         """
-        spec = config.model_spec
 
         def make() -> Cloud | None:
-            points = self._points(spec, revision, site)
+            points = self._points(config.model_spec, revision, site)
             view = self.view(config, site) if seen else None
             return None if points is None else Cloud(points, view)
 
-        key = spec, revision, site, self.names(revision, site), seen
+        key = config.model_spec, revision, site, self.names(revision, site), seen
         return self._workspace.once("cloud", key, make)
 
     def names(self, revision: str, site: Site) -> str:
@@ -63,26 +53,23 @@ class ReferencePoints:
 
     def prior(self, config: RunConfig, site: Site) -> Prior | None:
         """The run's prior, fitted again; None where its space is gone."""
-
-        def make() -> Prior | None:
-            found = fit_priors(config, self._workspace)
-            return found[site] if isinstance(found, Mapping) else found
-
         settings = config.task, config.prior, config.priors, config.prompt, config.capture
-        return self._tried("its prior", (config.model_spec, repr(settings), site), make)
+        key = config.model_spec, repr(settings)
+        found = self._tried("its prior", key, lambda: fit_priors(config, self._workspace))
+        return found[site] if isinstance(found, Mapping) else found
 
     def view(self, config: RunConfig, site: Site) -> View | None:
         """View into visible coordinates, where one block alone reads a vector."""
         if config.prompt.mode != "deep-cut":
             return None
-        spec = config.model_spec
-        make = lambda: visible(self._workspace.backbone(spec), site)  # noqa: E731
-        return self._tried("its visible coordinates", (spec, site), make)
+        spec, name = config.model_spec, "its visible coordinates"
+        backbone = self._workspace.backbone
+        return self._tried(name, (spec, site), lambda: visible(backbone(spec), site))
 
     def _points(self, spec: ModelSpec, revision: str, site: Site) -> Tensor | None:
         if site == "embed":
-            make = lambda: self._workspace.vocabulary(spec).points  # noqa: E731
-            return self._tried("its vocabulary", spec, make)
+            vocabulary = self._workspace.vocabulary
+            return self._tried("its vocabulary", spec, lambda: vocabulary(spec).points)
         key = revision, site, self.names(revision, site)
         return self._workspace.once("points", key, lambda: self._activations(revision, site))
 
