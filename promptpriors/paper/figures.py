@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ FIGURES: dict[int, Callable[[FigureInputs], Picture]] = {
     12: prompts.between,
     13: prompts.autoencoder,
 }
+Stored = TypeVar("Stored", Picture, Chart)
 POINTS = 4000
 """Of each domain on a chart of tokens; t-SNE is slow, and a page has room for so many."""
 
@@ -66,13 +68,13 @@ def produce(
         WorkError: if training diverges or the disk fails.
     """
     material = FigureInputs(plan, runs, workspace, on_progress)
-    source = plan.fingerprint
+    folder, source = runs / PICTURES, plan.fingerprint
     for number in numbers:
-        picture = _known(runs / PICTURES, number, source)
+        picture = _current(partial(read_picture, folder, number), source)
         if picture is None:
             on_progress(f"figure {number}", 0.0, {})
             picture = replace(FIGURES[number](material), command=command, source=source)
-            write_picture(runs / PICTURES, picture)
+            write_picture(folder, picture)
         yield picture
     if set(FIGURES) <= set(numbers):
         for title in _chart_all(material):
@@ -103,7 +105,8 @@ def _chart(
     revision = inputs.backbone.revision
     found = {run.id: _trajectory(run, site, revision) for run in runs}
     trajectories = {run: values for run, values in found.items() if values is not None}
-    if _is_current(path, inputs.plan.fingerprint, set(trajectories)):
+    known = _current(partial(read_chart, path), inputs.plan.fingerprint)
+    if known is not None and set(known.prompts) == set(trajectories):
         return title
     points = torch.cat([space.points for space in spaces.values()])
     plane = inputs.plane(name, lambda: points)
@@ -135,15 +138,6 @@ def _chart(
     return title
 
 
-def _is_current(path: Path, source: str, runs: set[str]) -> bool:
-    """Whether a chart of the same plan and runs is there."""
-    try:
-        known = read_chart(path)
-    except InputError:
-        return False
-    return known.source == source and set(known.prompts) == runs
-
-
 def _trajectory(run: Run, site: Site, revision: str) -> Tensor | None:
     """A run's vectors at a site at every stored moment, if they are of this model."""
     if run.about().get("model") != revision or run.config["prompt"]["mode"] == "kv":
@@ -169,10 +163,10 @@ def _labels(inputs: FigureInputs, space: Space) -> list[str]:
     return [f"document {i}" for i in _documents(space).tolist()]
 
 
-def _known(folder: Path, number: int, source: str) -> Picture | None:
-    """A stored picture that was gathered from the same plan."""
+def _current(read: Callable[[], Stored], source: str) -> Stored | None:
+    """What is stored, if it was gathered from the same plan."""
     try:
-        found = read_picture(folder, number)
+        found = read()
     except InputError:
         return None
     return found if found.source == source else None

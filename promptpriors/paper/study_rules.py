@@ -1,12 +1,13 @@
 """Rules that judge a claim by a study, with one statistic each."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from scipy import stats
 
 from promptpriors.analysis.equality import equality
-from promptpriors.analysis.pooled import pool
+from promptpriors.analysis.pooled import Contrasts, pool
 from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.analysis.slope import slope
@@ -14,8 +15,11 @@ from promptpriors.errors import InputError
 from promptpriors.paper.claims import judged
 from promptpriors.paper.values import Address, hint, label_of, valued
 from promptpriors.runs.claims import Evidence, Verdict
+from promptpriors.runs.studies import StudyRun
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import RunOutcome, Setting
+
+Key = TypeVar("Key", int, str)
 
 
 def level(
@@ -31,11 +35,8 @@ def level(
     Arms and rates are averaged first. Confirmed if the t interval lies beyond the bound, refuted if
     it lies on the other side.
     """
-    units: dict[int, list[float]] = {}
     runs = _valued(setting, arms, value)
-    for run in runs:
-        if run.value is not None:
-            units.setdefault(run.plan.seed, []).append(run.value)
+    units = _grouped(runs, lambda plan: plan.seed)
     means = [sum(values) / len(values) for values in units.values()]
     found = t_interval(torch.tensor(means, dtype=torch.float64))
     reason = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
@@ -75,9 +76,7 @@ def difference(
     at_most: float | None = None,
 ) -> Evidence:
     """Compare the mean of the arms less a reference with a bound."""
-    names = [arm for arm in arms if arm != reference]
-    runs = _valued(setting, [*names, reference], value)
-    contrasts = pool(setting.outcomes(runs)).differences((name, reference) for name in names)
+    names, runs, contrasts = _contrasts(setting, arms, value, reference)
     weights = torch.full((len(names),), 1 / len(names), dtype=torch.float64)
     estimate = float(weights @ contrasts.estimates)
     error = float(weights @ contrasts.covariance @ weights) ** 0.5
@@ -102,9 +101,7 @@ def changes(
     By Dunnett's test. Confirmed if one differs, refuted if every simultaneous interval lies within
     ± margin.
     """
-    names = [arm for arm in arms if arm != reference]
-    runs = _valued(setting, [*names, reference], value)
-    contrasts = pool(setting.outcomes(runs)).differences((name, reference) for name in names)
+    names, runs, contrasts = _contrasts(setting, arms, value, reference)
     found = simultaneous(contrasts)
     most = int(found.p.argmin())
     within = bool(((found.low > -margin) & (found.high < margin)).all())
@@ -160,10 +157,7 @@ def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: st
     the other rates. Confirmed if it is less than at every other rate, each at 5 %; refuted if it is
     more than at one of them, at 5 % divided by their number.
     """
-    values: dict[str, list[float]] = {}
-    for run in _valued(setting, arms, value):
-        if run.value is not None:
-            values.setdefault(run.plan.rate, []).append(run.value)
+    values = _grouped(_valued(setting, arms, value), lambda plan: plan.rate)
     if rate not in values or len(values) < 2 or min(map(len, values.values())) < 3:
         shown = ", ".join(f"{name}: {len(mine)} runs" for name, mine in values.items())
         raise InputError(f"expected {rate!r} and other rates with 3 runs each, found {shown}")
@@ -205,6 +199,24 @@ def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[RunOutcom
     if all(run.value is None for run in runs):
         raise InputError(f"no run of study {setting.study!r} has {value}.{hint(runs, value)}")
     return runs
+
+
+def _contrasts(
+    setting: Setting, arms: Sequence[str], value: str, reference: str
+) -> tuple[list[str], list[RunOutcome], Contrasts]:
+    """Arms beside the reference, their runs and its, and the arms' differences to it."""
+    names = [arm for arm in arms if arm != reference]
+    runs = _valued(setting, [*names, reference], value)
+    pooled = pool(setting.outcomes(runs))
+    return names, runs, pooled.differences((name, reference) for name in names)
+
+
+def _grouped(runs: Sequence[RunOutcome], key: Callable[[StudyRun], Key]) -> dict[Key, list[float]]:
+    values: dict[Key, list[float]] = {}
+    for run in runs:
+        if run.value is not None:
+            values.setdefault(key(run.plan), []).append(run.value)
+    return values
 
 
 def _counted(runs: Sequence[RunOutcome]) -> str:

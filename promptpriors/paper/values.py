@@ -93,8 +93,10 @@ def _one(found: RunOutcome, address: str) -> RunOutcome:
 
 def _read(found: RunOutcome, run: Run, address: str) -> float | None:
     record, _, key = address.partition(".")
-    if record == "steps_to":
-        return _steps_to(found, _loss(address))
+    if record == "steps_to":  # all of them, where the loss was not reached: the restricted time
+        curve = curve_of(found)
+        reached = steps_to(curve, _loss(address)) if curve else None
+        return float(curve[-1][0]) if curve and reached is None else reached
     if record in COORDINATES:
         positions = (read_positions(run) or {}).items()
         first = (p.flat() for (_, kind), p in positions if kind == COORDINATES[record])
@@ -111,15 +113,6 @@ def _loss(address: str) -> float:
         return float(address.removeprefix("steps_to."))
     except ValueError:
         raise InputError(f"no value {address!r}: expected nats, such as 'steps_to.1.1'") from None
-
-
-def _steps_to(found: RunOutcome, loss: float) -> float | None:
-    """Steps until a loss is reached, or all of them: the restricted time of one run."""
-    curve = curve_of(found)
-    if not curve:
-        return None
-    reached = steps_to(curve, loss)
-    return float(curve[-1][0]) if reached is None else reached
 
 
 def _number(value: Any, key: str) -> float | None:
