@@ -18,8 +18,7 @@ from promptpriors.errors import InputError, note
 from promptpriors.figures.styles import run_styles
 from promptpriors.measure.domain_gap import measure_bridge
 from promptpriors.measure.effects import measure_use
-from promptpriors.measure.position import ends_of, position
-from promptpriors.measure.reference_points import ReferencePoints
+from promptpriors.measure.position import ReferencePoints, ends_of, position
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
