@@ -17,7 +17,7 @@ VERSION = 1
 """Raised whenever a figure or a chart of the same plan would change."""
 DOMAINS = {"c4": "C4", "squad": "SQuAD", "mathematics": "arithmetic"}
 """Domains that the figures speak of, with their labels."""
-RUNS = {
+RUNS: dict[int, tuple[str, ...]] = {
     6: ("isotropic-fast",),
     7: ("isotropic-slow",),
     8: ("gaussian-fast",),

@@ -125,12 +125,11 @@ class FigureInputs:
 
     def space(self, domain: str, site: Site, *, pool: Pool = "token", first: bool = False) -> Space:
         """The activations of a domain at a site, as ``load_space`` takes them."""
-        key = domain, site, pool, first
-        return self._once(
-            "figure space",
-            key,
-            lambda: load_space(self.store(domain), site, pool=pool, first=first),
-        )
+
+        def load() -> Space:
+            return load_space(self.store(domain), site, pool=pool, first=first)
+
+        return self._once("figure space", (domain, site, pool, first), load)
 
     def joined(self, site: Site, *domains: str) -> Tensor:
         """Points of several domains' activations together."""
@@ -163,11 +162,10 @@ class FigureInputs:
         def report(stage: str, share: float, known: Mapping[str, Any]) -> None:
             self.on_progress(f"{name}: {stage}", share, known)
 
-        return self._once(
-            "figure run",
-            name,
-            lambda: execute(self.run_config(name), self.runs, self.workspace, on_progress=report),
-        )
+        def make() -> Run:
+            return execute(self.run_config(name), self.runs, self.workspace, on_progress=report)
+
+        return self._once("figure run", name, make)
 
     def run_config(self, name: str) -> RunConfig:
         """The resolved config of a run of the plan, whose stores are captured."""

@@ -34,15 +34,15 @@ DRAWS, DRAWN = 2000, 500
 """Samples of a prior that are measured, and those that are drawn on the plane."""
 
 
-def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, str]) -> Picture:
+def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, ...]) -> Picture:
     """Figures 10 and 11: prompts from a Gaussian and from Xavier, drawn and trained."""
     plane = inputs.text_plane(site)
     gaussian, xavier = (inputs.run(name) for name in runs)
-    other = ("other", "answer")
+    roles = ("other", "answer")
     layers = [
         *token_clouds(inputs, plane, site, "c4", "squad"),
         *drawn_and_trained(gaussian, site, plane, prior="Gaussian, "),
-        *drawn_and_trained(xavier, site, plane, prior="Xavier, ", roles=other),
+        *drawn_and_trained(xavier, site, plane, prior="Xavier, ", roles=roles),
     ]
     squad = inputs.sample(inputs.space("squad", site).points)
     numbers = {
