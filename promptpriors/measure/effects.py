@@ -221,12 +221,13 @@ class _Measurement:
             left_out |= {"projected": reason, "readout": reason}
             return {}
         space = self._vocabulary
-        vectors = self.prompt.snapshot()["embed"]
+        values = self.prompt.snapshot()
+        vectors = values["embed"]
         nearest = nearest_by_cosine(vectors, space.points).rows[:, 0]
         stream = generator(self.seed, "use", "rows")
         random = torch.randint(len(space.points), (self.draws, len(vectors)), generator=stream)
         choices = torch.cat([nearest[None], random])
-        mode, values, bos = self.prompt.mode, self.prompt.snapshot(), self.prompt.bos
+        mode, bos = self.prompt.mode, self.prompt.bos
         prompts = [Prompt(mode, values | {"embed": space.points[i]}, bos=bos) for i in choices]
         nats = self._of([prompt.to(self.backbone.device) for prompt in prompts])
         projected = {

@@ -118,5 +118,5 @@ def _loss(address: str) -> float:
 def _number(value: Any, key: str) -> float | None:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    sound = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if sound else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None
