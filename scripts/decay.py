@@ -19,8 +19,7 @@ from promptpriors.analysis.plateau import mean_curve
 from promptpriors.config.run import parse_config
 from promptpriors.errors import InputError
 from promptpriors.figures.styles import arm_styles, run_styles
-from promptpriors.measure.position import centre
-from promptpriors.measure.reference_points import ReferencePoints
+from promptpriors.measure.position import ReferencePoints, centre
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, read_run
 from promptpriors.runs.labels import prior_of

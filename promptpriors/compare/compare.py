@@ -1,17 +1,24 @@
 """Comparison of a folder's runs: positions, priors, pairs of priors, studies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from promptpriors.compare.prior_tables import Measured, grouped, pairs_table, priors_table
-from promptpriors.compare.run_tables import bridge_table, position_table, use_table
-from promptpriors.config.run import RunConfig, parse_config
+from promptpriors.compare.tables import (
+    Measured,
+    bridge_table,
+    grouped,
+    pairs_table,
+    position_table,
+    priors_table,
+    use_table,
+)
+from promptpriors.config.run import parse_config
 from promptpriors.errors import InputError, note
 from promptpriors.figures.styles import run_styles
 from promptpriors.measure.domain_gap import measure_bridge
 from promptpriors.measure.effects import measure_use
-from promptpriors.measure.position import Ends, ends_of, position
-from promptpriors.measure.reference_points import ReferencePoints
+from promptpriors.measure.position import ReferencePoints, ends_of, position
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, list_runs
@@ -19,7 +26,6 @@ from promptpriors.runs.labels import BASELINE, prior_of, setting_of
 from promptpriors.runs.positions import FILE, Positions, read_positions, write_positions
 from promptpriors.runs.study_results import write_study_result
 from promptpriors.runs.tables import Table
-from promptpriors.types import Site
 from promptpriors.verdicts.outcomes import read_settings
 from promptpriors.verdicts.results import study_results
 from promptpriors.verdicts.study_tables import study_tables
@@ -64,15 +70,11 @@ def compare(
         on_progress("measuring", number / len(trained), {})
         measured.append(_measure(run, references))
         if use:
-            _try_measure(
-                lambda run=run: measure_use(run, workspace, examples=use),
-                f"the use of run {run.id}",
-            )
+            measure = partial(measure_use, run, workspace, examples=use)
+            _try_measure(measure, f"the use of run {run.id}")
         if bridge:
-            _try_measure(
-                lambda run=run: measure_bridge(run, workspace, documents=bridge),
-                f"the bridge of run {run.id}",
-            )
+            measure = partial(measure_bridge, run, workspace, documents=bridge)
+            _try_measure(measure, f"the bridge of run {run.id}")
     groups = grouped(measured)
     return [
         position_table(measured, style),
@@ -95,7 +97,6 @@ def _with_positions(runs: Sequence[Run]) -> list[Run]:
 
 
 def _try_measure(measure: Callable[[], object], what: str) -> None:
-    """Measure something besides positions; what can't be is named and left out."""
     try:
         measure()
     except InputError as error:
@@ -114,19 +115,11 @@ def _measure(run: Run, references: ReferencePoints) -> Measured:
         return Measured(run, {}, read_positions(run) or {})
     config = parse_config(run.config)
     revision = str(run.about().get("model"))
-    sites = config.prompt.sites or []
-    ends = {site: ends_of(run, site) for site in sites}
-    against = {site: references.names(revision, site) for site in sites}
-    positions = read_positions(run, against)
-    if positions is None:
-        positions = _positions(config, revision, ends, references)
-        write_positions(run, positions, against)
-    return Measured(run, ends, positions)
-
-
-def _positions(
-    config: RunConfig, revision: str, ends: Mapping[Site, Ends], references: ReferencePoints
-) -> Positions:
+    ends = {site: ends_of(run, site) for site in config.prompt.sites or []}
+    against = {site: references.names(revision, site) for site in ends}
+    known = read_positions(run, against)
+    if known is not None:
+        return Measured(run, ends, known)
     positions: Positions = {}
     for site, vectors in ends.items():
         if config.prompt.mode == "kv":  # keys and values are no points of the site
@@ -139,4 +132,5 @@ def _positions(
         if view is not None:
             visible = references.cloud(config, revision, site, seen=True)
             positions[site, "visible"] = position(vectors, visible, prior, view)
-    return positions
+    write_positions(run, positions, against)
+    return Measured(run, ends, positions)

@@ -59,8 +59,8 @@ def measure_bridge(
     backbone = workspace.backbone(config.model_spec)
     warn_of_revision(run, backbone)
     domains = {"own": config.task, "other": other}
-    settings = {"format": FORMAT, "documents": documents, "tokens": tokens}
-    settings |= {name: choice.plain() for name, choice in domains.items()}
+    plain = {name: choice.plain() for name, choice in domains.items()}
+    settings = {"format": FORMAT, "documents": documents, "tokens": tokens, **plain}
     known = run.record(FILE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
@@ -88,13 +88,9 @@ def measure_bridge(
     with TemporaryDirectory() as folder:
         without = {name: read(name, None) for name in domains}
         behind = {name: read(name, Path(folder) / name) for name in domains}
-    gap = excess(
-        behind,
-        without,
-        reference=("other", "other"),
-        generator=generator(0, "bridge"),
-        quotient=True,
-    )["own", "other"]
+    random, reference = generator(0, "bridge"), ("other", "other")
+    found = excess(behind, without, reference=reference, generator=random, quotient=True)
+    gap = found["own", "other"]
     measured = {
         "settings": settings,
         "model": backbone.revision,

@@ -101,8 +101,6 @@ def measure_use(
 
 @dataclass(frozen=True)
 class _Measurement:
-    """One measurement in progress."""
-
     config: RunConfig
     workspace: Workspace
     backbone: Backbone
@@ -179,8 +177,14 @@ class _Measurement:
         for site, values in self.prompt.snapshot().items():
             points = self._points(site)
             size = (len(values) - len(excluded)) // 2
-            if self.prompt.mode == "kv" or points is None or not size:
-                left_out[f"halves.{site}"] = self._why_no_halves(site, size)
+            if self.prompt.mode == "kv":
+                left_out[f"halves.{site}"] = f"keys and values at {site} lie in no cloud of points"
+                continue
+            if points is None or not size:
+                reason = (
+                    f"no cloud of points at {site}" if size else "too few vectors for two halves"
+                )
+                left_out[f"halves.{site}"] = reason
                 continue
             distance = neighbour_distance(values, points)
             order = distance[len(excluded) :].argsort() + len(excluded)
@@ -200,11 +204,6 @@ class _Measurement:
             return self.points[site].float()
         return self._vocabulary.points if site == "embed" else None
 
-    def _why_no_halves(self, site: Site, size: int) -> str:
-        if self.prompt.mode == "kv":
-            return f"keys and values at {site} lie in no cloud of points"
-        return f"no cloud of points at {site}" if size else "too few vectors for two halves"
-
     def _attention(self) -> dict[str, Any]:
         """Means over examples, of the tokens that predict the answer and of all tokens."""
         self.on_progress("weighing attention", 0.8, {})
@@ -222,24 +221,21 @@ class _Measurement:
             left_out |= {"projected": reason, "readout": reason}
             return {}
         space = self._vocabulary
-        vectors = self.prompt.snapshot()["embed"]
+        values = self.prompt.snapshot()
+        vectors = values["embed"]
         nearest = nearest_by_cosine(vectors, space.points).rows[:, 0]
         stream = generator(self.seed, "use", "rows")
         random = torch.randint(len(space.points), (self.draws, len(vectors)), generator=stream)
         choices = torch.cat([nearest[None], random])
-        nats = self._of([self._with_rows(space.points[rows]) for rows in choices])
+        mode, bos = self.prompt.mode, self.prompt.bos
+        prompts = [Prompt(mode, values | {"embed": space.points[i]}, bos=bos) for i in choices]
+        nats = self._of([prompt.to(self.backbone.device) for prompt in prompts])
         projected = {
             "nearest": self._change(nats[0]),
             "random": self._change_by_draw(nats[1:]),
             "nearest_less_random": self._change(nats[0], nats[1:].mean(dim=0)),
         }
         return {"projected": projected, "readout": self._read(vectors, space.points)}
-
-    def _with_rows(self, rows: Tensor) -> Prompt:
-        """The prompt with other vectors at ``embed``."""
-        return Prompt(
-            self.prompt.mode, self.prompt.snapshot() | {"embed": rows}, bos=self.prompt.bos
-        ).to(self.backbone.device)
 
     def _read(self, vectors: Tensor, rows: Tensor) -> list[dict[str, Any]]:
         """Whether each vector reads as a row, and as which."""

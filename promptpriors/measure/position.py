@@ -1,18 +1,26 @@
-"""Position of a run's vectors at a site, before and after training."""
+"""Position of runs' vectors among real points, before and after training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from promptpriors.activations import Store, load_space
 from promptpriors.analysis.collapse import collapse
 from promptpriors.analysis.location import between, displacement, kept, mahalanobis, reach_ratio
 from promptpriors.analysis.spread import Scale, effective_rank
+from promptpriors.config.run import RunConfig
+from promptpriors.errors import InputError, note
 from promptpriors.geometry import Moments, moments, neighbour_distance
+from promptpriors.models import ModelSpec
+from promptpriors.models.visible import visible
 from promptpriors.priors import fit_prior
 from promptpriors.rng import generator
+from promptpriors.running.run import fit_priors
+from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run
 from promptpriors.runs.positions import Position
 from promptpriors.types import Prior, Site, Space
@@ -21,17 +29,15 @@ DRAWS = 99
 """Null prompts."""
 CENTRED = 4096
 """Draws by which a prior's mean is measured."""
+MAX_POINTS = 20_000
+"""Real points of a site among which the nearest are sought."""
 
 View = Callable[[Tensor], Tensor]
+Made = TypeVar("Made")
 
 
 class Cloud:
-    """Real points of a site with their moments, each measured once.
-
-    Args:
-        points: as they are stored.
-        view: into visible coordinates; None for raw ones.
-    """
+    """Real points of a site, raw or in a view, with their moments measured once."""
 
     def __init__(self, points: Tensor, view: View | None = None) -> None:
         self.raw = points
@@ -75,7 +81,7 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
     """Measure a run at a site, in raw coordinates or as a block reads them.
 
     Args:
-        ends: the run's vectors.
+        ends: vectors before and after training.
         cloud: real points of the site with the same view; None where there are none, which leaves
             much out.
         prior: what the vectors were drawn from, for fresh draws; None leaves that null out.
@@ -110,9 +116,8 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
 def _of_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
     """What is left of the start, and for a prior between two others the place on their line."""
     values = {"kept": kept(ends.start, ends.end, centre(prior, ends.site))}
-    inner = [getattr(prior, name, None) for name in ("first", "second")]
-    first, second = (part if isinstance(part, Prior) else None for part in inner)
-    if first is not None and second is not None:
+    first, second = (getattr(prior, name, None) for name in ("first", "second"))
+    if isinstance(first, Prior) and isinstance(second, Prior):
         centres = centre(first, ends.site), centre(second, ends.site)
         values["between_priors_start"] = between(ends.start, *centres)
         values["between_priors_end"] = between(ends.end, *centres)
@@ -121,18 +126,17 @@ def _of_prior(ends: Ends, prior: Prior) -> dict[str, float | None]:
 
 def centre(prior: Prior, site: Site) -> Tensor:
     """Estimate a prior's mean at a site, of shape (dim,), from fixed draws."""
-    stream = generator(0, "compare", "centre", site)
-    return prior.sample(CENTRED, generator=stream).double().mean(dim=0)
+    draws = prior.sample(CENTRED, generator=generator(0, "compare", "centre", site))
+    return draws.double().mean(dim=0)
 
 
 def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str, Any]:
     """The three nulls; in visible coordinates lengths are all one, so displacements are raw."""
     stream = generator(0, "compare", ends.run, ends.site)
-    size = (DRAWS, *ends.start.shape)
+    length = len(ends.start)
 
     def draws(source: Prior) -> Tensor:
-        flat = see(source.sample(size[0] * size[1], generator=stream))
-        return flat.unflatten(0, size[:2])
+        return see(source.sample(DRAWS * length, generator=stream)).unflatten(0, (DRAWS, length))
 
     gaussian = draws(cloud.gaussian)
     found = collapse(
@@ -153,3 +157,84 @@ def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str
 
 def _pair_distance(vectors: Tensor) -> float | None:
     return float(torch.pdist(vectors).mean()) if len(vectors) > 1 else None
+
+
+class ReferencePoints:
+    """Real points, priors and views of a folder's runs, kept in the workspace."""
+
+    def __init__(self, runs: Path, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._stores = [Store(path.parent) for path in sorted(runs.glob("stores/*/manifest.json"))]
+
+    def cloud(
+        self, config: RunConfig, revision: str, site: Site, *, seen: bool = False
+    ) -> Cloud | None:
+        """Real points: the vocabulary at ``embed``, at a block the stores' activations.
+
+        Those of a run's model at its revision; with ``seen`` in visible coordinates.
+        """
+
+        def make() -> Cloud | None:
+            points = self._points(config.model_spec, revision, site)
+            view = self.view(config, site) if seen else None
+            return None if points is None else Cloud(points, view)
+
+        key = config.model_spec, revision, site, self.names(revision, site), seen
+        return self._workspace.once("cloud", key, make)
+
+    def names(self, revision: str, site: Site) -> str:
+        """The names of a site's points: equal names are equal points."""
+        if site == "embed":
+            return "vocabulary"
+        return ", ".join(sorted(str(store.manifest["key"]) for store in self._of(revision, site)))
+
+    def prior(self, config: RunConfig, site: Site) -> Prior | None:
+        """The run's prior, fitted again; None where its space is gone."""
+        settings = config.task, config.prior, config.priors, config.prompt, config.capture
+        key = config.model_spec, repr(settings)
+        found = self._tried("its prior", key, lambda: fit_priors(config, self._workspace))
+        return found[site] if isinstance(found, Mapping) else found
+
+    def view(self, config: RunConfig, site: Site) -> View | None:
+        """View into visible coordinates, where one block alone reads a vector."""
+        if config.prompt.mode != "deep-cut":
+            return None
+        spec, name = config.model_spec, "its visible coordinates"
+        backbone = self._workspace.backbone
+        return self._tried(name, (spec, site), lambda: visible(backbone(spec), site))
+
+    def _points(self, spec: ModelSpec, revision: str, site: Site) -> Tensor | None:
+        if site == "embed":
+            vocabulary = self._workspace.vocabulary
+            return self._tried("its vocabulary", spec, lambda: vocabulary(spec).points)
+        key = revision, site, self.names(revision, site)
+        return self._workspace.once("points", key, lambda: self._activations(revision, site))
+
+    def _activations(self, revision: str, site: Site) -> Tensor | None:
+        stores = self._of(revision, site)
+        if not stores:
+            note(f"no store of this model below the folder has {site}: `promptpriors capture` one")
+            return None
+        share = MAX_POINTS // len(stores)
+        return torch.cat([load_space(store, site, points=share).points for store in stores])
+
+    def _of(self, revision: str, site: Site) -> list[Store]:
+        return [
+            store
+            for store in self._stores
+            if store.manifest["revision"] == revision
+            and site in store.sites
+            and store.manifest["what"] == "tokens"
+        ]
+
+    def _tried(self, name: str, key: Hashable, make: Callable[[], Made]) -> Made | None:
+        """What can be made, once; else None, with a note."""
+
+        def attempt() -> Made | None:
+            try:
+                return make()
+            except InputError as error:
+                note(f"{name} is left out: {error}")
+                return None
+
+        return self._workspace.once(name, key, attempt)

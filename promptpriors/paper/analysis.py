@@ -31,8 +31,7 @@ class ClaimPlan(Strict):
 
     Attributes:
         claim: its number in the paper's list.
-        study: by its name.
-        setting: of the study; None where it has one, or all are meant together.
+        setting: of the study; None where it has one.
         arms: that count; None for all.
         reach: whether nothing is said where training could not have moved vectors far enough.
         statistic: what decides, in words.
@@ -63,14 +62,13 @@ def read_analysis(path: Path) -> Analysis:
     Raises:
         InputError: for a malformed file, an unknown rule or claim, or a claim that is there twice.
     """
-    found = validate(_File, read_toml(path), f"analysis {path.name}").claims
+    name = f"analysis {path.name}"
+    found = validate(_File, read_toml(path), name).claims
     numbers = [planned.claim for planned in found]
     for number in numbers:
         paper_claim(number)
         if numbers.count(number) > 1:
-            raise InputError(
-                f"analysis {path.name} judges claim {number} twice: one statistic each"
-            )
+            raise InputError(f"{name} judges claim {number} twice: one statistic each")
     return found
 
 
@@ -120,29 +118,24 @@ def _judge(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
     ]
     if len(mine) > 1:
         names = ", ".join(repr(setting.name) for setting in mine)
-        raise InputError(
-            f"claim {planned.claim}: study {planned.study!r} has the settings {names}; name one"
-        )
+        where = f"claim {planned.claim}: study {planned.study!r}"
+        raise InputError(f"{where} has the settings {names}; name one")
     try:
         if not mine:
             raise InputError(f"no study {planned.study!r} with this setting in the folder")
         arms = planned.arms or list(mine[0].by_arm("arm"))
         for arm, runs in mine[0].by_arm("arm").items():
             if arm in arms and mostly_missing(runs):
-                return judged("", None, None, None, "undecided", f"of {arm} {lacks(runs)}")
+                return judged("undecided", f"of {arm} {lacks(runs)}")
         if planned.reach:
             _check_reach(mine[0], arms)
         return RULES[planned.rule.name](mine[0], arms, **planned.rule.params)
     except InputError as error:
-        return judged("", None, None, None, "not testable", str(error).splitlines()[0])
+        return judged("not testable", str(error).splitlines()[0])
 
 
 def _check_reach(setting: Setting, arms: Sequence[str]) -> None:
-    """Refuse a statement about where prompts end that training could not have brought there.
-
-    Raises:
-        InputError: for a mean reach ratio below ``MIN_REACH_RATIO``.
-    """
+    """Refuse a statement about where prompts end that training could not have brought there."""
     found = level(setting, arms, value="position.reach_ratio", at_least=MIN_REACH_RATIO).value
     if found is None or found < MIN_REACH_RATIO:
         raise InputError(f"the reach ratio is {found:.2g}, less than {MIN_REACH_RATIO:g}")

@@ -11,15 +11,7 @@ from promptpriors.runs.claims import Claim, Evidence, Kind, Verdict
 
 
 class PaperClaim(Strict):
-    """A claim of the paper.
-
-    Attributes:
-        claim: its number.
-        text: what the paper says.
-        section: of the paper.
-        evidence: kinds of evidence that can decide it.
-        figures: of the paper that show it.
-    """
+    """A claim of the paper, with the kinds of evidence that can decide it."""
 
     claim: int
     text: str
@@ -68,12 +60,13 @@ def claim_with(
 
 
 def judged(
-    statistic: str,
-    value: float | None,
-    interval: tuple[float, float] | None,
-    p: float | None,
     verdict: Verdict,
     reason: str,
+    value: float | None = None,
+    interval: tuple[float, float] | None = None,
+    *,
+    p: float | None = None,
+    statistic: str = "",
 ) -> Evidence:
     """Put a verdict and its statistic together as evidence."""
     return Evidence(

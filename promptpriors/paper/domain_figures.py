@@ -1,6 +1,5 @@
 """Figures of activations: texts, answers, every block, means."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,27 +11,29 @@ from promptpriors.activations.texts import ANSWER, QUESTION, Text
 from promptpriors.analysis.clusters import hdbscan_agreement, silhouette
 from promptpriors.analysis.projection import fit_plane, ordinary
 from promptpriors.analysis.separation import document_points
-from promptpriors.analysis.significance import sign_flip_test, t_interval
+from promptpriors.analysis.significance import sign_flip_test
 from promptpriors.analysis.trajectories import localisation, paths_of, spread
 from promptpriors.analysis.tsne import fit_tsne
 from promptpriors.analysis.unimodality import unimodality_test
-from promptpriors.data import choose_task
 from promptpriors.models import Backbone
-from promptpriors.paper.figure_numbers import localisation_numbers, separated
-from promptpriors.paper.figure_plan import Domain
-from promptpriors.paper.inputs import DRAWN_POINTS, FigureInputs, on_plane
-from promptpriors.paper.vocabulary_figures import (
+from promptpriors.paper.figure_parts import (
     DOCUMENTS,
-    ROLES,
     SENTENCES,
+    TSNE_AXES,
     WORDS,
     axes,
-    cloud,
+    localisation_numbers,
+    ratio_interval,
+    separated,
+    text_lines,
+    token_clouds,
 )
+from promptpriors.paper.figure_plan import DOMAINS
+from promptpriors.paper.inputs import DRAWN_POINTS, FigureInputs, on_plane
 from promptpriors.prompts import generate
 from promptpriors.runs import load_prompt
 from promptpriors.runs.pictures import Layer, Panel, Picture
-from promptpriors.types import Space
+from promptpriors.types import Site, Space
 
 QUESTIONS = 40
 """Questions whose answers are measured."""
@@ -51,10 +52,8 @@ def texts(inputs: FigureInputs) -> Picture:
     plane = inputs.plane(f"c4 {site}", lambda: space.points)
     found = paths_of(space, least=WORDS)
     paths, documents = found.paths[:DOCUMENTS], found.documents[:DOCUMENTS]
-    lines = [
-        Layer("ways", f"text {i + 1}", ROLES[i], on_plane(plane, path[:WORDS]))
-        for i, path in enumerate(paths[:SENTENCES])
-    ]
+    lines = text_lines(on_plane(plane, path[:WORDS]) for path in paths)
+    layers = [*token_clouds(inputs, plane, site, "c4"), *lines]
     measured = localisation(
         paths, {"unigram": space.points}, documents=documents, generator=inputs.random("figure 2")
     )
@@ -65,13 +64,7 @@ def texts(inputs: FigureInputs) -> Picture:
         f"tokens left out), and {WORDS} tokens of {SENTENCES} documents as lines. The numbers are "
         "of whole documents in all dimensions: spread and mean step over those of as many tokens "
         "shuffled or drawn from all documents.",
-        [
-            Panel(
-                "",
-                axes(plane),
-                [cloud("C4", on_plane(plane, inputs.sample(space.points))), *lines],
-            )
-        ],
+        [Panel("", axes(plane), layers)],
         {"documents": len(paths), **localisation_numbers(measured)},
         columns=1,
     )
@@ -80,26 +73,15 @@ def texts(inputs: FigureInputs) -> Picture:
 def answers(inputs: FigureInputs) -> Picture:
     """Figure 3: a question and its answer among C4 and SQuAD in the last block."""
     site = inputs.last_block
-    both = inputs.joined(("c4", "squad"), site)
-    plane = inputs.plane(f"c4 squad {site}", lambda: both.points)
-    clouds = [
-        cloud(
-            name,
-            on_plane(plane, inputs.sample(inputs.space(domain, site).points)),
-            role,
-        )
-        for name, domain, role in (("C4", "c4", "data"), ("SQuAD", "squad", "second"))
-    ]
+    plane = inputs.text_plane(site)
     read = _answered(inputs)
     question, answer = max(read, key=lambda pair: len(pair[1]))
-    lines = [
+    layers = [
+        *token_clouds(inputs, plane, site, "c4", "squad"),
         Layer("marks", "a question, its paragraph", "question", on_plane(plane, question)),
         Layer("ways", "its generated answer", "answer", on_plane(plane, answer)),
     ]
-    domains = {
-        "C4": inputs.space("c4", site),
-        "SQuAD": inputs.space("squad", site),
-    }
+    domains = {DOMAINS[name]: inputs.space(name, site) for name in ("c4", "squad")}
     return Picture(
         3,
         "A question and its answer in the last block",
@@ -108,7 +90,7 @@ def answers(inputs: FigureInputs) -> Picture:
         "behind the trained prompt squad-gaussian, greedily. The numbers: over questions, the "
         "spread of an answer's tokens over that of as many tokens of its own question drawn at "
         "random.",
-        [Panel("", axes(plane), [*clouds, *lines])],
+        [Panel("", axes(plane), layers)],
         {
             "answers": _closeness(inputs, read),
             "energy distance, one point a document": separated(domains, inputs, "figure 3"),
@@ -119,15 +101,14 @@ def answers(inputs: FigureInputs) -> Picture:
 
 def layers(inputs: FigureInputs) -> Picture:
     """Figure 4: C4 at the input of every block."""
-    section = inputs.plan.layers
-    c4 = inputs.plan.domains["c4"]
-    domain = Domain(c4.task, c4.split, section.documents, section.tokens)
+    domain = inputs.plan.domains["c4"].model_copy(update=inputs.plan.layers.model_dump())
     store = inputs.captured("layers", inputs.backbone, domain, inputs.blocks)
     panels, numbers = [], {}
     for site in inputs.blocks:
         space = load_space(store, site)
         plane = fit_plane(ordinary(space.points))
-        panels.append(Panel(site, ("", ""), [cloud("C4", on_plane(plane, space.points))]))
+        cloud = Layer("cloud", "C4", "data", on_plane(plane, space.points))
+        panels.append(Panel(site, ("", ""), [cloud]))
         points = document_points(space, generator=inputs.random("figure 4", site))
         stream = inputs.random("figure 4 nulls", site)
         found = unimodality_test(points, generator=stream, nulls=NULLS)
@@ -138,9 +119,9 @@ def layers(inputs: FigureInputs) -> Picture:
         "C4 at the input of every block",
         "Each block on the principal plane of its tokens, first tokens left out, and those of over "
         "ten times the median norm for the plane alone; where points lie outside the frame, their "
-        "number stands in it. A plane can hide a second "
-        "hump; the numbers test the dip along three principal components and from mean to mean "
-        "of a division into two, one point a document, against a Gaussian of equal covariance. "
+        "number stands in it. A plane can hide a second hump; the numbers test the dip along three "
+        "principal components and from mean to mean of a division into two, one point a document, "
+        "against a Gaussian of equal covariance. "
         f"{few} of {len(numbers)} blocks differ from it at 5 % divided by the number of blocks.",
         panels,
         {"blocks that differ": few, "blocks": numbers},
@@ -151,25 +132,23 @@ def layers(inputs: FigureInputs) -> Picture:
 def means(inputs: FigureInputs) -> Picture:
     """Figure 5: mean activations of C4 and arithmetic tasks in two models."""
     panels, numbers = [], {}
-    for backbone, site in (
-        (inputs.encoder, _top(inputs.encoder)),
-        (inputs.backbone, inputs.last_block),
-    ):
+    top = "encoder.final" if inputs.encoder.seq2seq else "final"
+    roles = ("data", *COLOURS)
+    for backbone, site in ((inputs.encoder, top), (inputs.backbone, inputs.last_block)):
         spaces = _means(inputs, backbone, site)
         points = torch.cat([space.points for space in spaces.values()])
         sizes = [len(space.points) for space in spaces.values()]
         labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
         flat = fit_tsne(points, seed=inputs.plan.seed).coordinates.split(sizes)
-        roles = ("data", *COLOURS)
         marks = [
             Layer("marks" if i else "cloud", name, roles[i % len(roles)], flat[i])
             for i, name in enumerate(spaces)
         ]
-        panels.append(Panel(f"{backbone.name}, {site}", ("t-SNE 1", "t-SNE 2"), marks))
-        clusters = hdbscan_agreement(points, labels)
-        numbers[f"{backbone.name}, {site}"] = {
+        title = f"{backbone.name}, {site}"
+        panels.append(Panel(title, TSNE_AXES, marks))
+        numbers[title] = {
             "silhouette": silhouette(points, labels),
-            "hdbscan": clusters._asdict(),
+            "hdbscan": hdbscan_agreement(points, labels)._asdict(),
             "energy distance of means": separated(spaces, inputs, "figure 5", means=True),
         }
     random = "random" if inputs.plan.encoder == "tiny-t5" else "trained"
@@ -190,9 +169,8 @@ def _answered(inputs: FigureInputs) -> list[tuple[Tensor, Tensor]]:
     """Activations of questions and of the answers generated to them, behind a trained prompt."""
     run = inputs.run("squad-gaussian")
     prompt, backbone = load_prompt(run.folder), inputs.backbone
-    examples = inputs.workspace.task(inputs.run_config("squad-gaussian").task).splits["validation"][
-        :QUESTIONS
-    ]
+    task = inputs.workspace.task(inputs.run_config("squad-gaussian").task)
+    examples = task.splits["validation"][:QUESTIONS]
     written = generate(backbone, prompt, examples, max_new_tokens=LONGEST, stop="\n")
     texts = []
     for example, answer in zip(examples, written, strict=True):
@@ -219,25 +197,21 @@ def _closeness(inputs: FigureInputs, read: list[tuple[Tensor, Tensor]]) -> dict[
         rows = torch.rand(50, len(question), generator=stream).argsort(dim=1)[:, : len(answer)]
         logs.append(spread(answer).double().log() - spread(question[rows]).double().log().mean())
     values = torch.stack(logs)
-    interval = t_interval(values)
     return {
         "questions": len(values),
         "spread over the question's": float(values.mean().exp()),
-        "interval": [float(torch.tensor(x).exp()) for x in (interval.low, interval.high)],
+        "interval": ratio_interval(values),
         "p": sign_flip_test(values, generator=stream).p,
     }
 
 
-def _top(backbone: Backbone) -> str:
-    return "encoder.final" if backbone.seq2seq else "final"
-
-
-def _means(inputs: FigureInputs, backbone: Backbone, site: str) -> Mapping[str, Space]:
-    section, c4 = inputs.plan.means, inputs.plan.domains["c4"]
-    tasks = {"C4": Domain(c4.task, c4.split, section.documents, c4.tokens)}
+def _means(inputs: FigureInputs, backbone: Backbone, site: Site) -> dict[str, Space]:
+    section = inputs.plan.means
+    c4 = inputs.plan.domains["c4"].model_copy(update={"documents": section.documents})
+    tasks = {"C4": c4}
     for module in section.modules:
-        task = choose_task({"name": "mathematics", "modules": [module], "train": section.documents})
-        tasks[module] = Domain(task, "train", section.documents, c4.tokens)
+        task = {"name": "mathematics", "modules": [module], "train": section.documents}
+        tasks[module] = c4.model_copy(update={"task": task, "split": "train"})
     return {
         name: load_space(
             inputs.captured(f"{backbone.name}-{name}", backbone, domain, [site], "mean"),

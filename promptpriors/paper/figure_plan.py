@@ -1,8 +1,6 @@
 """Plan of the figures: domains, captures and a few runs, from a TOML file."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +15,9 @@ from promptpriors.registry import Choice, Field, Strict, validate
 
 VERSION = 1
 """Raised whenever a figure or a chart of the same plan would change."""
-DOMAINS = ("c4", "squad", "mathematics")
-"""Domains that the figures speak of."""
-RUNS = {
+DOMAINS = {"c4": "C4", "squad": "SQuAD", "mathematics": "arithmetic"}
+"""Domains that the figures speak of, with their labels."""
+RUNS: dict[int, tuple[str, ...]] = {
     6: ("isotropic-fast",),
     7: ("isotropic-slow",),
     8: ("gaussian-fast",),
@@ -31,13 +29,18 @@ RUNS = {
 """The runs that a figure shows."""
 
 
-class DomainSection(Strict):
+class Domain(Strict):
     """``[domains.NAME]``: a task and how much of it is captured."""
 
     task: dict[str, Any] | str
     split: str = "train"
     documents: Annotated[int, Field(ge=40)] = 400
     tokens: Annotated[int, Field(ge=2)] = 256
+
+    @property
+    def choice(self) -> Choice:
+        """The checked task; raises InputError if there is none."""
+        return choose_task(self.task)
 
 
 class LayersSection(Strict):
@@ -54,53 +57,26 @@ class MeansSection(Strict):
     documents: Annotated[int, Field(ge=40)] = 100
 
 
-class _File(Strict):
+class FigurePlan(Strict):
+    """Plan of the figures.
+
+    Attributes:
+        model: of every figure but the fifth.
+        encoder: the encoder–decoder of figure 5.
+        seed: of draws, maps and tests.
+        base: what the configs of all runs share.
+        runs: by name, whole configs whose spaces may say ``store:DOMAIN``.
+    """
+
     model: str
     encoder: str
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    domains: dict[str, DomainSection]
+    domains: dict[str, Domain]
     layers: LayersSection = LayersSection()
     means: MeansSection
     base: dict[str, Any] = Field(default_factory=dict)
     runs: dict[str, dict[str, Any]]
     device: DeviceSection = DeviceSection()
-
-
-@dataclass(frozen=True)
-class Domain:
-    """Extent of one domain's capture."""
-
-    task: Choice
-    split: str
-    documents: int
-    tokens: int
-
-
-@dataclass(frozen=True)
-class FigurePlan:
-    """Checked plan of the figures.
-
-    Attributes:
-        path: the file it was read from.
-        model: of every figure but the fifth.
-        encoder: the encoder–decoder of figure 5.
-        seed: of draws, maps and tests.
-        domains: by name.
-        layers: see ``LayersSection``.
-        means: see ``MeansSection``.
-        runs: by name, configs whose spaces may say ``store:DOMAIN``.
-        device: where it runs.
-    """
-
-    path: Path
-    model: str
-    encoder: str
-    seed: int
-    domains: Mapping[str, Domain]
-    layers: LayersSection
-    means: MeansSection
-    runs: Mapping[str, dict[str, Any]]
-    device: DeviceSection
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,12 +87,12 @@ class FigurePlan:
             "encoder": revision(self.encoder),
             "seed": self.seed,
             "domains": {
-                name: [domain.task.plain(), domain.split, domain.documents, domain.tokens]
+                name: [domain.choice.plain(), domain.split, domain.documents, domain.tokens]
                 for name, domain in self.domains.items()
             },
             "layers": self.layers.model_dump(),
             "means": self.means.model_dump(),
-            "runs": dict(self.runs),
+            "runs": self.runs,
         }
         return hashlib.sha256(canonical(whole).encode()).hexdigest()[:16]
 
@@ -128,29 +104,17 @@ def read_plan(path: Path) -> FigurePlan:
         InputError: for a missing or malformed file, a domain or run that a figure needs and the
             file lacks, or a task that does not exist.
     """
-    file = validate(_File, read_toml(path), "config")
+    plan = validate(FigurePlan, read_toml(path), "config")
     runs = dict.fromkeys(name for names in RUNS.values() for name in names)
-    for kind, needed, given in (("domain", DOMAINS, file.domains), ("run", runs, file.runs)):
+    for kind, needed, given in (("domain", DOMAINS, plan.domains), ("run", runs, plan.runs)):
         missing = [name for name in needed if name not in given]
         if missing:
             raise InputError(
                 f"{path}: the figures need the {kind}s {', '.join(needed)}; "
                 f"add [{kind}s.{missing[0]}]"
             )
-    domains = {
-        name: Domain(choose_task(section.task), section.split, section.documents, section.tokens)
-        for name, section in file.domains.items()
-    }
-    own = {"model": file.model, "device": file.device.model_dump(), "seed": file.seed}
-    shared = merged(own, file.base)
-    return FigurePlan(
-        path=path,
-        model=file.model,
-        encoder=file.encoder,
-        seed=file.seed,
-        domains=domains,
-        layers=file.layers,
-        means=file.means,
-        runs={name: merged(shared, run) for name, run in file.runs.items()},
-        device=file.device,
-    )
+    for domain in plan.domains.values():
+        choose_task(domain.task)
+    own = {"model": plan.model, "device": plan.device.model_dump(), "seed": plan.seed}
+    shared = merged(own, plan.base)
+    return plan.model_copy(update={"runs": {k: merged(shared, v) for k, v in plan.runs.items()}})

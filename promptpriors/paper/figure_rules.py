@@ -35,17 +35,13 @@ def judge(numbers: Numbers) -> list[Claim]:
 def _evidence(number: int, numbers: Numbers) -> Evidence:
     missing = [str(figure) for figure in paper_claims()[number].figures if figure not in numbers]
     if missing:
-        return _open(f"figure {', '.join(missing)} was not made")
+        return judged("undecided", f"figure {', '.join(missing)} was not made")
     if number in RULES:
         return RULES[number](numbers)
     if number in ONE_RUN_STATISTICS:
         statistic, read = ONE_RUN_STATISTICS[number]
-        return judged(statistic, read(numbers), None, None, "undecided", ONE_RUN)
-    return _open(ONE_RUN)
-
-
-def _open(reason: str, verdict: Verdict = "undecided") -> Evidence:
-    return judged("", None, None, None, verdict, reason)
+        return judged("undecided", ONE_RUN, read(numbers), statistic=statistic)
+    return judged("undecided", ONE_RUN)
 
 
 def _domains(numbers: Numbers) -> Evidence:
@@ -65,20 +61,17 @@ def _domains(numbers: Numbers) -> Evidence:
     if apart and same <= 0.05:
         evidence += "; arithmetic lies apart, yet SQuAD does not lie with C4"
     statistic = "C4–arithmetic over C4–SQuAD, energy distance of means, least of the sites"
-    return judged(statistic, ratios[least][0], None, same, verdict, evidence)
+    return judged(verdict, evidence, ratios[least][0], p=same, statistic=statistic)
 
 
 def _walks(numbers: Numbers) -> Evidence:
     found = numbers[1]["spread over vocabulary"]
     low, high = found["interval"]
-    verdict: Verdict = "undecided"
-    if low >= SLIGHTLY and high < 1:
-        verdict = "confirmed"
-    elif high < SLIGHTLY or low > 1:
-        verdict = "refuted"
+    slightly, otherwise = low >= SLIGHTLY and high < 1, high < SLIGHTLY or low > 1
+    verdict: Verdict = "confirmed" if slightly else "refuted" if otherwise else "undecided"
     words = f"texts are {found['ratio']:.2f} times as wide as walks over the vocabulary"
     statistic = "spread over random walks'"
-    return judged(statistic, found["ratio"], (low, high), found["p"], verdict, words)
+    return judged(verdict, words, found["ratio"], (low, high), p=found["p"], statistic=statistic)
 
 
 def _humps(numbers: Numbers) -> Evidence:
@@ -89,36 +82,26 @@ def _humps(numbers: Numbers) -> Evidence:
     least = min(found["p"] for found in blocks.values())
     verdict: Verdict = "refuted" if few else "undecided"
     statistic = "blocks with a dip at 5 % over all"
-    return judged(statistic, float(few), None, least, verdict, words)
+    return judged(verdict, words, float(few), p=least, statistic=statistic)
 
 
 def _peaked(numbers: Numbers) -> Evidence:
     share = numbers[9]["rows beyond the Gaussian's 0.999 radius"]
     verdict: Verdict = "confirmed" if share > 0.01 else "refuted"
     words = f"{share:.1%} of the rows lie beyond a radius that 0.1 % of a Gaussian's draws exceed"
-    return judged("share of the vocabulary beyond", share, None, None, verdict, words)
+    return judged(verdict, words, share, statistic="share of the vocabulary beyond")
 
 
-def _answers(numbers: Numbers) -> Evidence:
+def _answers(
+    numbers: Numbers, close: Verdict = "confirmed", wide: Verdict = "refuted", caveat: str = ""
+) -> Evidence:
     found = numbers[3]["answers"]
     low, high = found["interval"]
-    verdict: Verdict = "undecided"
-    if high < SLIGHTLY:
-        verdict = "confirmed"
-    elif low >= SLIGHTLY:
-        verdict = "refuted"
+    verdict = close if high < SLIGHTLY else wide if low >= SLIGHTLY else "undecided"
     value = found["spread over the question's"]
-    words = f"an answer's tokens are {value:.2f} times as wide as as many of its question's"
+    words = f"an answer's tokens are {value:.2f} times as wide as as many of its question's{caveat}"
     statistic = "spread of answers over questions'"
-    return judged(statistic, value, (low, high), found["p"], verdict, words)
-
-
-def _generated(numbers: Numbers) -> Evidence:
-    found = _answers(numbers)
-    turned: dict[Verdict, Verdict] = {"confirmed": "refuted", "refuted": "confirmed"}
-    verdict = turned.get(found.verdict, found.verdict)
-    reason = f"{found.evidence}; answers alone"
-    return found.model_copy(update={"verdict": verdict, "evidence": reason})
+    return judged(verdict, words, value, (low, high), p=found["p"], statistic=statistic)
 
 
 def _autoencoder(numbers: Numbers) -> Evidence:
@@ -126,20 +109,20 @@ def _autoencoder(numbers: Numbers) -> Evidence:
     verdict: Verdict = "refuted" if 0.8 <= rank <= 1.25 else "confirmed"
     words = f"whitened, with free bits, without first tokens it keeps {rank:.2f} of the data's rank"
     statistic = "effective rank of decoder means over the data's"
-    return judged(statistic, rank, None, None, verdict, words)
+    return judged(verdict, words, rank, statistic=statistic)
 
 
 def _encoder(numbers: Numbers) -> Evidence:
     where = next(name for name in numbers[5] if "encoder." in name)
-    value = numbers[5][where]["silhouette"]
+    value, statistic = numbers[5][where]["silhouette"], "silhouette of means"
     if where.startswith("tiny-t5"):
         words = "no trained encoder–decoder was at hand; a random one is shown, and ours beside it"
-        return judged("silhouette of means", value, None, None, "not testable", words)
+        return judged("not testable", words, value, statistic=statistic)
     pairs = numbers[5][where]["energy distance of means"]
     most = max(found["p"] for name, found in pairs.items() if "–" in name)
     verdict: Verdict = "confirmed" if most * len(pairs) <= 0.05 else "undecided"
     words = f"largest p of a pair {most:.2g}"
-    return judged("silhouette of means", value, None, most, verdict, words)
+    return judged(verdict, words, value, p=most, statistic=statistic)
 
 
 RULES: dict[int, Rule] = {
@@ -149,10 +132,12 @@ RULES: dict[int, Rule] = {
     10: _humps,
     11: _encoder,
     15: _peaked,
-    16: lambda _: _open("one run; what a vector contributes is measured by masking it, over runs"),
+    16: lambda _: judged(
+        "undecided", "one run; what a vector contributes is measured by masking it, over runs"
+    ),
     17: _answers,
-    21: _generated,
-    23: lambda _: _open("one model is at hand", "not testable"),
+    21: lambda numbers: _answers(numbers, "refuted", "confirmed", "; answers alone"),
+    23: lambda _: judged("not testable", "one model is at hand"),
 }
 """Rule of each claim on which figures say more than one run of each prior does."""
 ONE_RUN_STATISTICS: dict[int, tuple[str, Callable[[Numbers], float | None]]] = {

@@ -1,6 +1,7 @@
 """Inputs of the figures: stores, runs, maps and priors of one plan."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,27 +25,19 @@ from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
 from promptpriors.types import Prior, Site, Space
 
-STORES = "stores"
-"""The folder of stores below a runs folder."""
 DRAWN_POINTS = 20_000
 """Points of a space that are drawn; all count in the numbers."""
 Made = TypeVar("Made")
 
 
+@dataclass(frozen=True)
 class FigureInputs:
-    """Inputs of one plan's figures, kept in the workspace.
+    """Inputs of one plan's figures, kept in the workspace; stores lie below the runs folder."""
 
-    Args:
-        plan: of the figures.
-        runs: the runs folder; stores lie in ``stores`` below it.
-        workspace: has models and tasks.
-        on_progress: called with stage, share done, and what is known so far.
-    """
-
-    def __init__(
-        self, plan: FigurePlan, runs: Path, workspace: Workspace, on_progress: OnProgress
-    ) -> None:
-        self.plan, self.runs, self.workspace, self.on_progress = plan, runs, workspace, on_progress
+    plan: FigurePlan
+    runs: Path
+    workspace: Workspace
+    on_progress: OnProgress
 
     @property
     def spec(self) -> ModelSpec:
@@ -106,24 +99,24 @@ class FigureInputs:
         what: What = "tokens",
         run: str | None = None,
     ) -> Path:
-        """A store of a task under a name, captured where it is missing.
-
-        Behind the trained prompt of one of the plan's runs, if it is named.
-        """
+        """A store of a task by name, captured where it is missing; behind a run's prompt."""
 
         def make() -> Path:
-            folder = None if run is None else self.run(run).folder
+            behind = None
+            if run is not None:
+                folder = self.run(run).folder
+                behind = folder.name, load_prompt(folder)
             section = CaptureSection(
                 split=domain.split, documents=domain.documents, tokens=domain.tokens, what=what
             )
             return capture_task(
                 self.workspace,
                 backbone,
-                domain.task,
+                domain.choice,
                 section,
                 sites,
-                folder=self.runs / STORES / name,
-                behind=None if folder is None else (folder.name, load_prompt(folder)),
+                folder=self.runs / "stores" / name,
+                behind=behind,
                 stage=f"capturing {name}",
                 on_progress=self.on_progress,
             ).folder
@@ -138,9 +131,17 @@ class FigureInputs:
 
         return self._once("figure space", (domain, site, pool, first), load)
 
-    def joined(self, domains: Iterable[str], site: Site) -> Space:
-        """Several domains' activations together."""
-        return join([self.space(domain, site) for domain in domains])
+    def joined(self, site: Site, *domains: str) -> Tensor:
+        """Points of several domains' activations together."""
+        return join([self.space(domain, site) for domain in domains]).points
+
+    def text_plane(self, site: Site) -> Plane:
+        """The principal plane of C4 and SQuAD at a site."""
+        return self.plane(f"c4 squad {site}", lambda: self.joined(site, "c4", "squad"))
+
+    def vocabulary_plane(self) -> Plane:
+        """The principal plane of the vocabulary."""
+        return self.plane("vocabulary", lambda: self.vocabulary().points)
 
     def plane(self, name: str, points: Callable[[], Tensor]) -> Plane:
         """The principal plane of a space's ordinary points, by name."""
@@ -162,8 +163,7 @@ class FigureInputs:
             self.on_progress(f"{name}: {stage}", share, known)
 
         def make() -> Run:
-            config = self.run_config(name)
-            return execute(config, self.runs, self.workspace, on_progress=report)
+            return execute(self.run_config(name), self.runs, self.workspace, on_progress=report)
 
         return self._once("figure run", name, make)
 
@@ -184,11 +184,9 @@ class FigureInputs:
 
     def prior(self, name: str, site: Site) -> Prior:
         """The prior of a run's vectors at a site, fitted again."""
-
-        def make() -> Prior | Mapping[Site, Prior] | None:
-            return fit_priors(self.run_config(name), self.workspace)
-
-        fitted = self._once("figure prior", name, make)
+        fitted = self._once(
+            "figure prior", name, lambda: fit_priors(self.run_config(name), self.workspace)
+        )
         return fitted[site] if isinstance(fitted, Mapping) else cast("Prior", fitted)
 
     def labels(self, tokens: Tensor) -> list[str]:
@@ -198,7 +196,7 @@ class FigureInputs:
         return [known[i] for i in tokens.tolist()]
 
     def _with_folders(self, prior: Any) -> Any:
-        """A prior's config in which ``store:DOMAIN`` is the folder of that domain's store."""
+        """A prior's config with the folder of a domain's store for ``store:DOMAIN``."""
         if isinstance(prior, list):
             return [self._with_folders(part) for part in prior]
         if isinstance(prior, dict):
@@ -216,3 +214,9 @@ class FigureInputs:
 def on_plane(plane: Plane, points: Tensor) -> Tensor:
     """Project points on a plane."""
     return project(points, plane.mean, plane.components)
+
+
+def rows_of(space: Space, rows: Tensor) -> Space:
+    """Take points of a space by number or mask, with all that is known of each."""
+    kept = {k: v[rows] for k, v in space._asdict().items() if isinstance(v, Tensor)}
+    return space._replace(**kept)

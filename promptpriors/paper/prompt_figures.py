@@ -1,7 +1,6 @@
 """Figures of prompts among activations: fitted priors, the interpolation, the autoencoder."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -9,13 +8,19 @@ from torch import Tensor
 
 from promptpriors.activations import load_space
 from promptpriors.analysis.separation import excess
-from promptpriors.analysis.significance import Interval
 from promptpriors.analysis.spread import effective_rank, scale_of
 from promptpriors.analysis.two_sample import energy_distance
 from promptpriors.geometry import neighbour_distance
-from promptpriors.paper.figure_numbers import location, separated
-from promptpriors.paper.inputs import FigureInputs, on_plane
-from promptpriors.paper.vocabulary_figures import axes, cloud
+from promptpriors.paper.figure_parts import (
+    DOMAIN_ROLES,
+    axes,
+    drawn_and_trained,
+    location,
+    separated,
+    token_clouds,
+)
+from promptpriors.paper.figure_plan import DOMAINS
+from promptpriors.paper.inputs import FigureInputs, on_plane, rows_of
 from promptpriors.priors import fit_prior
 from promptpriors.priors.vae import Vae
 from promptpriors.runs.pictures import Layer, Panel, Picture
@@ -25,31 +30,19 @@ BRIDGED = 100
 """Documents of each domain that are read behind a prompt."""
 REFERENCE = 20_000
 """Points that nearest ones are looked for among."""
-DRAWS = 2000
-"""Samples of a prior that are measured."""
-MEANS = ("c4", "squad", "mathematics")
-NAMES = {"c4": "C4", "squad": "SQuAD", "mathematics": "arithmetic"}
-ROLES = {"c4": "data", "squad": "second", "mathematics": "third"}
+DRAWS, DRAWN = 2000, 500
+"""Samples of a prior that are measured, and those that are drawn on the plane."""
 
 
-def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, str]) -> Picture:
+def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, ...]) -> Picture:
     """Figures 10 and 11: prompts from a Gaussian and from Xavier, drawn and trained."""
-    both = inputs.joined(("c4", "squad"), site)
-    plane = inputs.plane(f"c4 squad {site}", lambda: both.points)
-    clouds = [
-        cloud(
-            NAMES[name],
-            on_plane(plane, inputs.sample(inputs.space(name, site).points)),
-            ROLES[name],
-        )
-        for name in ("c4", "squad")
-    ]
-    gaussian, xavier = (inputs.run(name).tensors() for name in runs)
-    marks = [
-        Layer("marks", "Gaussian, drawn", "sampled", on_plane(plane, gaussian[f"initial/{site}"])),
-        Layer("marks", "Gaussian, trained", "trained", on_plane(plane, gaussian[f"final/{site}"])),
-        Layer("marks", "Xavier, drawn", "other", on_plane(plane, xavier[f"initial/{site}"])),
-        Layer("marks", "Xavier, trained", "answer", on_plane(plane, xavier[f"final/{site}"])),
+    plane = inputs.text_plane(site)
+    gaussian, xavier = (inputs.run(name) for name in runs)
+    roles = ("other", "answer")
+    layers = [
+        *token_clouds(inputs, plane, site, "c4", "squad"),
+        *drawn_and_trained(gaussian, site, plane, prior="Gaussian, "),
+        *drawn_and_trained(xavier, site, plane, prior="Xavier, ", roles=roles),
     ]
     squad = inputs.sample(inputs.space("squad", site).points)
     numbers = {
@@ -64,7 +57,7 @@ def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, str])
         "the vectors of a prompt from the Gaussian fitted to SQuAD's points and of one from "
         "Xavier, as drawn and as trained on SQuAD. One run each. Distances are taken in all "
         "dimensions, beside fresh draws of the prior and draws of the Gaussian at equal norm.",
-        [Panel("", axes(plane), [*clouds, *marks])],
+        [Panel("", axes(plane), layers)],
         numbers,
         columns=1,
     )
@@ -73,24 +66,20 @@ def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, str])
 def between(inputs: FigureInputs) -> Picture:
     """Figure 12: the interpolation between arithmetic and C4, among means of examples."""
     site = inputs.last_block
-    spaces = {name: inputs.space(name, site, pool="mean") for name in MEANS}
+    spaces = {name: inputs.space(name, site, pool="mean") for name in DOMAINS}
     plane = inputs.plane(f"means {site}", lambda: torch.cat([s.points for s in spaces.values()]))
     clouds = [
-        Layer("cloud", NAMES[name], ROLES[name], on_plane(plane, spaces[name].points))
-        for name in MEANS
+        Layer("cloud", DOMAINS[name], DOMAIN_ROLES[name], on_plane(plane, space.points))
+        for name, space in spaces.items()
     ]
     run = inputs.run("deep-interpolation")
+    marks = drawn_and_trained(run, site, plane)
     tensors = run.tensors()
-    ends = {when: tensors[f"{when}/{site}"] for when in ("initial", "final")}
-    marks = [
-        Layer("marks", "drawn", "sampled", on_plane(plane, ends["initial"])),
-        Layer("marks", "trained", "trained", on_plane(plane, ends["final"])),
-    ]
     prior = inputs.prior("deep-interpolation", site)
-    tokens = inputs.joined(("c4", "mathematics"), site)
+    tokens = inputs.joined(site, "c4", "mathematics")
     distances = {}
     for at in dict.fromkeys(("embed", inputs.two_thirds_block, site)):
-        domains = {NAMES[name]: inputs.space(name, at, pool="mean") for name in MEANS}
+        domains = {label: inputs.space(name, at, pool="mean") for name, label in DOMAINS.items()}
         distances[at] = separated(domains, inputs, "figure 12", means=True)
     return Picture(
         12,
@@ -105,9 +94,9 @@ def between(inputs: FigureInputs) -> Picture:
             "energy distance of means by site": distances,
             "separation beyond that of words": _beyond_words(inputs),
             "separation behind a soft prompt less without it": _bridge(inputs, "gaussian-fast"),
-            "along, drawn": _along(inputs, ends["initial"]),
-            "along, trained": _along(inputs, ends["final"]),
-            "deep-interpolation": location(inputs, run, site, inputs.sample(tokens.points), prior),
+            "along, drawn": _along(inputs, tensors[f"initial/{site}"]),
+            "along, trained": _along(inputs, tensors[f"final/{site}"]),
+            "deep-interpolation": location(inputs, run, site, inputs.sample(tokens), prior),
         },
         columns=1,
     )
@@ -117,11 +106,10 @@ def autoencoder(inputs: FigureInputs) -> Picture:
     """Figure 13: draws of the autoencoder among SQuAD's activations."""
     site = inputs.last_block
     space = inputs.space("squad", site)
-    plane = inputs.plane(f"c4 squad {site}", lambda: inputs.joined(("c4", "squad"), site).points)
+    plane = inputs.text_plane(site)
     learn, held = _halves(inputs, space)
     stream = inputs.random("figure 13")
-    order = torch.randperm(len(held.points), generator=stream)[:DRAWS]
-    real = held.points[order]
+    real = held.points[torch.randperm(len(held.points), generator=stream)[:DRAWS]]
     vae = cast("Vae", fit_prior("vae", learn, seed=inputs.plan.seed, points=40_000))
     gaussian = fit_prior("gaussian", learn, seed=inputs.plan.seed)
     drawn = vae.sample(DRAWS, generator=stream)
@@ -130,31 +118,26 @@ def autoencoder(inputs: FigureInputs) -> Picture:
     rank = effective_rank(vae.means(DRAWS, generator=stream), scale=scale)
     reference = inputs.sample(learn.points)[:REFERENCE]
     near = [neighbour_distance(x[:500], reference).median() for x in (drawn, real)]
-    others = {
+    compared = {
+        "vae": drawn,
         "resampled points": learn.points[rows],
         "gaussian": gaussian.sample(DRAWS, generator=stream),
     }
+    layers = [
+        *token_clouds(inputs, plane, site, "squad"),
+        Layer("cloud", "autoencoder", "trained", on_plane(plane, drawn[:DRAWN])),
+    ]
     return Picture(
         13,
         "Draws of the autoencoder",
         f"SQuAD's tokens at {site} on the principal plane of C4 and SQuAD (first tokens left "
-        f"out), and {DRAWS // 4} draws of a variational autoencoder fitted to half of its "
+        f"out), and {DRAWN} draws of a variational autoencoder fitted to half of its "
         "documents. The numbers hold draws against the other half, beside resampled points and a "
         "Gaussian.",
-        [
-            Panel(
-                "",
-                axes(plane),
-                [
-                    cloud("SQuAD", on_plane(plane, inputs.sample(space.points)), "second"),
-                    Layer("cloud", "autoencoder", "trained", on_plane(plane, drawn[: DRAWS // 4])),
-                ],
-            )
-        ],
+        [Panel("", axes(plane), layers)],
         {
             "energy distance to the held half": {
-                "vae": energy_distance(drawn, real),
-                **{name: energy_distance(points, real) for name, points in others.items()},
+                name: energy_distance(points, real) for name, points in compared.items()
             },
             "effective rank of decoder means over the held half's": rank
             / effective_rank(real, scale=scale),
@@ -164,42 +147,34 @@ def autoencoder(inputs: FigureInputs) -> Picture:
     )
 
 
-def _beyond_words(inputs: FigureInputs) -> dict[str, Any]:
+def _beyond_words(inputs: FigureInputs) -> dict[str, list[float]]:
     """Separation in the last block less that at ``embed``, one token a document."""
     activations, words = (
-        {NAMES[name]: inputs.space(name, site) for name in MEANS}
+        {label: inputs.space(name, site) for name, label in DOMAINS.items()}
         for site in (inputs.last_block, "embed")
     )
-    reference, random = (NAMES["c4"], NAMES["c4"]), inputs.random("figure 12", "words")
-    found = excess(activations, words, reference=reference, generator=random)
-    return _intervals(found)
+    return _excess(inputs, activations, words, "words")
 
 
 def _bridge(inputs: FigureInputs, run: str) -> dict[str, Any]:
     """Does a trained prompt bridge C4 and arithmetic: the same documents with and without it."""
     behind, without = {}, {}
+    site = inputs.last_block
     few = min(BRIDGED, *(domain.documents for domain in inputs.plan.domains.values()))
     for name in ("c4", "mathematics"):
-        domain = replace(inputs.plan.domains[name], documents=few)
-        store = inputs.captured(
-            f"{name}-behind-{run}", inputs.backbone, domain, [inputs.last_block], run=run
-        )
-        behind[NAMES[name]] = load_space(store, inputs.last_block)
-        without[NAMES[name]] = _first(inputs.space(name, inputs.last_block), few)
-    reference = (NAMES["c4"], NAMES["c4"])
-    found = excess(
-        behind, without, reference=reference, generator=inputs.random("figure 12", "bridge")
-    )
-    return {"documents": few, **_intervals(found)}
+        domain = inputs.plan.domains[name].model_copy(update={"documents": few})
+        store = inputs.captured(f"{name}-behind-{run}", inputs.backbone, domain, [site], run=run)
+        behind[DOMAINS[name]] = load_space(store, site)
+        space = inputs.space(name, site)
+        without[DOMAINS[name]] = rows_of(space, cast("Tensor", space.groups) < few)
+    return {"documents": few, **_excess(inputs, behind, without, "bridge")}
 
 
-def _first(space: Space, documents: int) -> Space:
-    kept = cast("Tensor", space.groups) < documents
-    parts = {k: v[kept] for k, v in space._asdict().items() if isinstance(v, Tensor)}
-    return space._replace(**parts)
-
-
-def _intervals(found: Mapping[tuple[str, str], Interval]) -> dict[str, Any]:
+def _excess(
+    inputs: FigureInputs, here: Mapping[str, Space], there: Mapping[str, Space], purpose: str
+) -> dict[str, list[float]]:
+    reference, random = (DOMAINS["c4"], DOMAINS["c4"]), inputs.random("figure 12", purpose)
+    found = excess(here, there, reference=reference, generator=random)
     return {f"{one} – {other}": list(interval) for (one, other), interval in found.items()}
 
 
@@ -229,7 +204,4 @@ def _halves(inputs: FigureInputs, space: Space) -> tuple[Space, Space]:
     names = groups.unique()
     first = names[torch.randperm(len(names), generator=inputs.random("halves"))[: len(names) // 2]]
     inside = torch.isin(groups, first)
-    one, other = (
-        Space(space.site, space.points[mask], groups=groups[mask]) for mask in (inside, ~inside)
-    )
-    return one, other
+    return rows_of(space, inside), rows_of(space, ~inside)

@@ -1,12 +1,13 @@
 """Rules that judge a claim by a study, with one statistic each."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from scipy import stats
 
 from promptpriors.analysis.equality import equality
-from promptpriors.analysis.pooled import pool
+from promptpriors.analysis.pooled import Contrasts, pool
 from promptpriors.analysis.significance import t_interval
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.analysis.slope import slope
@@ -14,8 +15,11 @@ from promptpriors.errors import InputError
 from promptpriors.paper.claims import judged
 from promptpriors.paper.values import Address, hint, label_of, valued
 from promptpriors.runs.claims import Evidence, Verdict
+from promptpriors.runs.studies import StudyRun
 from promptpriors.verdicts.judge import judge
 from promptpriors.verdicts.outcomes import RunOutcome, Setting
+
+Key = TypeVar("Key", int, str)
 
 
 def level(
@@ -31,17 +35,13 @@ def level(
     Arms and rates are averaged first. Confirmed if the t interval lies beyond the bound, refuted if
     it lies on the other side.
     """
-    bound, sign = _bound(at_least, at_most)
-    units: dict[int, list[float]] = {}
     runs = _valued(setting, arms, value)
-    for run in runs:
-        if run.value is not None:
-            units.setdefault(run.plan.seed, []).append(run.value)
+    units = _grouped(runs, lambda plan: plan.seed)
     means = [sum(values) / len(values) for values in units.values()]
     found = t_interval(torch.tensor(means, dtype=torch.float64))
     reason = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
-    ends = sorted(sign * (end - bound) for end in (found.low, found.high))
-    return judged("", found.estimate, (found.low, found.high), None, _by(ends[0], ends[1]), reason)
+    verdict = _beyond(found.low, found.high, at_least, at_most)
+    return judged(verdict, reason, found.estimate, (found.low, found.high))
 
 
 def equal(setting: Setting, arms: Sequence[str]) -> Evidence:
@@ -52,20 +52,18 @@ def equal(setting: Setting, arms: Sequence[str]) -> Evidence:
     """
     result = judge(setting)
     if result.margin is None:
-        return judged("", None, None, None, "undecided", result.reasons.get("scale", "no margin"))
+        return judged("undecided", result.reasons.get("scale", "no margin"))
     kept = [arm for arm in arms if arm not in result.aside]
     pooled = pool(setting.outcomes(_runs(setting, kept)))
     found = equality(pooled, result.margin, arms=kept)
     widest = max(found.pairs, key=lambda pair: abs(pair.difference))
-    reason = (
-        f"margin {result.margin:.4f} nats; the widest pair is {widest.first} and {widest.second}"
-    )
+    pair = f"{widest.first} and {widest.second}"
+    reason = f"margin {result.margin:.4f} nats; the widest pair is {pair}"
     verdicts: dict[str, Verdict] = {"equal": "confirmed", "different": "refuted"}
     verdict = verdicts.get(found.verdict, "undecided")
     if result.gate:
         verdict, reason = "undecided", f"none: {result.gate}; {reason}"
-    interval = (widest.low, widest.high)
-    return judged("", widest.difference, interval, found.p, verdict, reason)
+    return judged(verdict, reason, widest.difference, (widest.low, widest.high), p=found.p)
 
 
 def difference(
@@ -78,24 +76,21 @@ def difference(
     at_most: float | None = None,
 ) -> Evidence:
     """Compare the mean of the arms less a reference with a bound."""
-    bound, sign = _bound(at_least, at_most)
-    names = [arm for arm in arms if arm != reference]
-    runs = _valued(setting, [*names, reference], value)
-    pooled = pool(setting.outcomes(runs))
-    contrasts = pooled.differences((name, reference) for name in names)
+    names, runs, contrasts = _contrasts(setting, arms, value, reference)
     weights = torch.full((len(names),), 1 / len(names), dtype=torch.float64)
     estimate = float(weights @ contrasts.estimates)
     error = float(weights @ contrasts.covariance @ weights) ** 0.5
+    several = " and ".join(names)
     one = contrasts._replace(
-        pairs=[(" and ".join(names), reference)],
+        pairs=[(several, reference)],
         estimates=torch.tensor([estimate], dtype=torch.float64),
         covariance=torch.tensor([[error**2]], dtype=torch.float64),
     )
     found = simultaneous(one)
     low, high = float(found.low[0]), float(found.high[0])
-    ends = sorted(sign * (end - bound) for end in (low, high))
-    reason = f"{' and '.join(names)} less {reference}; {_counted(runs)}"
-    return judged("", estimate, (low, high), float(found.p[0]), _by(ends[0], ends[1]), reason)
+    verdict = _beyond(low, high, at_least, at_most)
+    reason = f"{several} less {reference}; {_counted(runs)}"
+    return judged(verdict, reason, estimate, (low, high), p=float(found.p[0]))
 
 
 def changes(
@@ -106,9 +101,7 @@ def changes(
     By Dunnett's test. Confirmed if one differs, refuted if every simultaneous interval lies within
     ± margin.
     """
-    names = [arm for arm in arms if arm != reference]
-    runs = _valued(setting, [*names, reference], value)
-    contrasts = pool(setting.outcomes(runs)).differences((name, reference) for name in names)
+    names, runs, contrasts = _contrasts(setting, arms, value, reference)
     found = simultaneous(contrasts)
     most = int(found.p.argmin())
     within = bool(((found.low > -margin) & (found.high < margin)).all())
@@ -116,7 +109,7 @@ def changes(
     verdict: Verdict = "confirmed" if p <= 0.05 else "refuted" if within else "undecided"
     interval = (float(found.low[most]), float(found.high[most]))
     reason = f"most: {names[most]} less {reference}; {_counted(runs)}"
-    return judged("", float(contrasts.estimates[most]), interval, p, verdict, reason)
+    return judged(verdict, reason, float(contrasts.estimates[most]), interval, p=p)
 
 
 def unrelated(
@@ -140,16 +133,11 @@ def unrelated(
     losses, each = _valued(setting, arms, value), 1 - 0.05 / len(on)
     cells = [(run.plan.arm, run.plan.rate) for run in losses]
     seeds = [run.plan.seed for run in losses]
-    slopes = [
-        slope(
-            [run.value for run in losses],
-            [run.value for run in _valued(setting, arms, name)],
-            cells,
-            seeds,
-            level=each,
-        )
-        for name in on
-    ]
+    y = [run.value for run in losses]
+    slopes = []
+    for name in on:
+        x = [run.value for run in _valued(setting, arms, name)]
+        slopes.append(slope(y, x, cells, seeds, level=each))
     most = max(range(len(on)), key=lambda i: abs(slopes[i].effect))
     within = all(-margin < s.low and s.high < margin for s in slopes)
     beyond = any(s.low > margin or s.high < -margin for s in slopes)
@@ -159,7 +147,7 @@ def unrelated(
         f"{label_of(name)}: {s.effect:+.4f} ({s.low:+.4f} to {s.high:+.4f}) over {s.runs} runs"
         for name, s in zip(on, slopes, strict=True)
     )
-    return judged("", found.effect, (found.low, found.high), found.p, verdict, reason)
+    return judged(verdict, reason, found.effect, (found.low, found.high), p=found.p)
 
 
 def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: str) -> Evidence:
@@ -169,10 +157,7 @@ def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: st
     the other rates. Confirmed if it is less than at every other rate, each at 5 %; refuted if it is
     more than at one of them, at 5 % divided by their number.
     """
-    values: dict[str, list[float]] = {}
-    for run in _valued(setting, arms, value):
-        if run.value is not None:
-            values.setdefault(run.plan.rate, []).append(run.value)
+    values = _grouped(_valued(setting, arms, value), lambda plan: plan.rate)
     if rate not in values or len(values) < 2 or min(map(len, values.values())) < 3:
         shown = ", ".join(f"{name}: {len(mine)} runs" for name, mine in values.items())
         raise InputError(f"expected {rate!r} and other rates with 3 runs each, found {shown}")
@@ -185,7 +170,7 @@ def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: st
     verdict: Verdict = "confirmed" if better else "refuted" if worse else "undecided"
     reason = ", ".join(f"{name}: {sd:.4f}" for name, sd in spread.items())
     ratio = spread[rate] / spread[least]
-    return judged("", ratio, None, p[least], verdict, f"standard deviations at {reason}")
+    return judged(verdict, f"standard deviations at {reason}", ratio, p=p[least])
 
 
 RULES: dict[str, Callable[..., Evidence]] = {
@@ -216,18 +201,32 @@ def _valued(setting: Setting, arms: Sequence[str], value: str) -> list[RunOutcom
     return runs
 
 
+def _contrasts(
+    setting: Setting, arms: Sequence[str], value: str, reference: str
+) -> tuple[list[str], list[RunOutcome], Contrasts]:
+    """Arms beside the reference, their runs and its, and the arms' differences to it."""
+    names = [arm for arm in arms if arm != reference]
+    runs = _valued(setting, [*names, reference], value)
+    pooled = pool(setting.outcomes(runs))
+    return names, runs, pooled.differences((name, reference) for name in names)
+
+
+def _grouped(runs: Sequence[RunOutcome], key: Callable[[StudyRun], Key]) -> dict[Key, list[float]]:
+    values: dict[Key, list[float]] = {}
+    for run in runs:
+        if run.value is not None:
+            values.setdefault(key(run.plan), []).append(run.value)
+    return values
+
+
 def _counted(runs: Sequence[RunOutcome]) -> str:
     return f"{sum(run.value is not None for run in runs)} of {len(runs)} runs"
 
 
-def _bound(at_least: float | None, at_most: float | None) -> tuple[float, int]:
+def _beyond(low: float, high: float, at_least: float | None, at_most: float | None) -> Verdict:
+    """By the side of a bound on which an interval lies."""
     if at_least is not None and at_most is None:
-        return at_least, 1
+        return "confirmed" if low >= at_least else "refuted" if high < at_least else "undecided"
     if at_most is not None and at_least is None:
-        return at_most, -1
+        return "confirmed" if high <= at_most else "refuted" if low > at_most else "undecided"
     raise InputError("a rule with a bound needs one of at_least and at_most")
-
-
-def _by(low: float, high: float) -> Verdict:
-    """By an interval of what must be positive."""
-    return "confirmed" if low >= 0 else "refuted" if high < 0 else "undecided"

@@ -7,15 +7,13 @@ from pydantic import AfterValidator
 
 from promptpriors.analysis.plateau import steps_to
 from promptpriors.errors import InputError, suggest
-from promptpriors.measure.domain_gap import FILE as BRIDGE
-from promptpriors.measure.effects import FILE as USE
 from promptpriors.runs import Run
 from promptpriors.runs.positions import HEADINGS, read_positions
 from promptpriors.verdicts.outcomes import RunOutcome, curve_of
 
 COORDINATES = {"position": "raw", "visible": "visible"}
 KEYED = ("result", "use", "bridge")
-"""Records that are addressed by the dotted keys of their file."""
+"""Records that are addressed by the dotted keys of their JSON file."""
 EXPECTED = (
     "Expected position.FIELD, visible.FIELD, result.KEY, use.KEY, bridge.KEY or steps_to.LOSS"
 )
@@ -95,8 +93,10 @@ def _one(found: RunOutcome, address: str) -> RunOutcome:
 
 def _read(found: RunOutcome, run: Run, address: str) -> float | None:
     record, _, key = address.partition(".")
-    if record == "steps_to":
-        return _steps_to(found, _loss(address))
+    if record == "steps_to":  # all of them, where the loss was not reached: the restricted time
+        curve = curve_of(found)
+        reached = steps_to(curve, _loss(address)) if curve else None
+        return float(curve[-1][0]) if curve and reached is None else reached
     if record in COORDINATES:
         positions = (read_positions(run) or {}).items()
         first = (p.flat() for (_, kind), p in positions if kind == COORDINATES[record])
@@ -105,7 +105,7 @@ def _read(found: RunOutcome, run: Run, address: str) -> float | None:
 
 
 def _keyed(run: Run, record: str) -> Any:
-    return run.result if record == "result" else run.record(USE if record == "use" else BRIDGE)
+    return run.result if record == "result" else run.record(f"{record}.json")
 
 
 def _loss(address: str) -> float:
@@ -115,17 +115,8 @@ def _loss(address: str) -> float:
         raise InputError(f"no value {address!r}: expected nats, such as 'steps_to.1.1'") from None
 
 
-def _steps_to(found: RunOutcome, loss: float) -> float | None:
-    """Steps until a loss is reached, or all of them: the restricted time of one run."""
-    curve = curve_of(found)
-    if not curve:
-        return None
-    reached = steps_to(curve, loss)
-    return float(curve[-1][0]) if reached is None else reached
-
-
 def _number(value: Any, key: str) -> float | None:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    sound = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if sound else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None

@@ -7,25 +7,31 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from promptpriors.analysis.location import mahalanobis
+from promptpriors.analysis.projection import Plane
 from promptpriors.analysis.trajectories import localisation
 from promptpriors.geometry import moments
-from promptpriors.paper.figure_numbers import localisation_numbers, location
+from promptpriors.paper.figure_parts import (
+    DOCUMENTS,
+    SENTENCES,
+    TSNE_AXES,
+    WORDS,
+    axes,
+    drawn_and_trained,
+    localisation_numbers,
+    location,
+    text_lines,
+)
 from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.priors import fit_prior
 from promptpriors.runs.pictures import Layer, Panel, Picture
 from promptpriors.types import Space
 
-SENTENCES, WORDS = 4, 24
-"""Texts whose ways are drawn, and their tokens."""
-DOCUMENTS = 200
-"""Texts by which localisation is tested."""
 EXCLUSIONS: dict[str, dict[str, Any]] = {
     "k = 5": {"k": 5.0},
     "k = 5^(2/d)": {"k": "c^(2/d)", "c": 5.0},
     "beyond 0.999 of the rows": {"outside": 0.999},
 }
 """What the label of the paper's figure 9 may mean, and what it shows: a hole where the data are."""
-ROLES = ("question", "answer", "trained", "sampled")
 
 
 def sentences(inputs: FigureInputs) -> Picture:
@@ -33,10 +39,8 @@ def sentences(inputs: FigureInputs) -> Picture:
     rows = inputs.vocabulary()
     chart = inputs.tsne("vocabulary", lambda: rows.points)
     paths = [path for path in _token_rows(inputs, rows) if len(path) >= WORDS][:DOCUMENTS]
-    lines = [
-        Layer("ways", f"text {i + 1}", ROLES[i], chart.coordinates[path[:WORDS]])
-        for i, path in enumerate(paths[:SENTENCES])
-    ]
+    lines = text_lines(chart.coordinates[path[:WORDS]] for path in paths)
+    cloud = Layer("cloud", "vocabulary", "data", chart.coordinates)
     every = torch.cat(paths)
     pools = {"unigram": rows.points[every], "vocabulary": rows.points}
     found = localisation(
@@ -50,7 +54,7 @@ def sentences(inputs: FigureInputs) -> Picture:
         "nothing; the numbers beside it are of the embeddings themselves: each document's spread "
         "and mean step over those of as many tokens shuffled, drawn from all documents (unigram), "
         "or drawn from the vocabulary (the paper's random walk).",
-        [Panel("", ("t-SNE 1", "t-SNE 2"), [cloud("vocabulary", chart.coordinates), *lines])],
+        [Panel("", TSNE_AXES, [cloud, *lines])],
         {"documents": len(paths), **localisation_numbers(found)},
         columns=1,
     )
@@ -58,24 +62,18 @@ def sentences(inputs: FigureInputs) -> Picture:
 
 def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
     """Figures 6 to 8: a soft prompt before and after training."""
-    rows, run = inputs.vocabulary(), inputs.run(name)
-    plane = inputs.plane("vocabulary", lambda: rows.points)
-    tensors = run.tensors()
-    start, end = (tensors[f"{when}/embed"] for when in ("initial", "final"))
-    layers = [
-        cloud("vocabulary", on_plane(plane, rows.points)),
-        Layer("marks", "drawn", "sampled", on_plane(plane, start)),
-        Layer("marks", "trained", "trained", on_plane(plane, end)),
-    ]
-    prior, rate = run.config["prior"]["name"], run.config["train"]["lr"]["relative"]
+    rows, run, plane = inputs.vocabulary(), inputs.run(name), inputs.vocabulary_plane()
+    cloud = Layer("cloud", "vocabulary", "data", on_plane(plane, rows.points))
+    marks = drawn_and_trained(run, "embed", plane)
+    prior, train = run.config["prior"]["name"], run.config["train"]
     return Picture(
         number,
-        f"A soft prompt from the {prior} prior, rate {rate:g} of its size",
+        f"A soft prompt from the {prior} prior, rate {train['lr']['relative']:g} of its size",
         f"The vocabulary on its principal plane ({_share(plane)} of its variance), and the "
-        f"prompt's {len(start)} vectors as drawn and after {run.config['train']['steps']} steps. "
+        f"prompt's {len(marks[0].points)} vectors as drawn and after {train['steps']} steps. "
         "One run: what it shows holds for it alone. Whether vectors moved towards rows is decided "
         "in all dimensions, against the nulls beside it, not on the plane.",
-        [Panel("", axes(plane), layers)],
+        [Panel("", axes(plane), [cloud, *marks])],
         location(inputs, run, "embed", rows.points, inputs.prior(name, "embed")),
         columns=1,
     )
@@ -83,20 +81,22 @@ def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
 
 def exclusion(inputs: FigureInputs) -> Picture:
     """Figure 9: draws of the exclusion prior in three readings."""
-    rows = inputs.vocabulary()
-    plane = inputs.plane("vocabulary", lambda: rows.points)
+    rows, plane = inputs.vocabulary(), inputs.vocabulary_plane()
     found = moments(rows.points)
     inside = mahalanobis(rows.points, found.mean, found.covariance)
     dim = rows.points.shape[1]
     edge = float(chi2.ppf(0.999, dim) / dim) ** 0.5
-    beyond = float((inside > edge).float().mean())
+
+    def beyond(radius: float | Tensor) -> float:
+        return float((inside > radius).float().mean())
+
     panels: list[Panel] = []
-    numbers: dict[str, Any] = {"rows beyond the Gaussian's 0.999 radius": beyond}
+    numbers: dict[str, Any] = {"rows beyond the Gaussian's 0.999 radius": beyond(edge)}
     for label, params in EXCLUSIONS.items():
         prior = fit_prior("exclusion", rows, seed=inputs.plan.seed, **params)
         draws = prior.sample(200, generator=inputs.random("figure 9", label))
         layers = [
-            cloud("vocabulary", on_plane(plane, rows.points)),
+            Layer("cloud", "vocabulary", "data", on_plane(plane, rows.points)),
             Layer("marks", "drawn", "sampled", on_plane(plane, draws)),
             Layer("marks", "mean of the rows", "centre", torch.zeros(1, 2)),
         ]
@@ -105,10 +105,8 @@ def exclusion(inputs: FigureInputs) -> Picture:
         numbers[label] = {
             "median radius over √rank": float(radii.median()),
             "least radius over √rank": float(radii.min()),
-            "rows farther out than the median draw": float(
-                (inside > radii.median()).float().mean()
-            ),
-            "rows farther out than the nearest draw": float((inside > radii.min()).float().mean()),
+            "rows farther out than the median draw": beyond(radii.median()),
+            "rows farther out than the nearest draw": beyond(radii.min()),
         }
     return Picture(
         9,
@@ -123,18 +121,7 @@ def exclusion(inputs: FigureInputs) -> Picture:
     )
 
 
-def cloud(name: str, points: Tensor, role: str = "data") -> Layer:
-    """Make a layer of many faint points."""
-    return Layer("cloud", name, role, points)
-
-
-def axes(plane: Any) -> tuple[str, str]:
-    """Label a principal plane's axes with their shares of variance."""
-    first, second = (f"{100 * float(value):.1f} %" for value in plane.explained)
-    return f"first principal direction, {first}", f"second, {second}"
-
-
-def _share(plane: Any) -> str:
+def _share(plane: Plane) -> str:
     return f"{100 * float(plane.explained.sum()):.1f} %"
 
 

@@ -9,7 +9,7 @@ import tomli_w
 
 import promptpriors as pp
 from promptpriors.figures.pictures import draw
-from promptpriors.paper import FIGURES, charts, paper_claims, produce, read_plan
+from promptpriors.paper import FIGURES, figures, paper_claims, produce, read_plan
 from promptpriors.paper import domain_figures as domains
 from promptpriors.paper.claims import claim_with
 from promptpriors.paper.figure_rules import judge
@@ -52,7 +52,7 @@ def made(tmp_path_factory, real_data):
     plan = read_plan(small(folder))
     runs = folder / "runs"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(charts, "POINTS", 200)
+        patch.setattr(figures, "POINTS", 200)
         patch.setattr(domains, "NULLS", 99)
         found = produce(
             plan, list(FIGURES), runs, Workspace(real_data), command="a command", on_progress=silent
