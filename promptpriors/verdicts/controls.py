@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from promptpriors.analysis.equality import equality
-from promptpriors.analysis.pooled import Outcome, Pooled, pool
+from promptpriors.analysis.pooled import Contrasts, Outcome, Pooled, pool
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
+from promptpriors.runs.studies import Kind
 from promptpriors.runs.study_results import Control, Difference
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
 
@@ -21,25 +24,25 @@ class ControlTest(NamedTuple):
     row: Difference | None = None
 
 
-def positive(setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str]) -> ControlTest:
-    """Test that it differs by the test of the arms, as one more of them at its rate."""
-    try:
-        pooled, name, reference = _among(setting, setting.by_arm("positive"), arms, aside)
-    except InputError as error:
-        return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
-    row = against(pooled, reference)[name]
-    return ControlTest(Control(state="passed" if differs(row) else "failed", p=row.p), row)
-
-
-def negative(
-    setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str], margin: float | None
+def control_test(
+    setting: Setting,
+    kind: Kind,
+    arms: Sequence[Outcome],
+    aside: Mapping[str, str],
+    margin: float | None,
 ) -> ControlTest:
-    """Test that it is equal by the test of pairs; missing without a margin."""
+    """Test a control against the reference, as one more arm at its rates.
+
+    The positive one must differ by the test of the arms, the negative one must be equal by the test
+    of pairs, which is missing without a margin.
+    """
     try:
-        pooled, name, reference = _among(setting, setting.by_arm("negative"), arms, aside)
+        pooled, name, reference = _among(setting, setting.by_arm(kind), arms, aside)
     except InputError as error:
         return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
     row = against(pooled, reference)[name]
+    if kind == "positive":
+        return ControlTest(Control(state="passed" if differs(row) else "failed", p=row.p), row)
     if margin is None:
         return ControlTest(Control(state="missing", reason="there is no margin"), row)
     found = equality(pooled, margin, arms=[reference, name], alpha=ALPHA)
@@ -61,9 +64,16 @@ def against(pooled: Pooled, reference: str) -> dict[str, Difference]:
     others = [arm for arm in pooled.arms if arm != reference]
     contrasts = pooled.differences((arm, reference) for arm in others)
     found = simultaneous(contrasts, level=1 - ALPHA)
-    columns = (contrasts.estimates, found.low, found.high, found.p)
-    rows = zip(others, *(column.tolist() for column in columns), strict=True)
-    return {arm: Difference(value=v, low=low, high=high, p=p) for arm, v, low, high, p in rows}
+    rows = differences_of(contrasts, found.low, found.high, found.p.tolist())
+    return dict(zip(others, rows, strict=True))
+
+
+def differences_of(
+    contrasts: Contrasts, low: Tensor, high: Tensor, p: Sequence[float | None]
+) -> list[Difference]:
+    """List contrasts with their intervals and p."""
+    columns = (contrasts.estimates.tolist(), low.tolist(), high.tolist(), p)
+    return [Difference(value=v, low=a, high=b, p=q) for v, a, b, q in zip(*columns, strict=True)]
 
 
 def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]) -> str:
