@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from promptpriors.errors import InputError
 from promptpriors.figures import RunStyles, visible
-from promptpriors.figures.nearest import NULLS
+from promptpriors.figures.vectors import NULLS
 from promptpriors.report.arrays import as_base64, quantised, safe_json
 from promptpriors.report.groups import MapCache
 from promptpriors.report.paths import prompt_path

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptpriors.errors import InputError
-from promptpriors.figures.verdict_marks import MARKS
+from promptpriors.figures.styles import MARKS
 from promptpriors.report.formatting import significant
 from promptpriors.report.pictures import Picture, pictures
 from promptpriors.runs.claims import Claim, Evidence, Kind, read_claims

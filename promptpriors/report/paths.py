@@ -11,7 +11,7 @@ from promptpriors.analysis.location import vector_displacements
 from promptpriors.errors import InputError
 from promptpriors.figures import visible
 from promptpriors.figures.loss import evaluations
-from promptpriors.figures.nearest import tokens_of
+from promptpriors.figures.vectors import tokens_of
 from promptpriors.report.arrays import as_base64
 from promptpriors.runs import Chart, Run
 

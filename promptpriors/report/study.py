@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from promptpriors.figures import RunStyles
 from promptpriors.figures.bands import bands
 from promptpriors.figures.forest import forest
-from promptpriors.figures.styles import ArmStyle, arm_styles
-from promptpriors.figures.verdict_marks import MARKS, Mark
+from promptpriors.figures.styles import MARKS, ArmStyle, Mark, arm_styles
 from promptpriors.report.formatting import fixed, significant, whole
 from promptpriors.report.groups import plain
 from promptpriors.report.study_curves import Curves, curves_of

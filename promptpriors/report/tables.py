@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from promptpriors.errors import InputError
-from promptpriors.figures.verdict_marks import MARKS, Mark
+from promptpriors.figures.styles import MARKS, Mark
 from promptpriors.registry import validate
 from promptpriors.report.formatting import MISSING, significant, whole
 from promptpriors.runs.claims import read_list
