@@ -14,9 +14,8 @@ def visible(token: str) -> str:
     """
 
     def shown(character: str) -> str:
-        hidden = (
-            unicodedata.category(character)[0] in "CZ"
-        )  # control, format, unassigned, separator
+        # control, format, unassigned and separating characters
+        hidden = unicodedata.category(character)[0] in "CZ"
         return character.encode("unicode_escape").decode("ascii") if hidden else character
 
     return "".join(VISIBLE.get(c) or shown(c) for c in token) or "(empty)"

@@ -12,15 +12,18 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import run_styles, setting_of
+from promptpriors.figures.styles import MARKS
 from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims
-from promptpriors.report.formatting import fixed, whole
+from promptpriors.report.formatting import fixed, significant, whole
 from promptpriors.report.groups import MapCache, grouped, section
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
 from promptpriors.report.tables import read_tables
 from promptpriors.runs import Run, list_runs
+from promptpriors.runs.study_results import QUESTIONS
+from promptpriors.verdicts.study_tables import NOTES
 
 LIMIT = 15_000_000
 """Bytes that the page should not exceed: charts are thinned until it does not."""
@@ -98,7 +101,9 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    environment.filters |= {"fixed": fixed, "whole": whole, "headline": _headline}
+    environment.filters |= {"fixed": fixed, "significant": significant, "whole": whole}
+    environment.filters["headline"] = _headline
+    environment.globals |= {"marks": MARKS, "notes": NOTES, "questions": QUESTIONS}
     return environment.get_template("page.html")
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from promptpriors.figures import RunStyles
 from promptpriors.figures.bands import bands
 from promptpriors.figures.forest import forest
-from promptpriors.figures.styles import MARKS, ArmStyle, Mark, arm_styles
-from promptpriors.report.formatting import fixed, significant, whole
+from promptpriors.figures.styles import ArmStyle, arm_styles
+from promptpriors.report.formatting import fixed, whole
 from promptpriors.report.groups import plain
 from promptpriors.report.study_curves import Curves, curves_of
 from promptpriors.report.tables import ShownTable, study_table
@@ -22,29 +22,11 @@ from promptpriors.runs.studies import (
     StudyRun,
     list_study_records,
 )
-from promptpriors.runs.study_results import QUESTIONS, Answer, SettingResult, list_study_results
+from promptpriors.runs.study_results import SettingResult, list_study_results
 from promptpriors.verdicts.study_tables import NOTES
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}
 """Names of losses."""
-
-
-class Chip(NamedTuple):
-    """Button of an arm: its name, its line, and a remark."""
-
-    arm: str
-    style: ArmStyle
-    note: str
-
-
-class ShownAnswer(NamedTuple):
-    """Verdict on a question with its mark; ``value`` is empty where there is none."""
-
-    question: str
-    statistic: str
-    value: str
-    answer: Answer
-    mark: Mark
 
 
 @dataclass(frozen=True)
@@ -52,42 +34,34 @@ class StudyPanel:
     """Study in one setting.
 
     Attributes:
-        study: its name.
-        setting: empty where nothing else is varied.
-        planned: whether the study's record is there.
-        facts: name and text.
+        record: the planned runs; None where the file is missing.
+        result: None where nothing is stored.
         notes: warnings.
-        verdicts: the questions with their answers; empty without a stored result.
-        note: explanation of the verdicts.
-        chips: a button an arm.
+        styles: how each arm and control is drawn.
         forest: the figure of differences.
-        undrawn: arms without a difference.
-        reference: the arm that the others are compared with.
-        margin: within which two arms count as equal, as text; empty where it is not known.
         bands: the figure of curves.
         drawn: the curves in that figure, and the runs that are in none.
-        differences: the table beneath the first figure.
-        arms: the table of arms.
-        others: further tables.
+        tables: those with rows.
     """
 
     study: str
     setting: str
-    planned: bool
+    record: StudyRecord | None
+    result: SettingResult | None
+    reference: str
     facts: list[tuple[str, str]]
     notes: list[str]
-    verdicts: list[ShownAnswer]
-    note: str
-    chips: list[Chip]
+    styles: Mapping[str, ArmStyle]
     forest: dict[str, Any] | None
-    undrawn: list[str]
-    reference: str
-    margin: str
     bands: dict[str, Any] | None
     drawn: Curves
-    differences: ShownTable | None
-    arms: ShownTable | None
-    others: list[ShownTable]
+    tables: Mapping[str, ShownTable]
+
+    @property
+    def others(self) -> list[ShownTable]:
+        """Tables that stand below the figures."""
+        shown = {"arms", "verdicts"} | ({"differences"} if self.forest else set())
+        return [table for name, table in self.tables.items() if name not in shown]
 
 
 @dataclass(frozen=True)
@@ -99,13 +73,7 @@ class Studies:
 
 
 def studies(folder: Path, runs: Sequence[Run], page_styles: RunStyles) -> Studies | None:
-    """Gather the studies of a runs folder; None where there are none.
-
-    Args:
-        folder: has ``studies/NAME.json`` and ``studies/NAME.result.json``.
-        runs: those of the folder.
-        page_styles: of the page.
-    """
+    """Gather the studies of a runs folder; None where there are none."""
     records, damaged = list_study_records(folder)
     results, damaged_results = list_study_results(folder)
     problems = [f"A study can’t be shown: {error}" for error in damaged]
@@ -143,28 +111,19 @@ def _panel(
     compare = record.compare if record else None
     reference = (result.reference if result else compare and compare.reference) or ""
     tables = {name: result and study_table(name, result) for name in NOTES}
-    forest_drawn = _forest(result, reference, styles) if result else None
-    others = [name for name in NOTES if name not in {"arms", "verdicts"}]
-    if forest_drawn:
-        others.remove("differences")
     return StudyPanel(
         study=study,
         setting=setting,
-        planned=record is not None,
+        record=record,
+        result=result,
+        reference=reference,
         facts=_facts(record, result, members, drawn, runs),
         notes=_earlier(record),
-        verdicts=[_answer(answer) for answer in (result.verdicts if result else [])],
-        note=NOTES["verdicts"][1],
-        chips=[Chip(arm, styles[arm], "reference" if arm == reference else "") for arm in names],
-        forest=forest_drawn,
-        undrawn=[c.arm for c in (result.contrasts if result else []) if c.difference is None],
-        reference=reference,
-        margin="" if result is None or result.margin is None else f"{result.margin:.3g}",
+        styles=styles,
+        forest=_forest(result, reference, styles) if result else None,
         bands=_bands(drawn, styles, reference),
         drawn=drawn,
-        differences=tables["differences"],
-        arms=tables["arms"],
-        others=[table for name in others if (table := tables[name])],
+        tables={name: table for name, table in tables.items() if table},
     )
 
 
@@ -178,35 +137,25 @@ def _prior(arm: str, members: Sequence[StudyRun], runs: Mapping[str, Run]) -> st
     return next((name for name in names if isinstance(name, str)), arm)
 
 
-def _answer(answer: Answer) -> ShownAnswer:
-    return ShownAnswer(
-        question=QUESTIONS[answer.question],
-        statistic=answer.statistic,
-        value="" if answer.value is None else significant(answer.value),
-        answer=answer,
-        mark=MARKS[answer.state],
-    )
-
-
 def _forest(
     result: SettingResult, reference: str, styles: Mapping[str, ArmStyle]
 ) -> dict[str, Any] | None:
     if all(contrast.difference is None for contrast in result.contrasts):
         return None
     axis = METRICS.get(result.metric, result.metric) + (f", {result.unit}" if result.unit else "")
-    figure = forest(
-        result.contrasts, reference=reference, margin=result.margin, axis=axis, styles=styles
+    return plain(
+        forest(
+            result.contrasts, reference=reference, margin=result.margin, axis=axis, styles=styles
+        )
     )
-    return plain(figure)
 
 
 def _bands(drawn: Curves, styles: Mapping[str, ArmStyle], reference: str) -> dict[str, Any] | None:
     if not drawn.curves:
         return None
-    figure = bands(
-        drawn.curves, drawn.levels, styles=styles, choices=drawn.choices, reference=reference
+    return plain(
+        bands(drawn.curves, drawn.levels, styles=styles, choices=drawn.choices, reference=reference)
     )
-    return plain(figure)
 
 
 def _facts(
@@ -217,8 +166,10 @@ def _facts(
     runs: Mapping[str, Run],
 ) -> list[tuple[str, str]]:
     """Name and text of what is compared, how, and over how many runs."""
-    metric, margin_share = _rules(record, result)
-    margin = f"{100 * margin_share:.3g} % of floor to ceiling"
+    metric, share = record.compare.metric if record else "", record.compare.margin if record else 0
+    if result:
+        metric, share = result.metric, result.margin_share
+    margin = f"{100 * share:.3g} % of floor to ceiling"
     if result and result.margin is not None:
         margin = f"±{result.margin:.3g}, {margin}"
     there = [runs[member.id].config for member in members if member.id in runs]
@@ -233,12 +184,6 @@ def _facts(
         ("runs", _runs(len(members), len(drawn.lost)) if members else ""),
     ]
     return [(name, text) for name, text in facts if text]
-
-
-def _rules(record: StudyRecord | None, result: SettingResult | None) -> tuple[str, float]:
-    if result:
-        return result.metric, result.margin_share
-    return (record.compare.metric, record.compare.margin) if record else ("", 0.0)
 
 
 def _scale(metric: str, result: SettingResult | None, drawn: Curves) -> list[tuple[str, str]]:
