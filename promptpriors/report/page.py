@@ -15,7 +15,7 @@ from promptpriors.figures import run_styles, setting_of
 from promptpriors.figures.styles import MARKS
 from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
-from promptpriors.report.claims import claims
+from promptpriors.report.claims import claims, numbers_of
 from promptpriors.report.formatting import fixed, significant, whole
 from promptpriors.report.groups import MapCache, grouped, section
 from promptpriors.report.run_table import columns, facts, rows
@@ -102,7 +102,7 @@ def _template() -> jinja2.Template:
         loader=jinja2.FunctionLoader(_asset),
     )
     environment.filters |= {"fixed": fixed, "significant": significant, "whole": whole}
-    environment.filters["headline"] = _headline
+    environment.filters |= {"headline": _headline, "numbers": numbers_of}
     environment.globals |= {"marks": MARKS, "notes": NOTES, "questions": QUESTIONS}
     return environment.get_template("page.html")
 
