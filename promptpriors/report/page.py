@@ -17,7 +17,7 @@ from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims, numbers_of
 from promptpriors.report.formatting import fixed, significant, whole
-from promptpriors.report.groups import MapCache, grouped, section
+from promptpriors.report.groups import MapCache, sections
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
 from promptpriors.report.tables import read_tables
@@ -48,25 +48,25 @@ def build(runs_dir: Path) -> str:
         )
     style = run_styles(runs)
     maps = MapCache(runs_dir)
-    sections = [section(group, style, maps) for group in grouped(runs)]
     table = columns(runs)
     shown = rows(runs, table, style)
-    scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _assets(SCRIPTS)}
+    library, script = plotly.offline.get_plotlyjs(), _assets(SCRIPTS)
     parts = {
         "name": _name(runs_dir.resolve()),
         "summary": _summary(runs),
         "columns": table,
         "several": len({setting_of(run) for run in runs}) > 1,
         "rows": shown,
-        "sections": sections,
+        "sections": sections(runs, style, maps),
         "claims": claims(runs_dir),
         "compared": read_tables(runs_dir),
         "studies": studies(runs_dir, runs, style),
         "details": [(row, facts(row.run), row.run.config_text()) for row in shown],
         "clouds": list(maps.points.values()),
         "css": _assets(STYLES),
-        "policy": _policy(scripts.values()),
-        **scripts,
+        "policy": _policy(library, script),
+        "plotly": library,
+        "script": script,
     }
     template = _template()
     page = template.render(**parts, explorer=None)
@@ -115,7 +115,7 @@ def _assets(names: Iterable[str]) -> str:
     return "".join(_asset(name) for name in names)
 
 
-def _policy(scripts: Iterable[str]) -> str:
+def _policy(*scripts: str) -> str:
     """What the browser may do: run these scripts and no others, and ask nobody for anything.
 
     ``unsafe-eval`` is for plotly's WebGL, which compiles its own drawing functions.
