@@ -1,11 +1,14 @@
 """Charts of a runs folder with paths of prompts, packed for the page and thinned to fit."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from torch import Tensor
 
@@ -14,7 +17,7 @@ from promptpriors.errors import InputError
 from promptpriors.figures import RunStyles, visible
 from promptpriors.figures.loss import evaluations
 from promptpriors.figures.vectors import NULLS, tokens_of
-from promptpriors.report.arrays import as_base64, quantised, safe_json
+from promptpriors.files import finite
 from promptpriors.report.groups import MapCache
 from promptpriors.rng import generator
 from promptpriors.runs import Chart, Run, list_charts, read_chart, thinned
@@ -28,6 +31,9 @@ MIN_POINTS = 500
 
 HUES = ("#8a8f99", "#b98a3c", "#3f9b93", "#9a84c4", "#b9717c", "#7c9650", "#5c87ad", "#a0755a")
 """Colours of domains, softer than those of priors: points are the ground, prompts the figure."""
+
+LEVELS = 65_535
+"""Steps of a quantised coordinate: finer than a pixel until the map is enlarged fifty times."""
 
 NEAREST = 3
 """Tokens named for a vector."""
@@ -197,3 +203,30 @@ def _named(near: list[list[dict[str, Any]]] | None, length: int) -> list[list[tu
     """For every vector its nearest tokens with their cosines, the nearest first."""
     rows = near or [[] for _ in range(length)]
     return [[(visible(t["token"]), round(t["cosine"], 4)) for t in row[:NEAREST]] for row in rows]
+
+
+def as_base64(values: Tensor, dtype: torch.dtype) -> str:
+    """Little-endian bytes of a tensor as base64.
+
+    >>> as_base64(torch.tensor([1, 2]), torch.int16)
+    'AQACAA=='
+    """
+    plain = values.detach().cpu().to(dtype).contiguous().numpy()
+    return base64.b64encode(plain.astype(plain.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def quantised(points: Float[Tensor, "n 2"]) -> dict[str, Any]:
+    """Coordinates as 16-bit levels between ``low`` and ``high``.
+
+    x ≈ low + (high − low)(level + 32,768) / 65,535, wrong by at most half a level.
+    """
+    exact = points.to(torch.float64)
+    low, high = exact.amin(0), exact.amax(0)
+    spread = torch.where(high > low, high - low, 1.0)
+    levels = ((exact - low) / spread * LEVELS).round() - (LEVELS + 1) // 2
+    return {"data": as_base64(levels, torch.int16), "low": low.tolist(), "high": high.tolist()}
+
+
+def safe_json(value: Any) -> Markup:
+    """JSON that is safe inside a script element."""
+    return htmlsafe_json_dumps(finite(value), allow_nan=False, separators=(",", ":"))

@@ -1,6 +1,7 @@
 """Table of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 from promptpriors.figures import RunStyles
@@ -50,9 +51,9 @@ def columns(runs: Sequence[Run]) -> list[Column]:
                _moved, significant),
     ]  # fmt: skip
     scores = [
-        Column(title, f"{title.lower()} on the test examples, 0 to 1", _score(key), fixed)
+        Column(title, f"{title.lower()} on the test examples, 0 to 1", _of("scores", key), fixed)
         for key, title in SCORES.items()
-        if any(_score(key)(run) is not None for run in runs)
+        if any(_of("scores", key)(run) is not None for run in runs)
     ]
     return [*fixed_ones, *scores, Column("Time", "wall clock", _of("seconds"), duration)]
 
@@ -96,12 +97,8 @@ def _cell(column: Column, run: Run) -> ShownCell:
     return ShownCell("" if value is None else repr(float(value)), column.text(value))
 
 
-def _of(key: str) -> Callable[[Run], float | None]:
-    return lambda run: (run.result or {}).get(key)
-
-
-def _score(key: str) -> Callable[[Run], float | None]:
-    return lambda run: ((run.result or {}).get("scores") or {}).get(key)
+def _of(*keys: str) -> Callable[[Run], Any]:
+    return lambda run: reduce(lambda value, key: (value or {}).get(key), keys, run.result)
 
 
 def _moved(run: Run) -> float | None:

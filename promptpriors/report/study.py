@@ -110,6 +110,9 @@ def _panel(
     drawn = curves_of(members, runs, {a.arm: a.best_rate for a in (result.arms if result else [])})
     compare = record.compare if record else None
     reference = (result.reference if result else compare and compare.reference) or ""
+    figure = bands(
+        drawn.curves, drawn.levels, styles=styles, choices=drawn.choices, reference=reference
+    )
     tables = {name: result and study_table(name, result) for name in NOTES}
     return StudyPanel(
         study=study,
@@ -118,10 +121,15 @@ def _panel(
         result=result,
         reference=reference,
         facts=_facts(record, result, members, drawn, runs),
-        notes=_earlier(record),
+        notes=[
+            "The comparison was fixed otherwise before: "
+            f"{', '.join(f'{name} {value}' for name, value in rules.items())}. "
+            "What is chosen after runs were seen shows less."
+            for rules in (record.earlier if record else [])
+        ],
         styles=styles,
         forest=_forest(result, reference, styles) if result else None,
-        bands=_bands(drawn, styles, reference),
+        bands=plain(figure) if drawn.curves else None,
         drawn=drawn,
         tables={name: table for name, table in tables.items() if table},
     )
@@ -143,19 +151,8 @@ def _forest(
     if all(contrast.difference is None for contrast in result.contrasts):
         return None
     axis = METRICS.get(result.metric, result.metric) + (f", {result.unit}" if result.unit else "")
-    return plain(
-        forest(
-            result.contrasts, reference=reference, margin=result.margin, axis=axis, styles=styles
-        )
-    )
-
-
-def _bands(drawn: Curves, styles: Mapping[str, ArmStyle], reference: str) -> dict[str, Any] | None:
-    if not drawn.curves:
-        return None
-    return plain(
-        bands(drawn.curves, drawn.levels, styles=styles, choices=drawn.choices, reference=reference)
-    )
+    rows, margin = result.contrasts, result.margin
+    return plain(forest(rows, reference=reference, margin=margin, axis=axis, styles=styles))
 
 
 def _facts(
@@ -173,15 +170,17 @@ def _facts(
     if result and result.margin is not None:
         margin = f"±{result.margin:.3g}, {margin}"
     there = [runs[member.id].config for member in members if member.id in runs]
-    arms = [member for member in members if member.kind == "arm"]
+    arms = [(member.arm, member.rate, member.seed) for member in members if member.kind == "arm"]
+    sizes = " × ".join(whole(len(set(values))) for values in zip(*arms, strict=True))
+    lost = f", {whole(len(drawn.lost))} not finished" if drawn.lost else ""
     facts = [
         ("model", _listed(str(config["model"]) for config in there)),
         ("task", _listed(str(config["task"].get("name")) for config in there)),
         ("compared by", METRICS.get(metric, metric)),
         ("equal within", margin),
         *_scale(metric, result, drawn),
-        ("arms × rates × seeds", _counts(arms)),
-        ("runs", _runs(len(members), len(drawn.lost)) if members else ""),
+        ("arms × rates × seeds", sizes),
+        ("runs", whole(len(members)) + lost if members else ""),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -195,25 +194,5 @@ def _scale(metric: str, result: SettingResult | None, drawn: Curves) -> list[tup
     return [(level.role, fixed(level.value)) for level in levels if level.role != "text"]
 
 
-def _earlier(record: StudyRecord | None) -> list[str]:
-    """A sentence for each comparison that was fixed before this one."""
-    return [
-        "The comparison was fixed otherwise before: "
-        + ", ".join(f"{name} {value}" for name, value in rules.items())
-        + ". What is chosen after runs were seen shows less."
-        for rules in (record.earlier if record else [])
-    ]
-
-
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
-
-
-def _counts(arms: Sequence[StudyRun]) -> str:
-    """Numbers of arms, rates and seeds; nothing without arms."""
-    sizes = [len({getattr(m, name) for m in arms}) for name in ("arm", "rate", "seed")]
-    return " × ".join(map(whole, sizes)) if arms else ""
-
-
-def _runs(number: int, lost: int) -> str:
-    return whole(number) if not lost else f"{whole(number)}, {whole(lost)} not finished"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from promptpriors.files import write_json
 from promptpriors.report import build, write_report
-from promptpriors.report.arrays import as_base64, quantised, safe_json
+from promptpriors.report.charts import as_base64, quantised, safe_json
 from promptpriors.report.claims import claims, flat
 from promptpriors.report.tables import read_tables
 from promptpriors.runs import list_charts, list_runs, read_chart, write_chart
