@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from promptpriors.errors import InputError
 from promptpriors.figures import RunStyles, visible
 from promptpriors.figures.loss import baselines, evaluations, validation_loss
 from promptpriors.figures.map import vocabulary_map
-from promptpriors.figures.vectors import displacement, nearest
+from promptpriors.figures.vectors import displacement, nearest, tokens_of
 from promptpriors.models import MODEL_NOTES
 from promptpriors.report.formatting import fixed
 from promptpriors.runs import Map, Run, read_map
@@ -28,12 +28,16 @@ class MapView(NamedTuple):
     problem: str = ""
 
 
-class Tokens(NamedTuple):
-    """Nearest tokens of a run's vectors at a site, before and after training."""
+class Nearest(NamedTuple):
+    """Nearest tokens at a site, with the map whose null values are shown.
 
-    name: str
+    ``tokens`` are, by the run's name, those of each vector before and after training, with cosines.
+    """
+
     site: str
-    vectors: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]]
+    figure: dict[str, Any]
+    plane: Map | None
+    tokens: dict[str, list[tuple[list[tuple[str, str]], ...]]]
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,7 @@ class Section:
     unmoved: list[str]
     maps: list[MapView]
     displacement: dict[str, Any] | None
-    nearest: list[tuple[str, dict[str, Any], Map | None]]
-    tokens: list[Tokens]
+    nearest: list[Nearest]
 
 
 @dataclass
@@ -128,7 +131,6 @@ def _section(
         maps=maps,
         displacement=plain(displacement(moved, page_styles)) if moved else None,
         nearest=list(_nearest(prompted, page_styles, maps)),
-        tokens=[tokens for run in prompted for tokens in _tokens(run, page_styles)],
     )
 
 
@@ -172,20 +174,19 @@ def _map(name: str, runs: list[Run], page_styles: RunStyles, clouds: MapCache) -
     return MapView(clouds.share(name, plain(vocabulary_map(plane, mine, page_styles))), plane)
 
 
-def _nearest(
-    runs: list[Run], page_styles: RunStyles, maps: list[MapView]
-) -> Iterable[tuple[str, dict[str, Any], Map | None]]:
-    """For each site with stored tokens: the site, the figure, the map whose nulls it shows."""
+def _nearest(runs: list[Run], page_styles: RunStyles, maps: list[MapView]) -> Iterable[Nearest]:
     sites = dict.fromkeys(s for run in runs for s in (run.result or {}).get("nearest_tokens") or {})
     for site in sites:
         plane = next((m.plane for m in maps if m.plane and m.plane.site == site), None)
-        yield site, plain(nearest(runs, plane and plane.nulls, site, page_styles)), plane
+        figure = plain(nearest(runs, plane and plane.nulls, site, page_styles))
+        stored = {page_styles.names[run.id]: tokens_of(run, site) for run in runs}
+        tokens = {name: _tokens(near) for name, near in stored.items() if near}
+        yield Nearest(site, figure, plane, tokens)
 
 
-def _tokens(run: Run, page_styles: RunStyles) -> Iterable[Tokens]:
-    for site, stored in ((run.result or {}).get("nearest_tokens") or {}).items():
-        start, end = (
-            [[(visible(t["token"]), fixed(t["cosine"])) for t in near] for near in stored[moment]]
-            for moment in ("initial", "final")
-        )
-        yield Tokens(page_styles.names[run.id], site, list(zip(start, end, strict=True)))
+def _tokens(stored: Mapping[str, list[list[dict[str, Any]]]]) -> list[tuple[Any, ...]]:
+    ends = [
+        [[(visible(t["token"]), fixed(t["cosine"])) for t in near] for near in stored[moment]]
+        for moment in ("initial", "final")
+    ]
+    return list(zip(*ends, strict=True))

@@ -11,7 +11,7 @@ from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
 from promptpriors.runs.studies import Kind
 from promptpriors.runs.study_results import Control, Difference
-from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
+from promptpriors.verdicts.outcomes import Setting, lacks, mostly_missing
 
 ALPHA = 0.05
 """Level of every test of a study."""
@@ -37,7 +37,7 @@ def control_test(
     of pairs, which is missing without a margin.
     """
     try:
-        pooled, name, reference = _among(setting, setting.by_arm(kind), arms, aside)
+        pooled, name, reference = _among(setting, kind, arms, aside)
     except InputError as error:
         return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
     row = against(pooled, reference)[name]
@@ -92,16 +92,14 @@ def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]
 
 
 def _among(
-    setting: Setting,
-    controls: Mapping[str, Sequence[RunOutcome]],
-    arms: Sequence[Outcome],
-    aside: Mapping[str, str],
+    setting: Setting, kind: Kind, arms: Sequence[Outcome], aside: Mapping[str, str]
 ) -> tuple[Pooled, str, str]:
     """The arms and the control at its rates, its name and the reference's.
 
     An arm whose runs are the control's as well says nothing more, and is left out.
     """
     reference = checked(setting.compare.reference, aside, [outcome.arm for outcome in arms])
+    controls = setting.by_arm(kind)
     if len(controls) != 1:
         raise InputError(f"there are several: {', '.join(controls)}" if controls else "no runs")
     ((name, runs),) = controls.items()
@@ -110,10 +108,8 @@ def _among(
     mine = setting.outcomes(runs)
     cells = {outcome.rate for outcome in mine}
     ids = {run.plan.id for run in runs}
-    same = {
-        arm for arm, theirs in setting.by_arm("arm").items() if ids & {r.plan.id for r in theirs}
-    }
-    beside = [outcome for outcome in arms if outcome.rate in cells and outcome.arm not in same]
-    if all(outcome.arm != reference for outcome in beside):
+    same = {r.plan.arm for r in setting.runs if r.plan.kind == "arm" and r.plan.id in ids}
+    others = [outcome for outcome in arms if outcome.rate in cells and outcome.arm not in same]
+    if all(outcome.arm != reference for outcome in others):
         raise InputError(f"the reference has no run at its rate, {', '.join(sorted(cells))}")
-    return pool([*beside, *mine]), name, reference
+    return pool([*others, *mine]), name, reference
