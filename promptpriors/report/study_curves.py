@@ -66,10 +66,12 @@ def curves_of(
 
     ``best`` is the best rate of an arm; where there is none, that of the lowest mean loss counts.
     """
-    measured = {m.id: evaluations(runs[m.id]) for m in members if _is_curve(m, runs)}
-    status = [(member, _status(member, runs, measured)) for member in members]
-    lost = [Lost(member, said, runs.get(member.id)) for member, said in status if said != "done"]
-    done = [member for member, said in status if said == "done"]
+    trained = {m.id: runs[m.id] for m in members if m.kind not in BASELINES and m.id in runs}
+    measured = {key: evaluations(run) for key, run in trained.items() if run.status == "done"}
+    status = [_status(runs.get(member.id), measured.get(member.id)) for member in members]
+    pairs = list(zip(members, status, strict=True))
+    lost = [Lost(member, found, runs.get(member.id)) for member, found in pairs if found != "done"]
+    done = [member for member, found in pairs if found == "done"]
     arms = _by_rate(member for member in done if member.kind not in BASELINES)
     # the positive control adds no rate to choose from
     shown = (m.rate for m in done if m.kind in {"arm", "negative"} and m.rate)
@@ -105,18 +107,10 @@ def _by_rate(members: Iterable[StudyRun]) -> dict[tuple[str, str], dict[str, lis
     return found
 
 
-def _is_curve(member: StudyRun, runs: Mapping[str, Run]) -> bool:
-    return member.kind not in BASELINES and member.id in runs and runs[member.id].status == "done"
-
-
-def _status(
-    member: StudyRun, runs: Mapping[str, Run], measured: Mapping[str, Mapping[int, float]]
-) -> str:
-    if member.id not in runs:
+def _status(run: Run | None, measured: Mapping[int, float] | None) -> str:
+    if run is None:
         return "missing"
-    if _is_curve(member, runs) and not measured[member.id]:
-        return "without evaluations"
-    return runs[member.id].status
+    return "without evaluations" if measured == {} else run.status
 
 
 def _loss(members: Sequence[StudyRun], runs: Mapping[str, Run]) -> float:
