@@ -16,8 +16,7 @@ from promptpriors.figures.forest import (
     ordered,
 )
 from promptpriors.figures.strings import clipped
-from promptpriors.figures.styles import PLAIN, ArmStyle
-from promptpriors.figures.verdict_marks import label
+from promptpriors.figures.styles import PLAIN, ArmStyle, verdict_label
 from promptpriors.files import write_bytes, write_json
 from promptpriors.runs.study_results import Contrast
 
@@ -67,7 +66,7 @@ def forest(
     digits = decimals(rows)
     for effect, height in zip(rows, places, strict=True):
         _interval(axes, effect, height, (low, high), (styles or {}).get(effect.name, PLAIN))
-        text = f"{effect.text(digits)}   {label(effect.verdict)}"
+        text = f"{effect.text(digits)}   {verdict_label(effect.verdict)}"
         axes.annotate(text, (1, height), (6, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     first = above_controls(rows)

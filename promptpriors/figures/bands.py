@@ -23,6 +23,9 @@ NARROW = 3
 PAD = 0.04
 """Of the frame's height, left free above and below."""
 
+PRECISION = np.float32
+"""Seven digits, packed in half the room."""
+
 
 class Level(NamedTuple):
     """Validation loss across the curves: ``role`` is ``floor``, ``ceiling`` or ``text``."""
@@ -65,7 +68,7 @@ def bands(
     Args:
         curves: in the order of the study.
         levels: losses of what is not trained, or trained otherwise.
-        styles: how each arm is drawn; grey where it is not said.
+        styles: of the arms; grey where there is none.
         choices: for each curve the choices of a selector under which it is shown.
         reference: the arm whose line is thicker.
     """
@@ -82,7 +85,7 @@ def bands(
             figure.add_trace(_band(found, style, meta, faint))
         figure.add_trace(_mean(found, style, meta, thick=found.arm == reference))
     for level in levels:
-        figure.add_trace(_across(level, last))
+        figure.add_trace(_line(level, last))
     figure.update_xaxes(title_text="training step", rangemode="tozero", showgrid=False)
     low, high = reach(curves, levels)
     figure.update_yaxes(
@@ -95,8 +98,8 @@ def bands(
 def _band(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], faint: float) -> go.Scatter:
     red, green, blue = (int(style.colour[i : i + 2], 16) for i in (1, 3, 5))
     return go.Scatter(
-        x=_whole([*found.steps, *found.steps[::-1]]),
-        y=_exact([*found.high, *found.low[::-1]]),
+        x=np.array([*found.steps, *found.steps[::-1]], np.int32),
+        y=np.array([*found.high, *found.low[::-1]], PRECISION),
         mode="lines",
         fill="toself",
         fillcolor=f"rgba({red}, {green}, {blue}, {faint:.3g})",
@@ -112,8 +115,8 @@ def _mean(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], *, thick: boo
     spans = [f"{a:.4f} to {b:.4f}" for a, b in zip(found.low, found.high, strict=True)]
     count = f"{found.runs} run{'s' if found.runs > 1 else ''}"
     return go.Scatter(
-        x=_whole(found.steps),
-        y=_exact(found.mean),
+        x=np.array(found.steps, np.int32),
+        y=np.array(found.mean, PRECISION),
         text=spans or ["one run, no interval"] * len(found.steps),
         mode="lines+markers",
         line={"color": style.colour, "width": 3 if thick else 2, "dash": style.dash},
@@ -126,7 +129,7 @@ def _mean(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], *, thick: boo
     )
 
 
-def _across(level: Level, last: int) -> go.Scatter:
+def _line(level: Level, last: int) -> go.Scatter:
     """A dashed line with its name at the end: the floor's above it, any other's below."""
     name = f"{escape(clipped(level.name, 36))} {level.value:.3f}"
     return go.Scatter(
@@ -141,12 +144,3 @@ def _across(level: Level, last: int) -> go.Scatter:
         cliponaxis=False,
         hovertemplate="%{fullData.name}<extra></extra>",
     )
-
-
-def _whole(values: Sequence[int]) -> np.ndarray:
-    return np.array(values, dtype=np.int32)
-
-
-def _exact(values: Sequence[float]) -> np.ndarray:
-    """Single precision: seven digits, packed in half the room."""
-    return np.array(values, dtype=np.float32)

@@ -1,7 +1,5 @@
 """Empty figures with shared axes and margins."""
 
-from collections.abc import Sequence
-
 import plotly.graph_objects as go
 
 NEUTRAL = "#80838a"
@@ -11,9 +9,6 @@ CLOUD = "rgba(128, 133, 145, 0.2)"
 """The same grey, for fifty thousand points."""
 
 AXIS = {"automargin": True, "zeroline": False, "title": {"font": {"size": 13}}}
-
-ROW = 50
-"""Height of a row of ``rows``, in pixels."""
 
 
 def canvas(height: int) -> go.Figure:
@@ -29,18 +24,3 @@ def canvas(height: int) -> go.Figure:
             "yaxis": AXIS,
         }
     )
-
-
-def rows(names: Sequence[str]) -> go.Figure:
-    """Figure with one labelled row a name, row i at height −i."""
-    figure = canvas(height=ROW * len(names) + 84)
-    figure.update_layout(margin={"l": 16, "t": 12}, showlegend=False)
-    labels = [
-        {"x": 0, "xref": "paper", "xanchor": "left", "y": 0.42 - i, "yanchor": "middle",
-         "text": name, "showarrow": False, "font": {"size": 12}}
-        for i, name in enumerate(names)
-    ]  # fmt: skip
-    figure.update_layout(annotations=labels)  # at once: one by one takes quadratic time
-    figure.update_yaxes(range=[0.4 - len(names), 0.75], showticklabels=False, showgrid=False)
-    figure.update_yaxes(fixedrange=True)
-    return figure

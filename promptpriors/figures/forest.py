@@ -3,14 +3,13 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from promptpriors.figures.canvas import NEUTRAL, canvas
 from promptpriors.figures.strings import clipped, escape, signed
-from promptpriors.figures.styles import PLAIN, ArmStyle
-from promptpriors.figures.verdict_marks import MARKS, label
+from promptpriors.figures.styles import MARKS, PLAIN, ArmStyle, verdict_label
 from promptpriors.runs.studies import CONTROLS
 from promptpriors.runs.study_results import Contrast, Verdict
 
@@ -27,16 +26,7 @@ BAND = "rgba(128, 133, 145, 0.16)"
 
 
 class Effect(NamedTuple):
-    """Difference of an arm to the reference, as a row of the figure.
-
-    Attributes:
-        name: the arm.
-        difference: arm less reference, in units of the metric.
-        low: lower end of its interval.
-        high: upper end.
-        verdict: on the difference.
-        control: whether the arm is a control.
-    """
+    """Arm less the reference with its interval, in units of the metric, as a row of the figure."""
 
     name: str
     difference: float
@@ -52,9 +42,7 @@ class Effect(NamedTuple):
 
     def text(self, decimals: int) -> str:
         """Write the difference with its interval."""
-        middle, low, high = (
-            signed(value, decimals) for value in (self.difference, self.low, self.high)
-        )
+        middle, low, high = (signed(v, decimals) for v in (self.difference, self.low, self.high))
         return f"{middle} ({low} to {high})"
 
 
@@ -130,7 +118,7 @@ def forest(
         reference: the arm at 0.
         margin: half the width of the band within which arms count as equal, in the same units.
         axis: what is measured, in which unit.
-        styles: how each arm is drawn; grey where it is not said.
+        styles: of the arms; grey where there is none.
     """
     rows = ordered(contrasts)
     places = heights(rows)
@@ -174,31 +162,24 @@ def _interval(
     if place != effect.difference:
         symbol = "triangle-right" if place == high else "triangle-left"
     verdict = escape(effect.verdict.text)
+    hollow = symbol.endswith("-open")  # its line is thick; a filled mark is set off from its bar
+    edge = {"width": 2.5} if hollow else {"width": 1, "color": "white"}
     return go.Scatter(
         x=[place],
         y=[height],
         error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [max(effect.high, place) - place],
-            "arrayminus": [place - min(effect.low, place)],
-            "color": colour,
-            "thickness": 2.5,
-            "width": 0,
+            "type": "data", "symmetric": False, "array": [max(effect.high, place) - place],
+            "arrayminus": [place - min(effect.low, place)], "color": colour,
+            "thickness": 2.5, "width": 0,
         },
         mode="markers",
         name=escape(effect.name),
         legendgroup=effect.name,
         text=[f"{effect.text(digits)}<br>{MARKS[effect.verdict.state].sign} {verdict}"],
-        marker={"color": colour, "symbol": symbol, "size": 12, "line": _edge(symbol)},
+        marker={"color": colour, "symbol": symbol, "size": 12, "line": edge},
         cliponaxis=place == effect.difference,
         hovertemplate="%{text}<extra>%{fullData.name}</extra>",
-    )
-
-
-def _edge(symbol: str) -> dict[str, Any]:
-    """A hollow mark's line is thick; a filled one is set off from its bar."""
-    return {"width": 2.5} if symbol.endswith("-open") else {"width": 1, "color": "white"}
+    )  # fmt: skip
 
 
 def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> None:
@@ -207,7 +188,7 @@ def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> Non
     line = {"y": height + 0.4, **common}
     name = escape(clipped(effect.name))
     figure.add_annotation(x=0, xanchor="left", text=name, **line)
-    verdict = escape(label(effect.verdict))
+    verdict = escape(verdict_label(effect.verdict))
     figure.add_annotation(x=1, xanchor="right", text=verdict, **line)
     numbers = effect.text(digits)
     figure.add_annotation(x=1, xanchor="right", xshift=-176, text=numbers, name="wide", **line)

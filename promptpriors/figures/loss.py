@@ -16,14 +16,27 @@ def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.F
 
     Args:
         runs: runs of one model on one task; those that are not done are left out.
-        style: the look of the page; by default that of ``runs``.
+        style: of the page; by default that of ``runs``.
     """
     style = style or run_styles(runs)
     figure = canvas(height=420)
     done = [run for run in runs if run.result is not None]
     for run in done:
         if prior_of(run) != BASELINE:
-            figure.add_trace(_line(run, style))
+            colour, symbol = style.style(run)
+            points = evaluations(run)
+            line = go.Scatter(
+                x=list(points),
+                y=list(points.values()),
+                mode="lines+markers",
+                name=escape(style.names[run.id]),
+                legendgroup=prior_of(run),
+                line={"color": colour, "width": 2, "dash": style.dashes[run.id]},
+                marker={"symbol": symbol, "size": 7},
+                cliponaxis=False,
+                hovertemplate="step %{x}: <b>%{y:.4f}</b><extra>%{fullData.name}</extra>",
+            )
+            figure.add_trace(line)
     for value in baselines(done):
         figure.add_hline(
             y=value,
@@ -52,19 +65,3 @@ def evaluations(run: Run) -> dict[int, float]:
     """Validation loss by step."""
     records = [r for r in run.metrics() if r.get("val_loss") is not None]
     return {record["step"]: record["val_loss"] for record in records}
-
-
-def _line(run: Run, style: RunStyles) -> go.Scatter:
-    colour, symbol = style.style(run)
-    points = evaluations(run)
-    return go.Scatter(
-        x=list(points),
-        y=list(points.values()),
-        mode="lines+markers",
-        name=escape(style.names[run.id]),
-        legendgroup=prior_of(run),
-        line={"color": colour, "width": 2, "dash": style.dashes[run.id]},
-        marker={"symbol": symbol, "size": 7},
-        cliponaxis=False,
-        hovertemplate="step %{x}: <b>%{y:.4f}</b><extra>%{fullData.name}</extra>",
-    )

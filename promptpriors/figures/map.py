@@ -10,9 +10,9 @@ from torch import Tensor
 
 from promptpriors.analysis.projection import project
 from promptpriors.figures.canvas import CLOUD, canvas
-from promptpriors.figures.nearest import tokens_of
 from promptpriors.figures.strings import escape, visible
 from promptpriors.figures.styles import RunStyles, run_styles
+from promptpriors.figures.vectors import tokens_of
 from promptpriors.runs import Map, Run
 from promptpriors.runs.labels import prior_of
 
@@ -35,32 +35,29 @@ def vocabulary_map(plane: Map, runs: Sequence[Run], style: RunStyles | None = No
     Args:
         plane: the stored map; prompt vectors at its site are projected into it.
         runs: runs on that model; those that are not done or have no vectors there are left out.
-        style: the look of the page; by default that of ``runs``.
+        style: of the page; by default that of ``runs``.
     """
     style = style or run_styles(runs)
     figure = canvas(height=640)
-    figure.add_trace(_cloud(plane))
+    figure.add_trace(
+        go.Scattergl(
+            x=plane.coordinates[:, 0].float().numpy(),
+            y=plane.coordinates[:, 1].float().numpy(),
+            text=[escape(visible(label)) for label in plane.labels],
+            mode="markers",
+            name="vocabulary",
+            marker={"color": CLOUD, "size": 3},
+            hovertemplate="“%{text}”<extra></extra>",
+        )
+    )
     marks = {run.id: _marks(run, plane, style) for run in runs if run.result is not None}
     for prior in style.styles:
         mine = [marks.get(run.id) for run in runs if prior_of(run) == prior]
-        for trace in _prior(prior, [m for m in mine if m is not None], style):
-            figure.add_trace(trace)
+        figure.add_traces(_prior(prior, [m for m in mine if m is not None], style))
     share = [f"{100 * float(value):.1f} % of the variance" for value in plane.explained]
     figure.update_xaxes(title_text=f"first principal direction, {share[0]}")
     figure.update_yaxes(title_text=f"second, {share[1]}", scaleanchor="x")
     return figure
-
-
-def _cloud(plane: Map) -> go.Scattergl:
-    return go.Scattergl(
-        x=plane.coordinates[:, 0].float().numpy(),
-        y=plane.coordinates[:, 1].float().numpy(),
-        text=[escape(visible(label)) for label in plane.labels],
-        mode="markers",
-        name="vocabulary",
-        marker={"color": CLOUD, "size": 3},
-        hovertemplate="“%{text}”<extra></extra>",
-    )
 
 
 def _marks(run: Run, plane: Map, style: RunStyles) -> Marks | None:
@@ -72,8 +69,7 @@ def _marks(run: Run, plane: Map, style: RunStyles) -> Marks | None:
     stored = [tensors[key].float() for key in keys if key in tensors]
     path = torch.cat([t.reshape(-1, *t.shape[-2:]) for t in stored])
     flat = project(path.flatten(0, 1), plane.mean, plane.components)
-    texts = {moment: _texts(run, plane.site, moment, path.shape[1], style) for moment in
-             ("initial", "final")}  # fmt: skip
+    texts = {when: _texts(run, plane.site, when, path.shape[1], style) for when in RING}
     return Marks(flat.reshape(*path.shape[:2], 2), texts)
 
 
@@ -90,40 +86,37 @@ def _texts(run: Run, site: str, moment: str, length: int, style: RunStyles) -> l
 
 
 def _prior(prior: str, marks: list[Marks], style: RunStyles) -> list[go.Scattergl]:
-    """Three traces for all runs of a prior: the ways, the starts, the ends."""
+    """Three traces for all runs of a prior: the paths, the starts, the ends."""
     if not marks:
         return []
     colour, symbol = style.styles[prior]
     common = {"name": escape(prior), "legendgroup": prior}
     lines = torch.cat([_broken(m.path) for m in marks])
-    way = go.Scattergl(
-        x=lines[:, 0].numpy(), y=lines[:, 1].numpy(), mode="lines", hoverinfo="skip",
-        opacity=0.7, line={"color": colour, "width": 1.4}, showlegend=False, **common,
-    )  # fmt: skip
-    ends = []
+    traces = [
+        go.Scattergl(
+            x=lines[:, 0].numpy(), y=lines[:, 1].numpy(), mode="lines", hoverinfo="skip",
+            opacity=0.7, line={"color": colour, "width": 1.4}, showlegend=False, **common,
+        )
+    ]  # fmt: skip
     for moment, index, suffix in (("initial", 0, "-open"), ("final", -1, "")):
         points = torch.cat([m.path[index] for m in marks])
-        ends.append(
+        marker = {"color": colour, "symbol": symbol + suffix, "size": 9, "line": RING[moment]}
+        traces.append(
             go.Scattergl(
                 x=points[:, 0].numpy(),
                 y=points[:, 1].numpy(),
                 text=[text for m in marks for text in m.texts[moment]],
                 mode="markers",
-                marker={
-                    "color": colour,
-                    "symbol": symbol + suffix,
-                    "size": 9,
-                    "line": RING[moment],
-                },
+                marker=marker,
                 hovertemplate="%{text}<extra></extra>",
                 showlegend=moment == "final",
                 **common,
             )
         )
-    return [way, *ends]
+    return traces
 
 
 def _broken(path: Path2) -> Float[Tensor, "n 2"]:
-    """Every vector's way as one row of points, with a gap (NaN) after each."""
+    """Every vector's path as one row of points, with a gap (NaN) after each."""
     gap = torch.full((1, *path.shape[1:]), torch.nan)
     return torch.cat([path, gap]).transpose(0, 1).flatten(0, 1)

@@ -1,7 +1,7 @@
 """The paper's figures drawn by matplotlib from stored pictures."""
 
+import io
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +22,8 @@ COLOURS = {
     "centre": "#2f9e44",
 }
 """By role, the same in every figure; they follow the paper's where it names one."""
-CLOUD = {"linewidths": 0, "rasterized": True}
 FEW = 3000
 """Points from which on a cloud's points are small and faint."""
-MARKS = {"s": 34, "alpha": 0.95, "linewidths": 0.6, "edgecolors": "white"}
 SYMBOLS = {"sampled": "o", "trained": "D", "other": "s", "answer": "^", "centre": "P"}
 GREY = "#666666"
 OUTSIDE = 0.002
@@ -46,23 +44,23 @@ def draw(picture: Picture) -> Any:
     side = SMALL if count > MANY else INCHES
     figure = Figure(figsize=(columns * side, rows * side + 0.5), layout="constrained", dpi=130)
     figure.suptitle(f"{picture.number}. {picture.title}", fontsize=11, x=0.01, ha="left")
-    places = figure.subplots(rows, columns, squeeze=False).flat
+    subplots = list(figure.subplots(rows, columns, squeeze=False).flat)
     every = [layer for panel in picture.panels for layer in panel.layers]
-    for place, panel in zip(places, picture.panels, strict=False):
+    for axes, panel in zip(subplots, picture.panels, strict=False):
         framed = every if picture.one_map else panel.layers
-        _panel(place, panel, framed, small=count > MANY)
-    for place in list(places)[count:] if rows * columns > count else []:
-        place.set_axis_off()
+        _panel(axes, panel, framed, small=count > MANY)
+    for axes in subplots[count:]:
+        axes.set_axis_off()
     return figure
 
 
 def _panel(axes: Any, panel: Panel, framed: list[Layer], *, small: bool) -> None:
     for layer in panel.layers:
-        PAINTERS[layer.kind](axes, layer)
+        _layer(axes, layer)
     outside = _frame(axes, panel.layers, framed)
     if outside:
-        said = f"{outside:,} outside"
-        axes.text(0.99, 0.01, said, transform=axes.transAxes, ha="right", fontsize=6, color=GREY)
+        text = f"{outside:,} outside"
+        axes.text(0.99, 0.01, text, transform=axes.transAxes, ha="right", fontsize=6, color=GREY)
     axes.set_title(panel.title, fontsize=7 if small else 9)
     axes.set_xlabel(panel.axes[0], fontsize=8)
     axes.set_ylabel(panel.axes[1], fontsize=8)
@@ -96,30 +94,20 @@ def _frame(axes: Any, layers: list[Layer], framed: list[Layer]) -> int:
     return int(((clouds < low) | (clouds > high)).any(dim=1).sum())
 
 
-def _cloud(axes: Any, layer: Layer) -> None:
+def _layer(axes: Any, layer: Layer) -> None:
     x, y = layer.points.T.numpy()
-    size, alpha = (8, 0.6) if len(x) < FEW else (3, 0.25)
-    axes.scatter(x, y, size, COLOURS[layer.role], alpha=alpha, label=layer.name, **CLOUD)
-
-
-def _marks(axes: Any, layer: Layer) -> None:
-    x, y = layer.points.T.numpy()
-    options = MARKS if len(x) <= 100 else MARKS | {"s": 9, "linewidths": 0.2}
-    symbol = SYMBOLS.get(layer.role, "o")
-    axes.scatter(x, y, color=COLOURS[layer.role], label=layer.name, marker=symbol, **options)
-
-
-def _ways(axes: Any, layer: Layer) -> None:
-    x, y = layer.points.T.numpy()
-    look = {"markersize": 3, "linewidth": 1, "alpha": 0.8}
-    axes.plot(x, y, "-o", color=COLOURS[layer.role], label=layer.name, **look)
-
-
-PAINTERS: dict[str, Callable[[Any, Layer], None]] = {
-    "cloud": _cloud,
-    "marks": _marks,
-    "ways": _ways,
-}
+    colour, name = COLOURS[layer.role], layer.name
+    if layer.kind == "cloud":
+        size, alpha = (8, 0.6) if len(x) < FEW else (3, 0.25)
+        axes.scatter(x, y, size, colour, alpha=alpha, label=name, linewidths=0, rasterized=True)
+    elif layer.kind == "marks":
+        size, edge = (34, 0.6) if len(x) <= 100 else (9, 0.2)
+        axes.scatter(
+            x, y, size, color=colour, label=name, marker=SYMBOLS.get(layer.role, "o"),
+            alpha=0.95, linewidths=edge, edgecolors="white",
+        )  # fmt: skip
+    else:
+        axes.plot(x, y, "-o", color=colour, label=name, markersize=3, linewidth=1, alpha=0.8)
 
 
 class Written(NamedTuple):
@@ -131,8 +119,6 @@ class Written(NamedTuple):
 
 def save(picture: Picture, folder: Path) -> Written:
     """Draw a picture into ``figNN.png`` and ``figNN.svg``, each whole or not at all."""
-    import io
-
     figure = draw(picture)
     folder.mkdir(parents=True, exist_ok=True)
     found = []

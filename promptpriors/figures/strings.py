@@ -12,7 +12,13 @@ def visible(token: str) -> str:
     >>> visible(" the"), visible("\n\n"), visible("\u202e"), visible("")
     ('␣the', '↵↵', '\\u202e', '(empty)')
     """
-    return "".join(VISIBLE.get(c) or (_code(c) if _hidden(c) else c) for c in token) or "(empty)"
+
+    def shown(character: str) -> str:
+        # control, format, unassigned and separating characters
+        hidden = unicodedata.category(character)[0] in "CZ"
+        return character.encode("unicode_escape").decode("ascii") if hidden else character
+
+    return "".join(VISIBLE.get(c) or shown(c) for c in token) or "(empty)"
 
 
 def escape(text: object) -> str:
@@ -22,15 +28,6 @@ def escape(text: object) -> str:
     '&lt;b&gt;'
     """
     return html.escape(str(text), quote=False)
-
-
-def _hidden(character: str) -> bool:
-    """Whether it is a control, formatting, unassigned or separating character."""
-    return unicodedata.category(character)[0] in "CZ"
-
-
-def _code(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def clipped(text: str, most: int = 30) -> str:

@@ -1,4 +1,4 @@
-"""Colours, markers and lines of runs and of a study's arms."""
+"""Colours, markers and lines of runs and of a study's arms, and signs of verdicts."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from promptpriors.figures.canvas import NEUTRAL
 from promptpriors.runs import Run
 from promptpriors.runs.labels import BASELINE, labels_of, prior_of
+from promptpriors.runs.study_results import Verdict
 
 PALETTE = (
     "#3399dd", "#ee4466", "#889900", "#994499", "#007744", "#dd6699", "#776611", "#6655cc",
@@ -34,9 +35,9 @@ class RunStyles:
     """Colours, names and lines of the runs of a page.
 
     Attributes:
-        styles: prior name to colour and marker; the seeds of a prior share them.
-        names: run id to its name: the prior and what tells the run from that prior's others.
-        dashes: run id to its line; settings of one prior differ, seeds do not.
+        styles: by prior; its seeds share them.
+        names: by run id: the prior and what tells the run from that prior's others.
+        dashes: lines by run id; settings of one prior differ, seeds do not.
     """
 
     styles: Mapping[str, Style]
@@ -109,9 +110,50 @@ def arm_styles(
 
 def _free(own: Mapping[str, Style], page: RunStyles) -> Style:
     """The colour and the marker that fewest have, other priors of the page counted after arms."""
-    used = Counter(style.colour for style in own.values())
+    styles = list(own.values())
+    used = Counter(style.colour for style in styles)
     shown = Counter(style.colour for style in page.styles.values())
     colour = min(PALETTE, key=lambda c: (used[c], shown[c]))
-    marks = Counter(style.symbol for style in own.values() if style.colour == colour)
-    marks_all = Counter(style.symbol for style in own.values())
-    return Style(colour, min(SYMBOLS, key=lambda s: (marks[s], marks_all[s])))
+    symbols = Counter(style.symbol for style in styles)
+    return Style(colour, min(SYMBOLS, key=lambda s: (styles.count(Style(colour, s)), symbols[s])))
+
+
+class Mark(NamedTuple):
+    """Sign of a verdict, so that none is known by its colour alone, and the tone of that."""
+
+    sign: str
+    tone: str
+
+
+MARKS: Mapping[str, Mark] = {
+    "none": Mark("∅", "none"),
+    "missing": Mark("∅", "none"),
+    "not testable": Mark("∅", "blank"),
+    "undecided": Mark("?", "undecided"),
+    "different": Mark("≠", "different"),
+    "lower": Mark("↓", "different"),
+    "higher": Mark("↑", "different"),
+    "equal": Mark("≈", "equal"),
+    "no": Mark("✕", "no"),
+    "failed": Mark("✕", "no"),
+    "refuted": Mark("✕", "no"),
+    "yes": Mark("✓", "yes"),
+    "passed": Mark("✓", "yes"),
+    "confirmed": Mark("✓", "yes"),
+}
+"""Mark of each state of a study's verdicts and of a claim's."""
+
+WIDTH = 22
+"""Characters of a verdict in a figure."""
+
+
+def verdict_label(verdict: Verdict) -> str:
+    """Label a verdict in a figure: its sign and text; of a long one the state alone.
+
+    >>> verdict_label(Verdict(state="equal"))
+    '≈ equal'
+    >>> verdict_label(Verdict(state="none", reason="2 of 8 are missing"))
+    '∅ none'
+    """
+    text = verdict.text if len(verdict.text) <= WIDTH else verdict.state
+    return f"{MARKS[verdict.state].sign} {text}"

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,24 +10,14 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from promptpriors.errors import InputError
-from promptpriors.figures import (
-    RunStyles,
-    displacement,
-    nearest,
-    prior_of,
-    setting_of,
-    validation_loss,
-    visible,
-    vocabulary_map,
-)
-from promptpriors.figures.loss import baselines, evaluations
+from promptpriors.figures import RunStyles, visible
+from promptpriors.figures.loss import baselines, evaluations, validation_loss
+from promptpriors.figures.map import vocabulary_map
+from promptpriors.figures.vectors import displacement, nearest, tokens_of
 from promptpriors.models import MODEL_NOTES
 from promptpriors.report.formatting import fixed
 from promptpriors.runs import Map, Run, read_map
-from promptpriors.runs.labels import BASELINE
-
-VECTORS = "prompt.safetensors"
-"""A run's vectors; results are sometimes kept without them."""
+from promptpriors.runs.labels import BASELINE, prior_of, setting_of
 
 
 class MapView(NamedTuple):
@@ -38,39 +28,29 @@ class MapView(NamedTuple):
     problem: str = ""
 
 
-class Tokens(NamedTuple):
-    """Nearest tokens of a run's vectors at a site, before and after training."""
+class Nearest(NamedTuple):
+    """Nearest tokens at a site, with the map whose null values are shown.
 
-    name: str
-    site: str
-    vectors: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]]
-
-
-@dataclass(frozen=True)
-class Group:
-    """The finished runs of one model on one task.
-
-    Attributes:
-        model: as the config names it.
-        task: the task's name, with its parameters where two groups share the name.
-        runs: in the order of the folder.
+    ``tokens`` are, by the run's name, those of each vector before and after training, with cosines.
     """
 
-    model: str
-    task: str
-    runs: list[Run]
-
-    @property
-    def note(self) -> str:
-        """Caution about the model, or nothing."""
-        return MODEL_NOTES.get(self.model, "")
+    site: str
+    figure: dict[str, Any]
+    plane: Map | None
+    tokens: dict[str, list[tuple[list[tuple[str, str]], ...]]]
 
 
 @dataclass(frozen=True)
 class Section:
-    """Template data of a group of runs."""
+    """Template data of the finished runs of one model on one task.
 
-    group: Group
+    ``task`` has its parameters where two sections share the name; ``note`` is a caution about the
+    model, or nothing.
+    """
+
+    model: str
+    task: str
+    note: str
     chips: list[tuple[str, str]]
     loss: dict[str, Any]
     without: list[str]
@@ -80,8 +60,7 @@ class Section:
     unmoved: list[str]
     maps: list[MapView]
     displacement: dict[str, Any] | None
-    nearest: list[tuple[str, dict[str, Any], Map | None]]
-    tokens: list[Tokens]
+    nearest: list[Nearest]
 
 
 @dataclass
@@ -106,55 +85,57 @@ class MapCache:
         return figure
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Finished runs by model and task, in the order of the folder."""
+def sections(runs: Sequence[Run], page_styles: RunStyles, clouds: MapCache) -> list[Section]:
+    """Gather figures and tables of finished runs by model and task, in the order of the folder."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         if run.result is not None:
             groups.setdefault(setting_of(run), []).append(run)
     heads = [(str(g[0].config["model"]), str(g[0].config["task"]["name"])) for g in groups.values()]
     counts = Counter(heads)
-    return [
-        Group(model, name if counts[model, name] == 1 else _in_full(mine[0]), mine)
-        for (model, name), mine in zip(heads, groups.values(), strict=True)
-    ]
+    found = []
+    for (model, name), mine in zip(heads, groups.values(), strict=True):
+        task = name if counts[model, name] == 1 else name + _parameters(mine[0])
+        found.append(_section(model, task, mine, page_styles, clouds))
+    return found
 
 
-def _in_full(run: Run) -> str:
-    """The task's name with its parameters."""
+def _parameters(run: Run) -> str:
     task = run.config["task"]
-    rest = ", ".join(f"{key}={value}" for key, value in task.items() if key != "name")
-    return f"{task['name']} ({rest})"
+    return f" ({', '.join(f'{key}={value}' for key, value in task.items() if key != 'name')})"
 
 
-def section(group: Group, page_styles: RunStyles, clouds: MapCache) -> Section:
-    """Gather a group's figures and tables."""
-    prompted = [run for run in group.runs if prior_of(run) != BASELINE]
+def _section(
+    model: str, task: str, runs: Sequence[Run], page_styles: RunStyles, clouds: MapCache
+) -> Section:
+    prompted = [run for run in runs if prior_of(run) != BASELINE]
     priors = dict.fromkeys(prior_of(run) for run in prompted)
     steps = {run.id: evaluations(run) for run in prompted}
     moved, unmoved = _with_vectors(prompted)
-    maps = [_map(name, moved, page_styles, clouds) for name in _map_names(moved)]
+    names = dict.fromkeys((run.result or {}).get("map") for run in moved)
+    maps = [_map(name, moved, page_styles, clouds) for name in names if name]
     return Section(
-        group=group,
+        model=model,
+        task=task,
+        note=MODEL_NOTES.get(model, ""),
         chips=[(prior, page_styles.styles[prior].colour) for prior in priors],
-        loss=plain(validation_loss(group.runs, page_styles)),
-        without=[fixed(value) for value in baselines(group.runs)],
+        loss=plain(validation_loss(runs, page_styles)),
+        without=[fixed(value) for value in baselines(runs)],
         dashed=len({page_styles.dashes[run.id] for run in prompted}) > 1,
         losses=[
             (step, [fixed(steps[run.id].get(step)) for run in prompted])
             for step in sorted({step for found in steps.values() for step in found})
         ],
         names=[page_styles.names[run.id] for run in prompted],
-        unmoved=[*unmoved, *_left_out(prompted)],
+        unmoved=unmoved,
         maps=maps,
         displacement=plain(displacement(moved, page_styles)) if moved else None,
         nearest=list(_nearest(prompted, page_styles, maps)),
-        tokens=[tokens for run in prompted for tokens in _tokens(run, page_styles)],
     )
 
 
 def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Runs whose vectors are stored, and what is said of the others."""
+    """Runs whose vectors are stored, and sentences about what others are shown without."""
     there, missing, problems = [], 0, []
     for run in runs:
         try:
@@ -166,31 +147,22 @@ def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         except InputError as error:
             problems.append(f"Left out of maps and displacements: {error}")
     if missing:
-        problems.insert(
-            0,
-            f"{missing} of {len(runs)} runs are here without their vectors ({VECTORS}): they are "
-            "in the tables and the losses, and in no map and no displacement.",
+        said = (
+            f"{missing} of {len(runs)} runs are here without their vectors (prompt.safetensors): "
+            "they are in the tables and the losses, and in no map and no displacement."
         )
-    return there, problems
-
-
-def _left_out(runs: Sequence[Run]) -> list[str]:
-    """Sentences about what was left out of results when runs were packed."""
+        problems.insert(0, said)
     counts = Counter(name for run in runs for name in run.left_out)
-    return [
+    problems += [
         f"{count} of {len(runs)} runs were packed without {name}, which is not shown of them."
         for name, count in sorted(counts.items())
     ]
+    return there, problems
 
 
 def plain(figure: go.Figure) -> dict[str, Any]:
     """Figure as plain JSON values; arrays are base64."""
     return json.loads(figure.to_json() or "{}")
-
-
-def _map_names(runs: Iterable[Run]) -> list[str]:
-    names = [(run.result or {}).get("map") for run in runs]
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def _map(name: str, runs: list[Run], page_styles: RunStyles, clouds: MapCache) -> MapView:
@@ -202,23 +174,19 @@ def _map(name: str, runs: list[Run], page_styles: RunStyles, clouds: MapCache) -
     return MapView(clouds.share(name, plain(vocabulary_map(plane, mine, page_styles))), plane)
 
 
-def _nearest(
-    runs: list[Run], page_styles: RunStyles, maps: list[MapView]
-) -> Iterable[tuple[str, dict[str, Any], Map | None]]:
-    """For each site with stored tokens: the site, the figure, the map whose nulls it shows."""
+def _nearest(runs: list[Run], page_styles: RunStyles, maps: list[MapView]) -> Iterable[Nearest]:
     sites = dict.fromkeys(s for run in runs for s in (run.result or {}).get("nearest_tokens") or {})
     for site in sites:
         plane = next((m.plane for m in maps if m.plane and m.plane.site == site), None)
-        yield site, plain(nearest(runs, plane and plane.nulls, site, page_styles)), plane
+        figure = plain(nearest(runs, plane and plane.nulls, site, page_styles))
+        stored = {page_styles.names[run.id]: tokens_of(run, site) for run in runs}
+        tokens = {name: _tokens(near) for name, near in stored.items() if near}
+        yield Nearest(site, figure, plane, tokens)
 
 
-def _tokens(run: Run, page_styles: RunStyles) -> Iterable[Tokens]:
-    for site, stored in ((run.result or {}).get("nearest_tokens") or {}).items():
-        start, end = (
-            [
-                [(visible(t["token"]), fixed(t["cosine"])) for t in vector]
-                for vector in stored[moment]
-            ]
-            for moment in ("initial", "final")
-        )
-        yield Tokens(page_styles.names[run.id], site, list(zip(start, end, strict=True)))
+def _tokens(stored: Mapping[str, list[list[dict[str, Any]]]]) -> list[tuple[Any, ...]]:
+    ends = [
+        [[(visible(t["token"]), fixed(t["cosine"])) for t in near] for near in stored[moment]]
+        for moment in ("initial", "final")
+    ]
+    return list(zip(*ends, strict=True))

@@ -12,16 +12,18 @@ import plotly.offline
 
 from promptpriors.errors import InputError
 from promptpriors.figures import run_styles, setting_of
-from promptpriors.figures.verdict_marks import MARKS
+from promptpriors.figures.styles import MARKS
 from promptpriors.files import write_bytes
 from promptpriors.report.charts import explore
-from promptpriors.report.claims import claims
+from promptpriors.report.claims import claims, numbers_of
 from promptpriors.report.formatting import fixed, significant, whole
-from promptpriors.report.groups import MapCache, grouped, section
+from promptpriors.report.groups import MapCache, sections
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
 from promptpriors.report.tables import read_tables
 from promptpriors.runs import Run, list_runs
+from promptpriors.runs.study_results import QUESTIONS
+from promptpriors.verdicts.study_tables import NOTES
 
 LIMIT = 15_000_000
 """Bytes that the page should not exceed: charts are thinned until it does not."""
@@ -46,25 +48,25 @@ def build(runs_dir: Path) -> str:
         )
     style = run_styles(runs)
     maps = MapCache(runs_dir)
-    sections = [section(group, style, maps) for group in grouped(runs)]
     table = columns(runs)
     shown = rows(runs, table, style)
-    scripts = {"plotly": plotly.offline.get_plotlyjs(), "script": _assets(SCRIPTS)}
+    library, script = plotly.offline.get_plotlyjs(), _assets(SCRIPTS)
     parts = {
         "name": _name(runs_dir.resolve()),
         "summary": _summary(runs),
         "columns": table,
         "several": len({setting_of(run) for run in runs}) > 1,
         "rows": shown,
-        "sections": sections,
+        "sections": sections(runs, style, maps),
         "claims": claims(runs_dir),
         "compared": read_tables(runs_dir),
         "studies": studies(runs_dir, runs, style),
         "details": [(row, facts(row.run), row.run.config_text()) for row in shown],
         "clouds": list(maps.points.values()),
         "css": _assets(STYLES),
-        "policy": _policy(scripts.values()),
-        **scripts,
+        "policy": _policy(library, script),
+        "plotly": library,
+        "script": script,
     }
     template = _template()
     page = template.render(**parts, explorer=None)
@@ -99,8 +101,9 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    environment.filters |= {"fixed": fixed, "whole": whole, "significant": significant}
-    environment.filters |= {"headline": _headline, "mark": MARKS.__getitem__}
+    environment.filters |= {"fixed": fixed, "significant": significant, "whole": whole}
+    environment.filters |= {"headline": _headline, "numbers": numbers_of}
+    environment.globals |= {"marks": MARKS, "notes": NOTES, "questions": QUESTIONS}
     return environment.get_template("page.html")
 
 
@@ -112,7 +115,7 @@ def _assets(names: Iterable[str]) -> str:
     return "".join(_asset(name) for name in names)
 
 
-def _policy(scripts: Iterable[str]) -> str:
+def _policy(*scripts: str) -> str:
     """What the browser may do: run these scripts and no others, and ask nobody for anything.
 
     ``unsafe-eval`` is for plotly's WebGL, which compiles its own drawing functions.

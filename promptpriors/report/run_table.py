@@ -1,10 +1,12 @@
 """Table of runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 from promptpriors.figures import RunStyles
 from promptpriors.report.formatting import MISSING, duration, fixed, significant, whole
+from promptpriors.report.tables import ShownCell
 from promptpriors.runs import Run
 from promptpriors.runs.labels import BASELINE, prior_of
 
@@ -27,26 +29,19 @@ class Column(NamedTuple):
     text: Callable[[Any], str]
 
 
-class Cell(NamedTuple):
-    """Sort key (empty where missing) and shown text of a value."""
-
-    key: str
-    text: str
-
-
 class Row(NamedTuple):
     """A run's row."""
 
     run: Run
     name: str
     colour: str
-    cells: list[Cell]
+    cells: list[ShownCell]
 
 
 def columns(runs: Sequence[Run]) -> list[Column]:
     """Columns for which some run has a value."""
     fixed_ones = [
-        Column("Steps", "training steps", _steps, whole),
+        Column("Steps", "training steps", _of("steps"), whole),
         Column("Peak rate", "largest learning rate, at the first site", _rate, significant),
         Column("Loss at start", "validation nats per target token", _of("val_loss_initial"), fixed),
         Column("Loss at end", "the same after the last step", _of("val_loss"), fixed),
@@ -56,22 +51,18 @@ def columns(runs: Sequence[Run]) -> list[Column]:
                _moved, significant),
     ]  # fmt: skip
     scores = [
-        Column(title, f"{title.lower()} on the test examples, 0 to 1", _score(key), fixed)
+        Column(title, f"{title.lower()} on the test examples, 0 to 1", _of("scores", key), fixed)
         for key, title in SCORES.items()
-        if any(_score(key)(run) is not None for run in runs)
+        if any(_of("scores", key)(run) is not None for run in runs)
     ]
     return [*fixed_ones, *scores, Column("Time", "wall clock", _of("seconds"), duration)]
 
 
 def rows(runs: Sequence[Run], table: Sequence[Column], page_styles: RunStyles) -> list[Row]:
     """One row per run, in the order given."""
+    names, colours = page_styles.names, {run.id: page_styles.style(run).colour for run in runs}
     return [
-        Row(
-            run,
-            page_styles.names[run.id],
-            page_styles.style(run).colour,
-            [_cell(column, run) for column in table],
-        )
+        Row(run, names[run.id], colours[run.id], [_cell(column, run) for column in table])
         for run in runs
     ]
 
@@ -82,6 +73,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     prompt = run.config["prompt"]
     lr = result.get("lr")
     rates = {k: v for k, v in lr.items() if isinstance(v, float)} if isinstance(lr, dict) else {}
+    memory = result.get("peak_memory_mib")
     tokens, useful = result.get("tokens"), result.get("tokens_useful")
     share = f" ({100 * useful / tokens:.0f} %)" if tokens and useful is not None else ""
     versions = result.get("versions") or {}
@@ -89,32 +81,24 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Run", run.id),
         ("Mode", str(prompt["mode"])),
         ("Vectors", f"{prompt.get('length', MISSING)} at {', '.join(prompt.get('sites', []))}"),
-        ("Peak rate", ", ".join(f"{k} {significant(v)}" for k, v in rates.items()) or MISSING),
+        ("Peak rate", _by_site(rates)),
         ("Displacement by site", _by_site(result.get("displacement_by_site"))),
         ("Examples", _examples(result.get("eval_examples"))),
         ("Tokens computed", whole(tokens)),
         ("of them in examples", whole(useful) + share),
         ("Tokens per second", whole(result.get("tokens_per_second"))),
-        ("Peak memory", _memory(result.get("peak_memory_mib"))),
+        ("Peak memory", MISSING if memory is None else f"{whole(memory)} MiB"),
         ("Versions", ", ".join(f"{k} {v}" for k, v in versions.items()) or MISSING),
     ]
 
 
-def _cell(column: Column, run: Run) -> Cell:
+def _cell(column: Column, run: Run) -> ShownCell:
     value = column.value(run)
-    return Cell("" if value is None else repr(float(value)), column.text(value))
+    return ShownCell("" if value is None else repr(float(value)), column.text(value))
 
 
-def _of(key: str) -> Callable[[Run], float | None]:
-    return lambda run: (run.result or {}).get(key)
-
-
-def _score(key: str) -> Callable[[Run], float | None]:
-    return lambda run: ((run.result or {}).get("scores") or {}).get(key)
-
-
-def _steps(run: Run) -> float | None:
-    return (run.result or {}).get("steps")
+def _of(*keys: str) -> Callable[[Run], Any]:
+    return lambda run: reduce(lambda value, key: (value or {}).get(key), keys, run.result)
 
 
 def _moved(run: Run) -> float | None:
@@ -128,7 +112,7 @@ def _rate(run: Run) -> float | None:
     return next((v for v in lr.values() if isinstance(v, float | int)), None)
 
 
-def _by_site(values: dict[str, float | None] | None) -> str:
+def _by_site(values: Mapping[str, float | None] | None) -> str:
     return ", ".join(f"{k} {significant(v)}" for k, v in (values or {}).items()) or MISSING
 
 
@@ -136,7 +120,3 @@ def _examples(counts: dict[str, int] | int | None) -> str:
     if isinstance(counts, dict):
         return ", ".join(f"{split} {whole(count)}" for split, count in counts.items())
     return whole(counts)
-
-
-def _memory(value: float | None) -> str:
-    return MISSING if value is None else f"{whole(value)} MiB"

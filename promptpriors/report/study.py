@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from promptpriors.figures import RunStyles
 from promptpriors.figures.bands import bands
@@ -22,19 +22,11 @@ from promptpriors.runs.studies import (
     StudyRun,
     list_study_records,
 )
-from promptpriors.runs.study_results import Answer, SettingResult, list_study_results
+from promptpriors.runs.study_results import SettingResult, list_study_results
 from promptpriors.verdicts.study_tables import NOTES
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}
 """Names of losses."""
-
-
-class Chip(NamedTuple):
-    """Button of an arm: its name, its line, and a remark."""
-
-    arm: str
-    style: ArmStyle
-    note: str
 
 
 @dataclass(frozen=True)
@@ -42,59 +34,46 @@ class StudyPanel:
     """Study in one setting.
 
     Attributes:
-        study: its name.
-        setting: empty where nothing else is varied.
-        planned: whether the study's record is there.
-        facts: name and text.
+        record: the planned runs; None where the file is missing.
+        result: None where nothing is stored.
         notes: warnings.
-        verdicts: the questions with their answers; empty without a stored result.
-        chips: a button an arm.
+        styles: how each arm and control is drawn.
         forest: the figure of differences.
-        undrawn: arms without a difference.
-        reference: the arm that the others are compared with.
-        margin: within which two arms count as equal, as text; empty where it is not known.
         bands: the figure of curves.
         drawn: the curves in that figure, and the runs that are in none.
-        differences: the table beneath the first figure.
-        arms: the table of arms.
-        others: further tables.
+        tables: those with rows.
     """
 
     study: str
     setting: str
-    planned: bool
+    record: StudyRecord | None
+    result: SettingResult | None
+    reference: str
     facts: list[tuple[str, str]]
     notes: list[str]
-    verdicts: list[Answer]
-    chips: list[Chip]
+    styles: Mapping[str, ArmStyle]
     forest: dict[str, Any] | None
-    undrawn: list[str]
-    reference: str
-    margin: str
     bands: dict[str, Any] | None
     drawn: Curves
-    differences: ShownTable | None
-    arms: ShownTable | None
-    others: list[ShownTable]
+    tables: Mapping[str, ShownTable]
+
+    @property
+    def others(self) -> list[ShownTable]:
+        """Tables that stand below the figures."""
+        shown = {"arms", "verdicts"} | ({"differences"} if self.forest else set())
+        return [table for name, table in self.tables.items() if name not in shown]
 
 
 @dataclass(frozen=True)
 class Studies:
-    """Section of studies: a panel a study and setting, errors, and a note on verdicts."""
+    """Section of studies: a panel a study and setting, and errors."""
 
     panels: list[StudyPanel]
     problems: list[str]
-    note: str = NOTES["verdicts"][1]
 
 
 def studies(folder: Path, runs: Sequence[Run], page_styles: RunStyles) -> Studies | None:
-    """Gather the studies of a runs folder; None where there are none.
-
-    Args:
-        folder: has ``studies/NAME.json`` and ``studies/NAME.result.json``.
-        runs: those of the folder.
-        page_styles: of the page.
-    """
+    """Gather the studies of a runs folder; None where there are none."""
     records, damaged = list_study_records(folder)
     results, damaged_results = list_study_results(folder)
     problems = [f"A study can’t be shown: {error}" for error in damaged]
@@ -123,36 +102,36 @@ def _panel(
     """Gather one panel; ``record`` names the runs, ``result`` is what was found."""
     study, setting = key
     members = [m for m in record.runs if m.setting == setting] if record else []
-    arms = result.arms if result else []
-    kinds = {found.arm: found.kind for found in (*arms, *members)}
+    kinds = {arm.arm: arm.kind for arm in (result.arms if result else [])}
+    kinds |= {member.arm: member.kind for member in members}
     names = [arm for arm, kind in kinds.items() if kind not in BASELINES]
     controls = {arm for arm in names if kinds[arm] in CONTROLS}
     styles = arm_styles({arm: _prior(arm, members, runs) for arm in names}, page_styles, controls)
-    drawn = curves_of(members, runs, {arm.arm: arm.best_rate for arm in arms})
+    drawn = curves_of(members, runs, {a.arm: a.best_rate for a in (result.arms if result else [])})
     compare = record.compare if record else None
     reference = (result.reference if result else compare and compare.reference) or ""
+    figure = bands(
+        drawn.curves, drawn.levels, styles=styles, choices=drawn.choices, reference=reference
+    )
     tables = {name: result and study_table(name, result) for name in NOTES}
-    forest_drawn = _forest(result, reference, styles) if result else None
-    others = [name for name in NOTES if name not in {"arms", "verdicts"}]
-    if forest_drawn:
-        others.remove("differences")
     return StudyPanel(
         study=study,
         setting=setting,
-        planned=record is not None,
-        facts=_facts(record, result, members, drawn, runs),
-        notes=_earlier(record),
-        verdicts=result.verdicts if result else [],
-        chips=[Chip(arm, styles[arm], "reference" if arm == reference else "") for arm in names],
-        forest=forest_drawn,
-        undrawn=[c.arm for c in (result.contrasts if result else []) if c.difference is None],
+        record=record,
+        result=result,
         reference=reference,
-        margin="" if result is None or result.margin is None else f"{result.margin:.3g}",
-        bands=_bands(drawn, styles, reference),
+        facts=_facts(record, result, members, drawn, runs),
+        notes=[
+            "The comparison was fixed otherwise before: "
+            f"{', '.join(f'{name} {value}' for name, value in rules.items())}. "
+            "What is chosen after runs were seen shows less."
+            for rules in (record.earlier if record else [])
+        ],
+        styles=styles,
+        forest=_forest(result, reference, styles) if result else None,
+        bands=plain(figure) if drawn.curves else None,
         drawn=drawn,
-        differences=tables["differences"],
-        arms=tables["arms"],
-        others=[table for name in others if (table := tables[name])],
+        tables={name: table for name, table in tables.items() if table},
     )
 
 
@@ -172,19 +151,8 @@ def _forest(
     if all(contrast.difference is None for contrast in result.contrasts):
         return None
     axis = METRICS.get(result.metric, result.metric) + (f", {result.unit}" if result.unit else "")
-    figure = forest(
-        result.contrasts, reference=reference, margin=result.margin, axis=axis, styles=styles
-    )
-    return plain(figure)
-
-
-def _bands(drawn: Curves, styles: Mapping[str, ArmStyle], reference: str) -> dict[str, Any] | None:
-    if not drawn.curves:
-        return None
-    figure = bands(
-        drawn.curves, drawn.levels, styles=styles, choices=drawn.choices, reference=reference
-    )
-    return plain(figure)
+    rows, margin = result.contrasts, result.margin
+    return plain(forest(rows, reference=reference, margin=margin, axis=axis, styles=styles))
 
 
 def _facts(
@@ -195,28 +163,26 @@ def _facts(
     runs: Mapping[str, Run],
 ) -> list[tuple[str, str]]:
     """Name and text of what is compared, how, and over how many runs."""
-    metric, margin_share = _rules(record, result)
-    margin = f"{100 * margin_share:.3g} % of floor to ceiling"
+    metric, share = record.compare.metric if record else "", record.compare.margin if record else 0
+    if result:
+        metric, share = result.metric, result.margin_share
+    margin = f"{100 * share:.3g} % of floor to ceiling"
     if result and result.margin is not None:
         margin = f"±{result.margin:.3g}, {margin}"
     there = [runs[member.id].config for member in members if member.id in runs]
-    arms = [member for member in members if member.kind == "arm"]
+    arms = [(member.arm, member.rate, member.seed) for member in members if member.kind == "arm"]
+    sizes = " × ".join(whole(len(set(values))) for values in zip(*arms, strict=True))
+    lost = f", {whole(len(drawn.lost))} not finished" if drawn.lost else ""
     facts = [
         ("model", _listed(str(config["model"]) for config in there)),
         ("task", _listed(str(config["task"].get("name")) for config in there)),
         ("compared by", METRICS.get(metric, metric)),
         ("equal within", margin),
         *_scale(metric, result, drawn),
-        ("arms × rates × seeds", _counts(arms)),
-        ("runs", _runs(len(members), len(drawn.lost)) if members else ""),
+        ("arms × rates × seeds", sizes),
+        ("runs", whole(len(members)) + lost if members else ""),
     ]
     return [(name, text) for name, text in facts if text]
-
-
-def _rules(record: StudyRecord | None, result: SettingResult | None) -> tuple[str, float]:
-    if result:
-        return result.metric, result.margin_share
-    return (record.compare.metric, record.compare.margin) if record else ("", 0.0)
 
 
 def _scale(metric: str, result: SettingResult | None, drawn: Curves) -> list[tuple[str, str]]:
@@ -228,25 +194,5 @@ def _scale(metric: str, result: SettingResult | None, drawn: Curves) -> list[tup
     return [(level.role, fixed(level.value)) for level in levels if level.role != "text"]
 
 
-def _earlier(record: StudyRecord | None) -> list[str]:
-    """A sentence for each comparison that was fixed before this one."""
-    return [
-        "The comparison was fixed otherwise before: "
-        + ", ".join(f"{name} {value}" for name, value in rules.items())
-        + ". What is chosen after runs were seen shows less."
-        for rules in (record.earlier if record else [])
-    ]
-
-
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
-
-
-def _counts(arms: Sequence[StudyRun]) -> str:
-    """Numbers of arms, rates and seeds; nothing without arms."""
-    sizes = [len({getattr(m, name) for m in arms}) for name in ("arm", "rate", "seed")]
-    return " × ".join(map(whole, sizes)) if arms else ""
-
-
-def _runs(number: int, lost: int) -> str:
-    return whole(number) if not lost else f"{whole(number)}, {whole(lost)} not finished"

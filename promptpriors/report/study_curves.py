@@ -1,7 +1,7 @@
 """Curves of a study in one setting: mean losses by arm and rate, and runs that are in none."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import NamedTuple
@@ -19,13 +19,10 @@ BEST = "best"
 
 
 class Lost(NamedTuple):
-    """Run that is in no curve.
+    """Run that is in no curve; None where it has no folder.
 
-    Attributes:
-        member: the run as planned.
-        status: ``failed``, ``unfinished``, ``missing``, ``without evaluations``, or ``no step
-            in common`` with the other seeds of its arm and rate.
-        run: where there is such a folder.
+    ``status`` is ``failed``, ``unfinished``, ``missing``, ``without evaluations``, or ``no step in
+    common`` with the other seeds of its arm and rate.
     """
 
     member: StudyRun
@@ -40,9 +37,7 @@ class Curves:
     Attributes:
         curves: of each arm and rate, arms in the order of the study.
         choices: for each curve the choices under which it is shown.
-        rates: the rates to choose from.
         levels: validation losses of baselines and ceilings.
-        lost: runs that are in no curve and no level.
         members: how many runs the study has in the setting.
     """
 
@@ -61,29 +56,28 @@ class Curves:
     @property
     def rows(self) -> list[tuple[MeanCurve, list[ShownCell]]]:
         """Rows of the table of values: runs, losses by time, and the interval at the end."""
-        return [(found, [_cell(value) for value in _numbers(found)]) for found in self.curves]
+        return [(found, _cells(found)) for found in self.curves]
 
 
 def curves_of(
     members: Sequence[StudyRun], runs: Mapping[str, Run], best: Mapping[str, str | None]
 ) -> Curves:
-    """Gather a setting's runs.
+    """Average the curves of a study's runs in a setting.
 
-    Args:
-        members: the study's runs in the setting.
-        runs: those of the folder, by id.
-        best: the best rate of an arm; where there is none, that of the lowest mean loss.
+    ``best`` is the best rate of an arm; where there is none, that of the lowest mean loss counts.
     """
-    measured = {m.id: evaluations(runs[m.id]) for m in members if _is_curve(m, runs)}
-    status = [(member, _status(member, runs, measured)) for member in members]
-    lost = [Lost(member, said, runs.get(member.id)) for member, said in status if said != "done"]
-    done = [member for member, said in status if said == "done"]
-    arms: dict[str, dict[str, list[StudyRun]]] = {}
-    for member in (member for member in done if member.kind not in BASELINES):
-        arms.setdefault(member.arm, {}).setdefault(member.rate, []).append(member)
-    rates = _rates(done)
+    trained = {m.id: runs[m.id] for m in members if m.kind not in BASELINES and m.id in runs}
+    measured = {key: evaluations(run) for key, run in trained.items() if run.status == "done"}
+    status = [_status(runs.get(member.id), measured.get(member.id)) for member in members]
+    pairs = list(zip(members, status, strict=True))
+    lost = [Lost(member, found, runs.get(member.id)) for member, found in pairs if found != "done"]
+    done = [member for member, found in pairs if found == "done"]
+    arms = _by_rate(member for member in done if member.kind not in BASELINES)
+    # the positive control adds no rate to choose from
+    shown = (m.rate for m in done if m.kind in {"arm", "negative"} and m.rate)
+    rates = list(dict.fromkeys(shown))
     curves, choices = [], []
-    for arm, by_rate in arms.items():
+    for (_, arm), by_rate in arms.items():
         lowest = min(by_rate, key=lambda rate: _loss(by_rate[rate], runs))
         chosen = best[arm] if best.get(arm) in by_rate else lowest
         for rate, mine in by_rate.items():
@@ -96,35 +90,27 @@ def curves_of(
     return Curves(curves, choices, rates, _levels(done, runs), lost, len(members))
 
 
-def _rates(done: Sequence[StudyRun]) -> list[str]:
-    """The rates to choose from; the positive control adds none."""
-    return list(dict.fromkeys(m.rate for m in done if m.kind in {"arm", "negative"} and m.rate))
-
-
-def _numbers(found: MeanCurve) -> list[float | None]:
+def _cells(found: MeanCurve) -> list[ShownCell]:
     low, high = (found.low[-1], found.high[-1]) if found.low else (None, None)
     half = bisect_left(found.steps, found.steps[-1] / 2)
-    return [found.runs, found.mean[0], found.mean[half], found.mean[-1], low, high]
+    losses = (found.mean[0], found.mean[half], found.mean[-1], low, high)
+    cells = [ShownCell("" if v is None else f"{v:.7g}", fixed(v)) for v in losses]
+    return [ShownCell(str(found.runs), whole(found.runs)), *cells]
 
 
-def _cell(value: float | None) -> ShownCell:
-    if isinstance(value, int):
-        return ShownCell(str(value), whole(value))
-    return ShownCell("" if value is None else f"{value:.7g}", fixed(value))
+def _by_rate(members: Iterable[StudyRun]) -> dict[tuple[str, str], dict[str, list[StudyRun]]]:
+    """Runs by kind and arm, and by rate."""
+    found: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
+    for member in members:
+        by_rate = found.setdefault((member.kind, member.arm), {})
+        by_rate.setdefault(member.rate, []).append(member)
+    return found
 
 
-def _is_curve(member: StudyRun, runs: Mapping[str, Run]) -> bool:
-    return member.kind not in BASELINES and member.id in runs and runs[member.id].status == "done"
-
-
-def _status(
-    member: StudyRun, runs: Mapping[str, Run], measured: Mapping[str, Mapping[int, float]]
-) -> str:
-    if member.id not in runs:
+def _status(run: Run | None, measured: Mapping[int, float] | None) -> str:
+    if run is None:
         return "missing"
-    if _is_curve(member, runs) and not measured[member.id]:
-        return "without evaluations"
-    return runs[member.id].status
+    return "without evaluations" if measured == {} else run.status
 
 
 def _loss(members: Sequence[StudyRun], runs: Mapping[str, Run]) -> float:
@@ -136,10 +122,7 @@ def _loss(members: Sequence[StudyRun], runs: Mapping[str, Run]) -> float:
 def _levels(done: Sequence[StudyRun], runs: Mapping[str, Run]) -> list[Level]:
     """The floor from the baseline without a prompt or what runs stored of it; the best ceiling."""
     levels: list[Level] = []
-    baselines: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
-    for member in (member for member in done if member.kind in BASELINES):
-        by_rate = baselines.setdefault((member.kind, member.arm), {})
-        by_rate.setdefault(member.rate, []).append(member)
+    baselines = _by_rate(member for member in done if member.kind in BASELINES)
     for (kind, arm), by_rate in baselines.items():
         value = min(_loss(mine, runs) for mine in by_rate.values())
         name, role = arm, "text"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from promptpriors.errors import InputError
-from promptpriors.figures.verdict_marks import MARKS, Mark
+from promptpriors.figures.styles import MARKS, Mark
 from promptpriors.registry import validate
 from promptpriors.report.formatting import MISSING, significant, whole
 from promptpriors.runs.claims import read_list
@@ -16,13 +16,9 @@ from promptpriors.verdicts.study_tables import NOTES, RECORDS
 
 
 class ShownCell(NamedTuple):
-    """Cell of a table.
+    """Text of a cell, and a key to sort by, which is empty where nothing is known.
 
-    Attributes:
-        key: to sort by; empty where nothing is known.
-        text: of the cell; of a verdict its state.
-        mark: of a verdict.
-        reason: of a verdict.
+    The text of a verdict is its state; it has a mark and a reason as well.
     """
 
     key: str
@@ -61,11 +57,10 @@ def read_tables(folder: Path) -> Tables | None:
                 table = validate(Table, value, f"{path}, table {i}", brief=True)
             except InputError as error:
                 problems.append(f"A table can’t be shown: {error}")
-            else:
-                if table.name not in RECORDS:
-                    tables.append(
-                        _shown(table.name, table.title, table.note, table.columns, table.rows)
-                    )
+                continue
+            if table.name not in RECORDS:
+                head = table.name, table.title, table.note
+                tables.append(_shown(head, table.columns, table.rows))
     except InputError as error:
         problems.append(f"The comparisons can’t be shown: {error}")
     return Tables(tables, problems) if tables or problems else None
@@ -76,28 +71,25 @@ def study_table(name: str, setting: SettingResult) -> ShownTable | None:
     records = RECORDS[name](setting)
     columns = list(dict.fromkeys(key for record in records for key in record))
     rows = [[record.get(key) for key in columns] for record in records]
-    return _shown(name, *NOTES[name], columns, rows) if rows else None
+    return _shown((name, *NOTES[name]), columns, rows) if rows else None
 
 
 def _shown(
-    name: str, title: str, note: str, columns: list[str], rows: Sequence[Sequence[Cell | Verdict]]
+    head: tuple[str, str, str], columns: list[str], rows: Sequence[Sequence[Cell | Verdict]]
 ) -> ShownTable:
-    verdicts = [column == "verdict" for column in columns]
-    numeric = [
-        not any(isinstance(row[i], str | Verdict) for row in rows) for i in range(len(columns))
-    ]
-    cells = [
-        [_cell(v, is_verdict) for v, is_verdict in zip(row, verdicts, strict=True)] for row in rows
-    ]
-    return ShownTable(name, title, note, columns, numeric, cells)
+    """A table with its name, title and note."""
+    indices = range(len(columns))
+    numeric = [not any(isinstance(row[i], str | Verdict) for row in rows) for i in indices]
+    cells = [[_cell(row[i], columns[i]) for i in indices] for row in rows]
+    return ShownTable(*head, columns, numeric, cells)
 
 
-def _cell(value: Cell | Verdict, is_verdict: bool) -> ShownCell:
+def _cell(value: Cell | Verdict, column: str) -> ShownCell:
     """A number has four significant digits; its key is the whole of it."""
     if isinstance(value, Verdict):
         return ShownCell(value.text, value.state, MARKS[value.state], value.reason)
     if isinstance(value, str):
-        return ShownCell(value, value, MARKS.get(value) if is_verdict else None)
+        return ShownCell(value, value, MARKS.get(value) if column == "verdict" else None)
     if value is None or not math.isfinite(value):
         return ShownCell("", MISSING)
     return ShownCell(repr(value), whole(value) if isinstance(value, int) else significant(value, 4))

@@ -19,7 +19,7 @@ from promptpriors.runs.study_results import (
     PairState,
     Verdict,
 )
-from promptpriors.verdicts.controls import ALPHA, differs
+from promptpriors.verdicts.controls import ALPHA, differences_of, differs
 from promptpriors.verdicts.judge import SettingStatistics, best_rate
 from promptpriors.verdicts.outcomes import RunOutcome
 
@@ -27,7 +27,10 @@ ARMS: tuple[Kind, ...] = ("arm", *CONTROLS)
 
 
 def arms_of(statistics: SettingStatistics) -> list[Arm]:
-    """List every arm, control, baseline and ceiling with its means."""
+    """List every arm, control, baseline and ceiling with its means.
+
+    Means of arms come from their common fit, those of others from their own seeds.
+    """
     return [
         _arm(statistics, arm, kind, runs)
         for kind in (*ARMS, *BASELINES)
@@ -36,7 +39,6 @@ def arms_of(statistics: SettingStatistics) -> list[Arm]:
 
 
 def _arm(statistics: SettingStatistics, arm: str, kind: Kind, runs: Sequence[RunOutcome]) -> Arm:
-    """Means of arms come from their common fit, those of others from their own seeds."""
     setting, pooled, scale = statistics.setting, statistics.pooled, statistics.scale
     outcomes = setting.outcomes(runs)
     if kind == "arm" and pooled is not None and arm in pooled.arms:
@@ -82,26 +84,21 @@ def contrasts_of(statistics: SettingStatistics) -> list[Contrast]:
 
 
 def _contrast(statistics: SettingStatistics, arm: str, kind: Kind) -> Contrast:
-    controls = {"positive": statistics.positive, "negative": statistics.negative}
-    control = controls.get(kind)
+    control = statistics.controls.get(kind)
     row = control.row if control else (statistics.differences or {}).get(arm)
+    margin = statistics.margin
     state: ContrastState = "none"
     reason = statistics.gate
     if row is None:
         lacking = control.result.reason if control else statistics.aside.get(arm)
         reason = lacking or reason or statistics.lacking("differences")
+    elif not reason and differs(row):
+        state = "higher" if row.value > 0 else "lower"
     elif not reason:
-        state = _state(row, statistics.margin)
+        within = margin is not None and -margin < row.low and row.high < margin
+        state = "equal" if within else "undecided"
     verdict = Verdict[ContrastState](state=state, reason=reason)
     return Contrast(arm=arm, kind=kind, difference=row, verdict=verdict)
-
-
-def _state(row: Difference, margin: float | None) -> ContrastState:
-    """An arm that is not told from the reference may be found equal to it."""
-    if differs(row):
-        return "higher" if row.value > 0 else "lower"
-    within = margin is not None and -margin < row.low and row.high < margin
-    return "equal" if within else "undecided"
 
 
 def pairs_of(statistics: SettingStatistics) -> tuple[list[Pair], AllPairs | None]:
@@ -116,9 +113,8 @@ def pairs_of(statistics: SettingStatistics) -> tuple[list[Pair], AllPairs | None
     for pair in combinations(arms, 2):
         lacking = next((statistics.aside[arm] for arm in pair if arm in statistics.aside), "")
         verdict = _verdict(statistics, states.get(pair), lacking)
-        first, second = pair
         difference = differences.get(pair)
-        pairs.append(Pair(first=first, second=second, difference=difference, verdict=verdict))
+        pairs.append(Pair(first=pair[0], second=pair[1], difference=difference, verdict=verdict))
     if equality is None:
         return pairs, AllPairs(p=None, verdict=_verdict(statistics, None))
     lacking = statistics.excluded if equality.verdict == "equal" and not statistics.gate else ""
@@ -143,9 +139,6 @@ def _differences(statistics: SettingStatistics) -> dict[tuple[str, str], Differe
     contrasts = pooled.differences(combinations(pooled.arms, 2))
     half = quantile(1 - ALPHA, pooled.df) * contrasts.errors
     p = {(pair.first, pair.second): pair.p for pair in (equality.pairs if equality else ())}
-    columns = (contrasts.estimates, contrasts.estimates - half, contrasts.estimates + half)
-    rows = zip(contrasts.pairs, *(column.tolist() for column in columns), strict=True)
-    return {
-        pair: Difference(value=value, low=low, high=high, p=p.get(pair))
-        for pair, value, low, high in rows
-    }
+    low, high = contrasts.estimates - half, contrasts.estimates + half
+    rows = differences_of(contrasts, low, high, [p.get(pair) for pair in contrasts.pairs])
+    return dict(zip(contrasts.pairs, rows, strict=True))

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from promptpriors.analysis.equality import equality
-from promptpriors.analysis.pooled import Outcome, Pooled, pool
+from promptpriors.analysis.pooled import Contrasts, Outcome, Pooled, pool
 from promptpriors.analysis.simultaneous import simultaneous
 from promptpriors.errors import InputError
+from promptpriors.runs.studies import Kind
 from promptpriors.runs.study_results import Control, Difference
-from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
+from promptpriors.verdicts.outcomes import Setting, lacks, mostly_missing
 
 ALPHA = 0.05
 """Level of every test of a study."""
@@ -21,25 +24,25 @@ class ControlTest(NamedTuple):
     row: Difference | None = None
 
 
-def positive(setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str]) -> ControlTest:
-    """Test that it differs by the test of the arms, as one more of them at its rate."""
-    try:
-        pooled, name, reference = _among(setting, setting.by_arm("positive"), arms, aside)
-    except InputError as error:
-        return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
-    row = against(pooled, reference)[name]
-    return ControlTest(Control(state="passed" if differs(row) else "failed", p=row.p), row)
-
-
-def negative(
-    setting: Setting, arms: Sequence[Outcome], aside: Mapping[str, str], margin: float | None
+def control_test(
+    setting: Setting,
+    kind: Kind,
+    arms: Sequence[Outcome],
+    aside: Mapping[str, str],
+    margin: float | None,
 ) -> ControlTest:
-    """Test that it is equal by the test of pairs; missing without a margin."""
+    """Test a control against the reference, as one more arm at its rates.
+
+    The positive one must differ by the test of the arms, the negative one must be equal by the test
+    of pairs, which is missing without a margin.
+    """
     try:
-        pooled, name, reference = _among(setting, setting.by_arm("negative"), arms, aside)
+        pooled, name, reference = _among(setting, kind, arms, aside)
     except InputError as error:
         return ControlTest(Control(state="missing", reason=str(error).splitlines()[0]))
     row = against(pooled, reference)[name]
+    if kind == "positive":
+        return ControlTest(Control(state="passed" if differs(row) else "failed", p=row.p), row)
     if margin is None:
         return ControlTest(Control(state="missing", reason="there is no margin"), row)
     found = equality(pooled, margin, arms=[reference, name], alpha=ALPHA)
@@ -61,9 +64,16 @@ def against(pooled: Pooled, reference: str) -> dict[str, Difference]:
     others = [arm for arm in pooled.arms if arm != reference]
     contrasts = pooled.differences((arm, reference) for arm in others)
     found = simultaneous(contrasts, level=1 - ALPHA)
-    columns = (contrasts.estimates, found.low, found.high, found.p)
-    rows = zip(others, *(column.tolist() for column in columns), strict=True)
-    return {arm: Difference(value=v, low=low, high=high, p=p) for arm, v, low, high, p in rows}
+    rows = differences_of(contrasts, found.low, found.high, found.p.tolist())
+    return dict(zip(others, rows, strict=True))
+
+
+def differences_of(
+    contrasts: Contrasts, low: Tensor, high: Tensor, p: Sequence[float | None]
+) -> list[Difference]:
+    """List contrasts with their intervals and p."""
+    columns = (contrasts.estimates.tolist(), low.tolist(), high.tolist(), p)
+    return [Difference(value=v, low=a, high=b, p=q) for v, a, b, q in zip(*columns, strict=True)]
 
 
 def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]) -> str:
@@ -82,16 +92,14 @@ def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]
 
 
 def _among(
-    setting: Setting,
-    controls: Mapping[str, Sequence[RunOutcome]],
-    arms: Sequence[Outcome],
-    aside: Mapping[str, str],
+    setting: Setting, kind: Kind, arms: Sequence[Outcome], aside: Mapping[str, str]
 ) -> tuple[Pooled, str, str]:
     """The arms and the control at its rates, its name and the reference's.
 
     An arm whose runs are the control's as well says nothing more, and is left out.
     """
     reference = checked(setting.compare.reference, aside, [outcome.arm for outcome in arms])
+    controls = setting.by_arm(kind)
     if len(controls) != 1:
         raise InputError(f"there are several: {', '.join(controls)}" if controls else "no runs")
     ((name, runs),) = controls.items()
@@ -100,10 +108,8 @@ def _among(
     mine = setting.outcomes(runs)
     cells = {outcome.rate for outcome in mine}
     ids = {run.plan.id for run in runs}
-    same = {
-        arm for arm, theirs in setting.by_arm("arm").items() if ids & {r.plan.id for r in theirs}
-    }
-    beside = [outcome for outcome in arms if outcome.rate in cells and outcome.arm not in same]
-    if all(outcome.arm != reference for outcome in beside):
+    same = {r.plan.arm for r in setting.runs if r.plan.kind == "arm" and r.plan.id in ids}
+    others = [outcome for outcome in arms if outcome.rate in cells and outcome.arm not in same]
+    if all(outcome.arm != reference for outcome in others):
         raise InputError(f"the reference has no run at its rate, {', '.join(sorted(cells))}")
-    return pool([*beside, *mine]), name, reference
+    return pool([*others, *mine]), name, reference

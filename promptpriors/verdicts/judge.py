@@ -8,15 +8,9 @@ from promptpriors.analysis.equality import Equality, equality
 from promptpriors.analysis.pooled import Pooled, pool
 from promptpriors.analysis.quality_scale import Scale, decides, scale_between
 from promptpriors.errors import InputError
+from promptpriors.runs.studies import CONTROLS, Kind
 from promptpriors.runs.study_results import Difference
-from promptpriors.verdicts.controls import (
-    ALPHA,
-    ControlTest,
-    against,
-    checked,
-    negative,
-    positive,
-)
+from promptpriors.verdicts.controls import ALPHA, ControlTest, against, checked, control_test
 from promptpriors.verdicts.outcomes import RunOutcome, Setting, lacks, mostly_missing
 
 Result = TypeVar("Result")
@@ -34,16 +28,9 @@ class SettingStatistics:
     """Statistics of a setting; those that can't be computed are None, with the reason.
 
     Attributes:
-        setting: its runs.
-        scale: from floor to ceiling.
         margin: of equality, in the unit of the metric.
         aside: arms without a verdict, since too many of their runs are missing, with the reason.
-        pooled: the other arms over the grid.
-        differences: of the other arms to the reference.
-        equality: of all pairs.
-        positive: the control that must be found different.
-        negative: the control that must be found equal.
-        best: of each arm that is not aside.
+        pooled: the other arms over the grid; ``differences`` and ``best`` are theirs as well.
         reasons: why there is no scale, no pooled arms, no differences, by name.
     """
 
@@ -54,16 +41,15 @@ class SettingStatistics:
     pooled: Pooled | None
     differences: Mapping[str, Difference] | None
     equality: Equality | None
-    positive: ControlTest
-    negative: ControlTest
+    controls: Mapping[Kind, ControlTest]
     best: Mapping[str, Best]
     reasons: Mapping[str, str]
 
     @property
     def leader(self) -> str | None:
         """Arm with the best mean at its best rate."""
-        sign = 1 if self.setting.lower_is_better else -1
-        return min(self.best, key=lambda arm: sign * self.best[arm].mean, default=None)
+        first = min if self.setting.lower_is_better else max
+        return first(self.best, key=lambda arm: self.best[arm].mean, default=None)
 
     @property
     def share(self) -> float | None:
@@ -75,10 +61,9 @@ class SettingStatistics:
     @property
     def gate(self) -> str:
         """Reason why the setting has no verdicts; "" where it has."""
-        controls = {"positive": self.positive.result, "negative": self.negative.result}
         found = [
-            f"the {name} control {control.text}"
-            for name, control in controls.items()
+            f"the {kind} control {control.text}"
+            for kind, (control, _) in self.controls.items()
             if control.state != "passed"
         ]
         share = self.share
@@ -117,8 +102,12 @@ def judge(setting: Setting) -> SettingStatistics:
     margin = None if scale is None else scale.margin(setting.compare.margin)
     outcomes = setting.outcomes([run for runs in whole.values() for run in runs])
     pooled = tried("pooled", lambda: pool(outcomes))
-    reference = setting.compare.reference
-    differences = tried("differences", lambda: _differences(pooled, reference, aside, reasons))
+
+    def differences() -> Mapping[str, Difference]:
+        if pooled is None:
+            raise InputError(reasons["pooled"])
+        return against(pooled, checked(setting.compare.reference, aside, pooled.arms))
+
     equal = None
     if pooled is not None and margin is not None and len(pooled.arms) > 1:
         equal = equality(pooled, margin, alpha=ALPHA)
@@ -128,10 +117,9 @@ def judge(setting: Setting) -> SettingStatistics:
         margin=margin,
         aside=aside,
         pooled=pooled,
-        differences=differences,
+        differences=tried("differences", differences),
         equality=equal,
-        positive=positive(setting, outcomes, aside),
-        negative=negative(setting, outcomes, aside, margin),
+        controls={k: control_test(setting, k, outcomes, aside, margin) for k in CONTROLS},
         best={arm: best for arm, runs in whole.items() if (best := best_rate(setting, runs))},
         reasons=reasons,
     )
@@ -147,8 +135,8 @@ def best_rate(setting: Setting, runs: Sequence[RunOutcome]) -> Best | None:
     for rate, mine in sound.items():
         values = [run.value for run in mine if run.value is not None]
         means += [Best(rate, sum(values) / len(values))] if values else []
-    sign = 1 if setting.lower_is_better else -1
-    return min(means, key=lambda best: sign * best.mean, default=None)
+    first = min if setting.lower_is_better else max
+    return first(means, key=lambda best: best.mean, default=None)
 
 
 def _scale(setting: Setting) -> Scale:
@@ -160,25 +148,10 @@ def _scale(setting: Setting) -> Scale:
         floors = [float(value) for value in stated if value is not None]
     if not floors:
         raise InputError("there is no floor: no run of the baseline 'none'")
-    ceilings = [
-        best
-        for runs in setting.by_arm("ceiling").values()
-        if (best := best_rate(setting, runs)) is not None
-    ]
+    best = [best_rate(setting, runs) for runs in setting.by_arm("ceiling").values()]
+    ceilings = [found.mean for found in best if found]
     if not ceilings:
         raise InputError("there is no ceiling run, such as the baseline 'lora:16'")
-    sign = 1 if setting.lower_is_better else -1
-    ceiling = min((best.mean for best in ceilings), key=lambda mean: sign * mean)
-    floor = sum(floors) / len(floors)
-    return scale_between(floor, ceiling, lower_is_better=setting.lower_is_better)
-
-
-def _differences(
-    pooled: Pooled | None,
-    reference: str | None,
-    aside: Mapping[str, str],
-    reasons: Mapping[str, str],
-) -> Mapping[str, Difference]:
-    if pooled is None:
-        raise InputError(reasons["pooled"])
-    return against(pooled, checked(reference, aside, pooled.arms))
+    lower = setting.lower_is_better
+    ceiling = min(ceilings) if lower else max(ceilings)
+    return scale_between(sum(floors) / len(floors), ceiling, lower_is_better=lower)

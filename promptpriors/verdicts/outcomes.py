@@ -10,13 +10,7 @@ from promptpriors.analysis.plateau import Curve
 from promptpriors.analysis.pooled import Outcome
 from promptpriors.errors import InputError
 from promptpriors.runs import Run, has_run, read_run
-from promptpriors.runs.studies import (
-    Comparison,
-    Kind,
-    StudyRun,
-    read_study_record,
-    study_paths,
-)
+from promptpriors.runs.studies import Comparison, Kind, StudyRun, read_study_record, study_paths
 from promptpriors.runs.study_results import Unit
 
 MOST_MISSING = 0.2
@@ -26,11 +20,7 @@ MOST_MISSING = 0.2
 class RunOutcome(NamedTuple):
     """Final metric of one run, with its arm, rate and block.
 
-    Attributes:
-        plan: the run as planned.
-        value: the metric; None where there is none.
-        reason: why there is none.
-        run: its folder, where that can be read.
+    ``reason`` says why there is no value; there is a run where its folder can be read.
     """
 
     plan: StudyRun
@@ -72,9 +62,8 @@ class Setting:
     @property
     def crossed(self) -> bool:
         """Whether one draw is trained on several orders of the data, with several draws."""
-        pairs = {(draw_of(run.plan), run.plan.seed) for run in self.runs if _compared(run)}
-        draws = {draw for draw, _ in pairs}
-        return 1 < len(draws) < len(pairs)
+        pairs = {(draw_of(r.plan), r.plan.seed) for r in self.runs if r.plan.kind == "arm"}
+        return 1 < len({draw for draw, _ in pairs}) < len(pairs)
 
     def outcomes(self, runs: Sequence[RunOutcome]) -> list[Outcome]:
         """Take values of runs as they are pooled.
@@ -82,18 +71,18 @@ class Setting:
         Blocks are draws where those differ, else orders of the data; mostly one seed decides both.
         Where both are varied, orders are a part of the grid that an arm is averaged over.
         """
-        compared = [run.plan for run in self.runs if _compared(run)]
-        several = len({draw_of(plan) for plan in compared}) > 1
+        several = len({draw_of(run.plan) for run in self.runs if run.plan.kind == "arm"}) > 1
         crossed = self.crossed
-        found = []
-        for run in runs:
-            if run.value is None:
-                continue
-            plan = run.plan
-            cell = f"{plan.rate}, order {plan.seed}" if crossed else plan.rate
-            block = draw_of(plan) if several else str(plan.seed)
-            found.append(Outcome(plan.arm, cell, block, run.value))
-        return found
+        return [
+            Outcome(
+                arm=plan.arm,
+                rate=f"{plan.rate}, order {plan.seed}" if crossed else plan.rate,
+                block=draw_of(plan) if several else str(plan.seed),
+                value=value,
+            )
+            for plan, value, _, _ in runs
+            if value is not None
+        ]
 
 
 def draw_of(plan: StudyRun) -> str:
@@ -133,48 +122,37 @@ def read_settings(folder: Path) -> list[Setting]:
     Raises:
         InputError: for a damaged ``studies/*.json``, or a metric that no finished run has.
     """
-    found: list[Setting] = []
-    for path in study_paths(folder):
-        found += _settings(path, folder)
-    return found
+    return [setting for path in study_paths(folder) for setting in _settings(path, folder)]
 
 
 def _settings(path: Path, folder: Path) -> list[Setting]:
     file = read_study_record(path)
-    known = {plan.id: _open(folder / plan.id) for plan in file.runs}
     metric = file.compare.metric
-    results = [run.result for run, _ in known.values() if run and run.result]
-    if results and not any(_number(result, metric) is not None for result in results):
+    known = {plan.id: _measured(folder / plan.id, metric) for plan in file.runs}
+    results = [run.result for *_, run in known.values() if run and run.result]
+    if results and all(value is None for value, *_ in known.values()):
         names = ", ".join(key for key, value in results[0].items() if _is_number(value))
         raise InputError(
             f"{path}: the metric {metric!r} is no number of any result.json; they have {names}"
         )
-    found = [_found(plan, *known[plan.id], metric) for plan in file.runs]
-    names = dict.fromkeys(plan.setting for plan in file.runs)
-    return [
-        Setting(file.name, name, file.compare, [run for run in found if run.plan.setting == name])
-        for name in names
-    ]
+    groups: dict[str, list[RunOutcome]] = {}
+    for plan in file.runs:
+        groups.setdefault(plan.setting, []).append(RunOutcome(plan, *known[plan.id]))
+    return [Setting(file.name, name, file.compare, runs) for name, runs in groups.items()]
 
 
-def _open(folder: Path) -> tuple[Run | None, str]:
-    """The run in a folder, or why there is none."""
+def _measured(folder: Path, metric: str) -> tuple[float | None, str, Run | None]:
+    """The metric of the run in a folder, or why there is none, and the run."""
     try:
         if not has_run(folder):
-            return None, "not begun"
+            return None, "not begun", None
         run = read_run(folder)
     except InputError as error:
-        return None, str(error).splitlines()[0]
+        return None, str(error).splitlines()[0], None
     if run.result is None:
-        return run, (run.error or "not finished").splitlines()[0]
-    return run, ""
-
-
-def _found(plan: StudyRun, run: Run | None, reason: str, metric: str) -> RunOutcome:
-    value = _number(run.result, metric) if run and run.result else None
-    if value is None and not reason:
-        reason = f"its {metric} is not a number"
-    return RunOutcome(plan, value, reason, run)
+        return None, (run.error or "not finished").splitlines()[0], run
+    value = _number(run.result, metric)
+    return value, f"its {metric} is not a number" if value is None else "", run
 
 
 def _number(result: Any, metric: str) -> float | None:
@@ -186,7 +164,3 @@ def _number(result: Any, metric: str) -> float | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _compared(run: RunOutcome) -> bool:
-    return run.plan.kind == "arm"

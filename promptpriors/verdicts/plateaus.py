@@ -16,36 +16,28 @@ METRIC = "val_loss"
 
 def plateaus_of(statistics: SettingStatistics) -> list[Plateau]:
     """Describe the curves of each arm, and of the reference's second name."""
-    arms = {
-        arm: {run.plan.id: (run, curve) for run in runs if (curve := _curve(run))}
-        for arm, runs in statistics.setting.by_arm("arm", "negative").items()
-    }
-    seen = {arm: list(mine.values()) for arm, mine in arms.items() if mine}
-    ends = {
-        arm: [curve[-1][1] for _, curve in seen[arm]]
-        for arm in statistics.setting.by_arm("arm")
-        if arm in seen
-    }
+    setting = statistics.setting
+    seen: dict[str, dict[str, tuple[RunOutcome, Curve]]] = {}
+    for arm, runs in setting.by_arm("arm", "negative").items():
+        if mine := {run.plan.id: (run, curve) for run in runs if (curve := _curve(run))}:
+            seen[arm] = mine
+    curves = {arm: [curve for _, curve in mine.values()] for arm, mine in seen.items()}
+    ends = [[c[-1][1] for c in curves[arm]] for arm in setting.by_arm("arm") if arm in seen]
     if not ends:
         return []
-    loss = max(sum(last) / len(last) for last in ends.values())
-    horizon = min(curve[-1][0] for mine in seen.values() for _, curve in mine)
-    reached = {arm: [steps_to(curve, loss) for _, curve in mine] for arm, mine in seen.items()}
-    times = {
-        arm: statistics.setting.outcomes(
-            [
-                run._replace(value=float(horizon if step is None else min(step, horizon)))
-                for (run, _), step in zip(mine, reached[arm], strict=True)
-            ]
-        )
-        for arm, mine in seen.items()
-    }
+    loss = max(sum(last) / len(last) for last in ends)
+    horizon = min(curve[-1][0] for mine in curves.values() for curve in mine)
+    reached = {arm: [steps_to(curve, loss) for curve in mine] for arm, mine in curves.items()}
+    times: dict[str, list[Outcome]] = {}
+    for arm, mine in seen.items():
+        steps = [float(horizon if s is None else min(s, horizon)) for s in reached[arm]]
+        pairs = zip(mine.values(), steps, strict=True)
+        times[arm] = setting.outcomes([run._replace(value=step) for (run, _), step in pairs])
     less = _less(statistics, times)
     found = []
-    for arm, mine in seen.items():
-        curves = [curve for _, curve in mine]
-        at_rest, too_few = _rest(statistics, curves)
-        steps, low, high = _steps(times[arm], horizon)
+    for arm, mine in curves.items():
+        at_rest, too_few = _rest(statistics, mine)
+        mean, low, high = _steps(times[arm], horizon)
         found.append(
             Plateau(
                 arm=arm,
@@ -53,13 +45,13 @@ def plateaus_of(statistics: SettingStatistics) -> list[Plateau]:
                 runs_at_rest=at_rest,
                 too_few_evaluations=too_few,
                 loss=loss,
-                steps_to_loss=steps,
+                steps_to_loss=mean,
                 low=low,
                 high=high,
                 censored=sum(step is None or step > horizon for step in reached[arm]),
                 less_reference=less.get(arm),
                 of_steps=horizon,
-                mean_loss=_mean(curves),
+                mean_loss=_mean(mine),
             )
         )
     return found

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from promptpriors.analysis.quality_scale import decides
+from promptpriors.runs.studies import CONTROLS
 from promptpriors.runs.study_results import (
     Answer,
     AnswerState,
     Controls,
+    Question,
     Scale,
     SettingResult,
     StudyResult,
@@ -35,7 +37,7 @@ def study_result(settings: Sequence[Setting]) -> StudyResult:
 
 
 def _setting_result(statistics: SettingStatistics) -> SettingResult:
-    setting, scale = statistics.setting, statistics.scale
+    setting, scale, controls = statistics.setting, statistics.scale, statistics.controls
     pairs, all_pairs = pairs_of(statistics)
     return SettingResult(
         setting=setting.name,
@@ -51,7 +53,7 @@ def _setting_result(statistics: SettingStatistics) -> SettingResult:
         contrasts=contrasts_of(statistics),
         pairs=pairs,
         all_pairs=all_pairs,
-        controls=Controls(positive=statistics.positive.result, negative=statistics.negative.result),
+        controls=Controls.model_validate({k: test.result for k, test in controls.items()}),
         power=power_of(statistics),
         components=components_of(statistics),
         plateaus=plateaus_of(statistics),
@@ -62,69 +64,54 @@ def _setting_result(statistics: SettingStatistics) -> SettingResult:
 def _answers(statistics: SettingStatistics) -> list[Answer]:
     """Both controls, whether the task decides anything, and the two questions."""
     reference = statistics.setting.compare.reference
-    positive, negative = statistics.positive.result, statistics.negative.result
-    return [
-        Answer(
-            question="positive_control", state=positive.state, reason=positive.reason,
-            statistic=f"adjusted p of its difference to {reference}", value=positive.p,
-        ),
-        Answer(
-            question="negative_control", state=negative.state, reason=negative.reason,
-            statistic=f"p of equality with {reference}", value=negative.p,
-        ),
-        _task_decides(statistics),
-        _priors_differ(statistics),
-        _priors_equal(statistics),
+    positive, negative = (statistics.controls[kind].result for kind in CONTROLS)
+    p = [row.p for row in (statistics.differences or {}).values() if row.p is not None]
+    leader, equality = statistics.leader, statistics.equality
+    found: list[tuple[Question, tuple[AnswerState, str], str, float | None]] = [
+        ("positive_control", (positive.state, positive.reason),
+         f"adjusted p of its difference to {reference}", positive.p),
+        ("negative_control", (negative.state, negative.reason),
+         f"p of equality with {reference}", negative.p),
+        ("task_decides", _task_decides(statistics),
+         f"share of the way that {leader} covers at its best rate", statistics.share),
+        ("priors_differ", _priors_differ(statistics),
+         f"smallest adjusted p (Dunnett, against {reference})", min(p, default=None)),
+        ("priors_equal", _priors_equal(statistics),
+         "largest p of two one-sided tests over all pairs", equality and equality.p),
     ]  # fmt: skip
+    return [
+        Answer(question=question, state=state, reason=reason, statistic=statistic, value=value)
+        for question, (state, reason), statistic, value in found
+    ]
 
 
-def _task_decides(statistics: SettingStatistics) -> Answer:
+def _task_decides(statistics: SettingStatistics) -> tuple[AnswerState, str]:
     """There is no verdict where a control does not hold; that too little is covered is one."""
     share = statistics.share
-    controls = {statistics.positive.result.state, statistics.negative.result.state}
-    state, reason = _none(statistics.gate)
-    if share is not None and controls == {"passed"}:
-        state, reason = ("yes" if decides(share) else "no"), ""
-    statistic = f"share of the way that {statistics.leader} covers at its best rate"
-    return Answer(
-        question="task_decides", state=state, reason=reason, statistic=statistic, value=share
-    )
+    if share is None or any(test.result.state != "passed" for test in statistics.controls.values()):
+        return "none", statistics.gate
+    return ("yes" if decides(share) else "no"), ""
 
 
-def _priors_differ(statistics: SettingStatistics) -> Answer:
+def _priors_differ(statistics: SettingStatistics) -> tuple[AnswerState, str]:
     differences, gate = statistics.differences, statistics.gate
-    rows = (differences or {}).items()
-    names = [f"{a} {'higher' if row.value > 0 else 'lower'}" for a, row in rows if differs(row)]
-    remark = _remark(statistics)
     if gate or differences is None:
-        state, reason = _none(gate or statistics.lacking("differences"))
-    elif names:
-        state, reason = "yes", ", ".join(names) + (f" ({remark})" if remark else "")
-    else:
-        state, reason = "undecided", remark
-    statistic = f"smallest adjusted p (Dunnett, against {statistics.setting.compare.reference})"
-    p = min((row.p for _, row in rows if row.p is not None), default=None)
-    return Answer(
-        question="priors_differ", state=state, reason=reason, statistic=statistic, value=p
-    )
+        return "none", gate or statistics.lacking("differences")
+    rows = [(arm, row) for arm, row in differences.items() if differs(row)]
+    names = ", ".join(f"{arm} {'higher' if row.value > 0 else 'lower'}" for arm, row in rows)
+    remark = _remark(statistics)
+    if not names:
+        return "undecided", remark
+    return "yes", names + (f" ({remark})" if remark else "")
 
 
-def _priors_equal(statistics: SettingStatistics) -> Answer:
+def _priors_equal(statistics: SettingStatistics) -> tuple[AnswerState, str]:
     equality, gate = statistics.equality, statistics.gate
     if gate or equality is None:
-        missing = statistics.lacking("pooled", "scale") or "there is one arm"
-        state, reason = _none(gate or missing)
-    elif statistics.aside and equality.verdict == "equal":
-        state, reason = _none(statistics.excluded)
-    else:
-        state, reason = ANSWERS[equality.verdict], _remark(statistics)
-    statistic = "largest p of two one-sided tests over all pairs"
-    p = None if equality is None else equality.p
-    return Answer(question="priors_equal", state=state, reason=reason, statistic=statistic, value=p)
-
-
-def _none(reason: str) -> tuple[AnswerState, str]:
-    return "none", reason
+        return "none", gate or statistics.lacking("pooled", "scale") or "there is one arm"
+    if statistics.aside and equality.verdict == "equal":
+        return "none", statistics.excluded
+    return ANSWERS[equality.verdict], _remark(statistics)
 
 
 def _remark(statistics: SettingStatistics) -> str:

@@ -79,21 +79,14 @@ def study_tables(results: Sequence[StudyResult]) -> list[Table]:
 
 def _table(name: str, results: Sequence[StudyResult]) -> Table:
     records = [
-        {"study": result.name, "setting": setting.setting, **_plain(record)}
+        {"study": result.name, "setting": setting.setting}
+        | {key: v.text if isinstance(v, Verdict) else v for key, v in record.items()}
         for result in results
         for setting in result.settings
         for record in RECORDS[name](setting)
     ]
     table = tabulate(name, *NOTES[name], records)
     return table if records else table.model_copy(update={"columns": ["study", "setting"]})
-
-
-def _plain(record: Record) -> dict[str, Cell]:
-    return {key: v.text if isinstance(v, Verdict) else v for key, v in record.items()}
-
-
-def _rows(rows: Sequence[Stored]) -> list[Record]:
-    return [_row(row) for row in rows]
 
 
 def _row(row: Stored) -> Record:
@@ -162,7 +155,9 @@ def _power(setting: SettingResult) -> list[Record]:
 
 def _components(setting: SettingResult) -> list[Record]:
     reason = setting.components.reason
-    return [{"source": "none", "note": reason}] if reason else _rows(setting.components.sources)
+    if reason:
+        return [{"source": "none", "note": reason}]
+    return [_row(source) for source in setting.components.sources]
 
 
 def _verdicts(setting: SettingResult) -> list[Record]:
@@ -176,12 +171,12 @@ def _verdicts(setting: SettingResult) -> list[Record]:
 
 
 RECORDS: Mapping[str, Callable[[SettingResult], Sequence[Record]]] = {
-    "arms": lambda setting: _rows(setting.arms),
+    "arms": lambda setting: [_row(arm) for arm in setting.arms],
     "differences": _differences,
     "equality": _equality,
     "power": _power,
     "components": _components,
-    "plateaus": lambda setting: _rows(setting.plateaus),
+    "plateaus": lambda setting: [_row(plateau) for plateau in setting.plateaus],
     "verdicts": _verdicts,
 }
 """Rows of each table in a setting, by its name."""

@@ -72,18 +72,8 @@ def components_of(statistics: SettingStatistics) -> Components:
         found = components(values, factors, list(names))
     except InputError as error:
         return Components(sources=[], reason=str(error).splitlines()[0])
-    return Components(
-        sources=[
-            Component(
-                source=names.get(c.source, c.source),
-                variance=c.variance,
-                share=c.share,
-                df=c.df,
-                note=c.note,
-            )
-            for c in found
-        ]
-    )
+    rows = [row._asdict() | {"source": names.get(row.source, row.source)} for row in found]
+    return Components(sources=[Component.model_validate(row) for row in rows])
 
 
 def _terms(varied: set[str], *, crossed: bool) -> dict[str, str]:

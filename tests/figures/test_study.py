@@ -10,8 +10,7 @@ from promptpriors.analysis.plateau import mean_curve
 from promptpriors.figures import bands, forest
 from promptpriors.figures.bands import Level
 from promptpriors.figures.forest import Effect, frame, heights, ordered
-from promptpriors.figures.styles import PALETTE, ArmStyle, RunStyles, Style, arm_styles
-from promptpriors.figures.verdict_marks import MARKS
+from promptpriors.figures.styles import MARKS, PALETTE, ArmStyle, RunStyles, Style, arm_styles
 from promptpriors.runs.study_results import (
     AnswerState,
     Contrast,

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from promptpriors.files import write_json
 from promptpriors.report import build, write_report
-from promptpriors.report.arrays import as_base64, quantised, safe_json
-from promptpriors.report.claims import claims
-from promptpriors.report.pictures import flat
+from promptpriors.report.charts import as_base64, quantised, safe_json
+from promptpriors.report.claims import claims, flat
 from promptpriors.report.tables import read_tables
 from promptpriors.runs import list_charts, list_runs, read_chart, write_chart
 from tests.report.exploring import DOMAINS, build_all
@@ -249,7 +248,7 @@ def test_damaged_figures_are_named_where_they_would_stand(full):
 
 
 def test_images_beyond_the_room_are_named(full, monkeypatch):
-    monkeypatch.setattr("promptpriors.report.pictures.ROOM", 10)
+    monkeypatch.setattr("promptpriors.report.claims.ROOM", 10)
     assert "too large for this page" in claims(full).panels[0].pictures[0].problem
 
 

@@ -145,12 +145,12 @@ def test_differences_and_their_margin_are_those_of_the_table(folder):
 
 def test_arms_have_the_colours_of_their_priors_and_controls_dotted_lines(folder):
     style = run_styles(list_runs(folder))
-    chips = {chip.arm: chip for chip in panel_of(folder).chips}
+    styles = panel_of(folder).styles
     for arm in ("vocabulary", "gaussian", "isotropic"):
-        assert chips[arm].style[:2] == style.styles[arm]
-    assert chips["vocabulary, second name"].style.colour == style.styles["vocabulary"].colour
-    assert chips["positive control"].style.dash == "dot"
-    assert [arm for arm, chip in chips.items() if chip.note] == ["vocabulary"]
+        assert styles[arm][:2] == style.styles[arm]
+    assert styles["vocabulary, second name"].colour == style.styles["vocabulary"].colour
+    assert styles["positive control"].dash == "dot"
+    assert re.findall(r">([^<>]*) <small>reference</small>", build(folder)) == ["vocabulary"]
 
 
 def test_curves_are_means_over_the_runs_that_the_study_names(folder):
@@ -213,7 +213,7 @@ def test_without_a_result_a_study_of_losses_shows_what_its_runs_say(own):
     assert facts == before | {"equal within": "5 % of floor to ceiling"}
     assert (facts["floor"], facts["ceiling"]) == (f"{FLOOR:.3f}", f"{CEILING:.3f}")
     assert panel.bands["data"]
-    assert (panel.verdicts, panel.forest, panel.arms, panel.others) == ([], None, None, [])
+    assert (panel.result, panel.forest, panel.tables) == (None, None, {})
 
 
 def test_floor_text_and_the_best_ceiling_lie_across(own):
@@ -278,12 +278,7 @@ def test_every_table_of_the_result_is_on_the_page_once_with_its_rows(own):
     for name in RECORDS:
         assert page.count(f'data-name="{name}"') == 1, name
     for name in set(RECORDS) - {"verdicts"}:
-        shown = next(
-            table
-            for table in [panel_of(own).differences, panel_of(own).arms, *panel_of(own).others]
-            if table.name == name
-        )
-        assert len(shown.cells) == len(RECORDS[name](setting))
+        assert len(panel_of(own).tables[name].cells) == len(RECORDS[name](setting))
     assert 'id="compare"' not in page
 
 
@@ -340,7 +335,7 @@ def test_a_result_without_the_studys_record_is_shown_without_curves(own):
     (own / "studies" / "screening.json").unlink()
     panel = panel_of(own)
     assert panel.forest["data"]
-    assert panel.verdicts
+    assert panel.result.verdicts
     assert panel.bands is None
     assert dict(panel.facts)["compared by"] == "validation loss"
     page = build(own)
@@ -407,8 +402,8 @@ def test_a_damaged_or_newer_result_is_named_and_the_rest_is_shown(own, edit, sai
     assert problem.startswith(f"A study’s result can’t be shown: {path}")
     assert said in problem
     first, second = seen.panels
-    assert (first.verdicts, bool(first.bands)) == ([], True)
-    assert second.verdicts
+    assert (first.result, bool(first.bands)) == (None, True)
+    assert second.result.verdicts
     page = build(own)
     assert "screening.result.json" in page
     assert SCRIPT not in page

@@ -322,9 +322,9 @@ def test_an_arm_that_is_the_positive_control_as_well_is_not_counted_beside_it():
         else run
         for run in setting.runs
     ]
-    shared = judge(Setting(setting.study, "", setting.compare, runs)).positive
+    shared = judge(Setting(setting.study, "", setting.compare, runs)).controls["positive"]
     without = [run for run in setting.runs if run.plan.arm != "large"]
-    alone = judge(Setting(setting.study, "", setting.compare, without)).positive
+    alone = judge(Setting(setting.study, "", setting.compare, without)).controls["positive"]
     assert shared.result.state == "passed"
     assert shared.row == alone.row
 
@@ -352,7 +352,7 @@ def test_equal_arms_are_called_different_in_few_studies():
     for seed in range(100):
         judged = judge(setting_of(Study(EQUAL, draw=0.03, random=seed)))
         wrong += min(row.p for row in judged.differences.values()) <= 0.05
-        right += judged.positive.result.state == "passed"
+        right += judged.controls["positive"].result.state == "passed"
     assert wrong <= 12
     assert right == 100
 
