@@ -1,4 +1,4 @@
-"""Where variance between runs comes from: arms, rates, the data's order, the draw, the rest."""
+"""Components of the variance between runs: arms, rates, the data's order, the draw, the rest."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ REST = "residual"
 
 
 class Component(NamedTuple):
-    """A source of variance.
+    """Source of variance.
 
     Attributes:
         source: the term, or ``residual``.
