@@ -1,6 +1,6 @@
 """Agreement of clusters with domains."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -26,12 +26,12 @@ def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> flo
 
 
 class Agreement(NamedTuple):
-    """Clusters found without the labels beside the labels.
+    """Agreement of clusters, found without the labels, with the labels.
 
     Attributes:
         rand: adjusted Rand index: 1 for equal divisions, 0 for chance. Points outside all clusters
             count as one more cluster.
-        clusters: how many were found.
+        clusters: number found.
         outside: share of the points that are in none.
     """
 
@@ -43,14 +43,11 @@ class Agreement(NamedTuple):
 def hdbscan_agreement(
     points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], *, size: int = 10
 ) -> Agreement:
-    """Do clusters of density agree with the labels?
+    """Agreement of clusters of density, of ``size`` points at least, with the labels.
+
+    Points are one of a document, labels their domains.
 
     Source: Campello, Moulavi & Sander 2013, by scikit-learn.
-
-    Args:
-        points: one of a document.
-        labels: the domain of each.
-        size: least points of a cluster.
 
     Raises:
         InputError: for fewer points than a cluster has.
@@ -60,7 +57,6 @@ def hdbscan_agreement(
 
     if len(points) < size:
         raise InputError(f"clusters of {size} points and more can't be found in {len(points)}")
-    options: dict[str, Any] = {"min_cluster_size": size, "copy": True}
-    found = HDBSCAN(**options).fit_predict(points.numpy())
+    found = cast("Any", HDBSCAN)(min_cluster_size=size, copy=True).fit_predict(points.numpy())
     rand = float(adjusted_rand_score(labels.numpy(), found))
     return Agreement(rand, int(found.max()) + 1, float((found < 0).mean()))

@@ -1,4 +1,4 @@
-"""Did training bring a prompt's vectors nearer to real points than chance would?
+"""Collapse of a trained prompt's vectors onto real points, against chance.
 
 The unit is the run: a run's vectors are averaged, and claims are made over runs.
 """
@@ -32,10 +32,9 @@ def nearest(
 
 
 class Against(NamedTuple):
-    """A run's mean over its vectors beside one null.
+    """Mean of a run over its vectors beside one null.
 
     Attributes:
-        observed: of the run.
         null: mean over the null draws.
         p: share of the draws that are as near as the run or nearer, one-sided.
     """
@@ -78,7 +77,7 @@ def collapse(
     draws: int = 199,
     metric: Metric = "euclidean",
 ) -> Collapse:
-    """How near to the cloud a trained prompt lies, and how much nearer than three kinds of chance.
+    """Distance of a trained prompt to the cloud, against three kinds of chance.
 
     Args:
         initial: a run's vectors before training.
@@ -87,15 +86,15 @@ def collapse(
         redrawn: fresh draws of the run's prior.
         gaussian: draws of the Gaussian fitted to the cloud.
         generator: of the random displacements.
-        draws: how many of them.
+        draws: number of these.
         metric: of the distance.
 
     Raises:
         InputError: for so few draws that p could not reach 5 %.
     """
-    for number, what in ((draws, "displacements"), (len(redrawn), "prompts redrawn")):
-        _refuse_few_draws(number, what)
-    _refuse_few_draws(len(gaussian), "prompts of the Gaussian")
+    kinds = ("displacements", "prompts redrawn", "prompts of the Gaussian")
+    for number, kind in zip((draws, len(redrawn), len(gaussian)), kinds, strict=True):
+        refuse_few(number, kind, lambda n: 1 / (1 + n), 0.05)
     before, after = (float(nearest(x, cloud, metric=metric).mean()) for x in (initial, final))
     moved = initial + _directions(draws, final - initial, generator)
     normed = _rescaled(gaussian, final.norm(dim=-1))
@@ -107,7 +106,7 @@ def collapse(
 
 
 class OverRuns(NamedTuple):
-    """The effect of one null over runs: mean with its t interval, and sign flips, two-sided."""
+    """Effect beside one null over runs: mean with its t interval, and sign flips, two-sided."""
 
     interval: Interval
     test: Test
@@ -116,18 +115,12 @@ class OverRuns(NamedTuple):
 def collapse_over_runs(
     effects: Float[Tensor, " runs"], *, generator: Generator, level: float = 0.95
 ) -> OverRuns:
-    """Are runs nearer to the cloud, or farther from it, than one null has it?
-
-    Args:
-        effects: of each run, of one null.
-        generator: of the signs.
-        level: of the interval; p must be able to reach 1 − level.
+    """Mean of the runs' effects beside one null; p must be able to reach 1 − level.
 
     Raises:
         InputError: for too few runs.
     """
-    error = round(1 - level, 12)
-    test = sign_flip_test(effects, generator=generator, level=error)
+    test = sign_flip_test(effects, generator=generator, level=round(1 - level, 12))
     return OverRuns(t_interval(effects, level=level), test)
 
 
@@ -159,7 +152,3 @@ def _means(
 
 def _against(observed: float, nulls: Float[Tensor, " k"]) -> Against:
     return Against(observed, float(nulls.mean()), monte_carlo_p(observed, nulls, side="less"))
-
-
-def _refuse_few_draws(found: int, what: str) -> None:
-    refuse_few(found, what, lambda n: 1 / (1 + n), 0.05)

@@ -1,4 +1,4 @@
-"""Where variance between runs comes from: arms, rates, the data's order, the draw, the rest."""
+"""Components of the variance between runs: arms, rates, the data's order, the draw, the rest."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ REST = "residual"
 
 
 class Component(NamedTuple):
-    """A source of variance.
+    """Source of variance.
 
     Attributes:
         source: the term, or ``residual``.
@@ -77,19 +77,10 @@ def components(
     sums.append(float((y - basis @ (basis.T @ y)).square().sum()))
     found = torch.linalg.solve(expected, torch.tensor(sums[1:], dtype=torch.float64))
     kept = found.clamp(min=0)
-    total = float(kept.sum())
-    return [
-        Component(
-            source=source,
-            variance=float(variance),
-            share=float(variance) / total if total else 0.0,
-            df=df,
-            note=f"estimated as {float(raw):.3g}" if raw < 0 else "",
-        )
-        for source, variance, raw, df in zip(
-            [*terms, REST], kept, found, [*ranks[1:], left], strict=True
-        )
-    ]
+    shares = kept / kept.sum() if kept.any() else kept
+    notes = [f"estimated as {raw:.3g}" if raw < 0 else "" for raw in found.tolist()]
+    sources, df = [*terms, REST], [*ranks[1:], left]
+    return list(map(Component, sources, kept.tolist(), shares.tolist(), df, notes))
 
 
 def _indicator(factors: Mapping[str, Sequence[Hashable]], term: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Are arms equal, that is, do they differ by less than a margin? Two one-sided tests a pair."""
+"""Equality of arms, that is, differences below a margin: two one-sided tests a pair."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -13,14 +13,11 @@ Verdict = Literal["equal", "different", "undecided"]
 
 
 class Pair(NamedTuple):
-    """Two arms.
+    """Test of two arms.
 
     Attributes:
-        first: an arm.
-        second: the other.
         difference: first less second.
         low: of the interval of confidence 1 − 2α.
-        high: of the same.
         p: that the difference is beyond the margin, as far as the nearer end of it goes.
         verdict: ``equal``: within the margin; ``different``: beyond it, by an interval that holds
             for all pairs together; else ``undecided``.
@@ -36,10 +33,9 @@ class Pair(NamedTuple):
 
 
 class Equality(NamedTuple):
-    """All pairs.
+    """Test of all pairs of arms.
 
     Attributes:
-        pairs: each by itself.
         p: the largest of the pairs.
         verdict: ``equal`` where every pair is, ``different`` where one is, else ``undecided``.
     """
@@ -57,13 +53,8 @@ def equality(
     A pair is equal where both H: δ ≤ −margin and H: δ ≥ margin are rejected at α, that is, where
     the interval of confidence 1 − 2α lies within the margin (Schuirmann 1987). That all arms are
     equal is the intersection–union test (Berger 1982): it needs no adjustment, each pair is tested
-    at α. The pairs' own verdicts of equality hold one at a time.
-
-    Args:
-        pooled: the means.
-        margin: in the unit of the values.
-        arms: to compare; otherwise all.
-        alpha: the level.
+    at α. The pairs' own verdicts of equality hold one at a time. The margin has the values' unit;
+    without ``arms`` all are compared.
 
     Raises:
         InputError: for fewer than 2 arms or a margin that is not positive.

@@ -38,15 +38,10 @@ def kept(
     final: Float[Tensor, "length dim"],
     centre: Float[Tensor, " dim"],
 ) -> float | None:
-    """How much of a vector's own start is left: the cosine of final and initial about ``centre``.
+    """Cosine of final and initial vectors about ``centre``, the mean of the prior's draws.
 
     The mean over vectors: 1 where each lies in the direction in which it started, 0 on average
     where nothing of the start is left. None where a vector started at the centre itself.
-
-    Args:
-        initial: vectors as they were drawn.
-        final: the same after training.
-        centre: the prior's mean, which all draws of it share.
     """
     start, end = (x.double() - centre.double() for x in (initial, final))
     if not bool(start.norm(dim=1).min() > 1e-9 * centre.double().norm()):

@@ -1,4 +1,4 @@
-"""How much of where prompts end is where they started."""
+"""Share of where prompts end that is where they started."""
 
 from math import factorial
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from promptpriors.analysis.significance import permuted, refuse_few
 
 
 class Memory(NamedTuple):
-    """What finals keep of starts.
+    """Dependence of finals on starts.
 
     Attributes:
         share: of the finals' variance between runs explained by the start, in [0, 1].
@@ -37,14 +37,8 @@ def memory(
     With s and f centred over runs, vector by vector: β = Σ s·f / Σ s², share = β Σ s·f / Σ f².
     For independent isotropic starts the share is 1 / ((runs − 1) · length · dim) on average.
     The test gives each final the start of another run; all runs! ways are looked at where they are
-    no more than ``permutations``.
-
-    Args:
-        starts: of runs that differ in their draw alone.
-        finals: of the same runs, in the same order.
-        generator: of the permutations.
-        permutations: how many.
-        level: that p must be able to reach.
+    no more than ``permutations``. The runs differ in their draw alone; p must be able to reach
+    ``level``.
 
     Returns:
         Zeros with p = 1 where starts or finals do not differ.

@@ -1,4 +1,4 @@
-"""Curves of losses: have they come to rest, when do they reach a loss, how high are they?"""
+"""Curves of losses: coming to rest, steps to a loss, mean height."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ Curve = Sequence[tuple[int, float]]
 
 
 class Rest(NamedTuple):
-    """Whether a curve has come to rest.
+    """Movement of a curve at its end.
 
     Attributes:
         fall: of the line over the last third of the steps, in nats; negative where it rises.
@@ -31,15 +31,11 @@ class Rest(NamedTuple):
 
 
 def rest(curve: Curve, margin: float) -> Rest:
-    """Would the curve move by less than the margin in a third of its steps more?
+    """Movement in a third of the curve's steps more, against a margin in nats.
 
     A line is fitted by least squares to the losses of the last third of the steps. Gone on for as
     many steps again, it falls by as much again; losses that level off fall by less, so a curve
     that passes has little left to gain, and one that rises by the margin does not pass.
-
-    Args:
-        curve: the losses.
-        margin: in nats.
 
     Raises:
         InputError: for fewer than 3 evaluations in the last third.
@@ -82,11 +78,7 @@ def restricted_mean(times: Sequence[float | None], horizon: float) -> Interval:
 
     With every run watched until the horizon nothing is lost to censoring, and this is the area
     under the Kaplan–Meier curve up to it (Royston & Parmar 2013). The interval's ends are kept
-    within what the mean can be.
-
-    Args:
-        times: one an independent unit.
-        horizon: steps that every unit was watched for.
+    within what the mean can be. Times are one an independent unit; all share the horizon.
 
     Raises:
         InputError: for fewer than 2 times.
@@ -115,13 +107,12 @@ class MeanCurve(NamedTuple):
     """Mean loss of an arm's runs at a rate, with its interval.
 
     Attributes:
-        arm: its name.
-        rate: a word for its rate.
+        rate: a word for it.
         steps: those at which every run was evaluated.
         mean: nats per target token at each.
         low: lower ends of the 95 % t intervals of the mean; empty for a single run.
-        high: upper ends.
-        runs: number of runs.
+        high: upper ends, likewise.
+        runs: number of these.
     """
 
     arm: str
@@ -138,15 +129,10 @@ def mean_curve(
 ) -> MeanCurve | None:
     """Average runs at the steps that they share; None where they share none.
 
-    Args:
-        arm: its name.
-        rate: a word for its rate.
-        evaluations: step to validation loss of each run.
-        at_most: steps to keep: evenly spread ones, the first and the last among them.
+    Of each run it takes the validation loss by step. Of the steps it keeps ``at_most``, evenly
+    spread, the first and the last among them.
     """
-    if not evaluations:
-        return None
-    shared = sorted(set.intersection(*(set(found) for found in evaluations)))
+    shared = sorted(set.intersection(*map(set, evaluations))) if evaluations else []
     if not shared:
         return None
     kept = np.linspace(0, len(shared) - 1, min(at_most, len(shared))).round().astype(int)
@@ -155,12 +141,5 @@ def mean_curve(
         [[found[step] for found in evaluations] for step in steps], dtype=torch.float64
     )
     intervals = [t_interval(row) for row in values] if len(evaluations) > 1 else []
-    return MeanCurve(
-        arm=arm,
-        rate=rate,
-        steps=steps,
-        mean=values.mean(dim=1).tolist(),
-        low=[interval.low for interval in intervals],
-        high=[interval.high for interval in intervals],
-        runs=len(evaluations),
-    )
+    low, high = [found.low for found in intervals], [found.high for found in intervals]
+    return MeanCurve(arm, rate, steps, values.mean(dim=1).tolist(), low, high, len(evaluations))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptpriors.analysis.significance import Interval
+from promptpriors.analysis.significance import Interval, student_interval
 from promptpriors.errors import InputError, unknown
 
 
@@ -16,7 +16,6 @@ class Outcome(NamedTuple):
     """Value of one run, with its arm, rate and block.
 
     Attributes:
-        arm: what is compared.
         rate: where on the grid that an arm's mean is over.
         block: what runs of different arms share, such as the seed of the data's order.
         value: such as a loss, in nats.
@@ -57,11 +56,10 @@ class Pooled:
     sd: float
 
     def interval(self, arm: str, *, level: float = 0.95) -> Interval:
-        """An arm's mean with its t interval."""
+        """Mean of an arm with its t interval."""
         row = self._row(arm)
-        mean, error = float(self.means[row]), float(self.covariance[row, row]) ** 0.5
-        half = quantile((1 + level) / 2, self.df) * error
-        return Interval(mean, mean - half, mean + half)
+        error = float(self.covariance[row, row]) ** 0.5
+        return student_interval(float(self.means[row]), error, self.df, level)
 
     def differences(self, pairs: Iterable[tuple[str, str]]) -> "Contrasts":
         """First less second, for each pair of arms."""
@@ -70,9 +68,8 @@ class Pooled:
         for row, (first, second) in enumerate(listed):
             weights[row, self._row(first)] += 1
             weights[row, self._row(second)] -= 1
-        return Contrasts(
-            listed, weights @ self.means, weights @ self.covariance @ weights.T, self.df
-        )
+        covariance = weights @ self.covariance @ weights.T
+        return Contrasts(listed, weights @ self.means, covariance, self.df)
 
     def _row(self, arm: str) -> int:
         if arm not in self.arms:
@@ -81,13 +78,11 @@ class Pooled:
 
 
 class Contrasts(NamedTuple):
-    """Differences of means, with what tests of them need.
+    """Differences of means, first less second, with what tests of them need.
 
     Attributes:
-        pairs: the arms, first less second.
-        estimates: of the differences.
         covariance: of the estimates.
-        df: degrees of freedom of the covariance's scale.
+        df: degrees of freedom of its scale.
     """
 
     pairs: list[tuple[str, str]]
@@ -133,19 +128,10 @@ def pool(outcomes: Sequence[Outcome], *, rates: Sequence[str] | None = None) -> 
         raise InputError(
             f"arm {missing[0]!r} has no seed with a run at each rate ({', '.join(common)})"
         )
-    fit = _least_squares(rows, arms)
-    return Pooled(
-        arms=arms,
-        rates=common,
-        aside=[rate for rate in grid if rate not in common],
-        incomplete=incomplete,
-        units={arm: sum(row.arm == arm for row in rows) for arm in arms},
-        blocks=fit.blocks,
-        means=fit.means,
-        covariance=fit.covariance,
-        df=fit.df,
-        sd=fit.sd,
-    )
+    aside = [rate for rate in grid if rate not in common]
+    units = {arm: sum(row.arm == arm for row in rows) for arm in arms}
+    blocks, means, covariance, df, sd = _least_squares(rows, arms)
+    return Pooled(arms, common, aside, incomplete, units, blocks, means, covariance, df, sd)
 
 
 def means_over(
@@ -153,13 +139,6 @@ def means_over(
 ) -> tuple[list[Outcome], list[tuple[str, str]]]:
     """The mean over ``rates`` of each arm and block that has them all, and those that do not."""
     return _units([o for o in outcomes if o.rate in rates], list(rates))
-
-
-def quantile(share: float, df: float) -> float:
-    """Of Student's t."""
-    from scipy.stats import t
-
-    return float(t.ppf(share, df))
 
 
 def _check(outcomes: Sequence[Outcome]) -> None:
@@ -187,16 +166,13 @@ def _units(
     return rows, [key for key in groups if key not in whole]
 
 
-class _Fit(NamedTuple):
-    means: Tensor
-    covariance: Tensor
-    df: int
-    sd: float
-    blocks: bool
+def _least_squares(
+    rows: Sequence[Outcome], arms: list[str]
+) -> tuple[bool, Tensor, Tensor, int, float]:
+    """Fit a mean for each arm, and a deviation for each block that sums to nothing.
 
-
-def _least_squares(rows: Sequence[Outcome], arms: list[str]) -> _Fit:
-    """Fit a mean for each arm, and a deviation for each block that sums to nothing."""
+    Whether there are blocks, the means, their covariance, degrees of freedom, spread.
+    """
     from statsmodels.regression.linear_model import OLS
 
     blocks = list(dict.fromkeys(row.block for row in rows))
@@ -227,5 +203,4 @@ def _least_squares(rows: Sequence[Outcome], arms: list[str]) -> _Fit:
         raise InputError("seeds do not change the values, so there is no spread to compare by")
     keep = slice(len(arms))
     covariance = torch.as_tensor(found.cov_params())[keep, keep]
-    means = torch.as_tensor(found.params)[keep]
-    return _Fit(means, covariance, int(found.df_resid), sd, repeated)
+    return repeated, torch.as_tensor(found.params)[keep], covariance, int(found.df_resid), sd

@@ -1,11 +1,12 @@
-"""How often tests of equality and of difference succeed, and how many units they need for it."""
+"""Power of the tests of equality and of difference, and the units that they need for it."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
-from promptpriors.analysis.pooled import quantile
+from promptpriors.analysis.significance import quantile
 from promptpriors.analysis.simultaneous import critical_value
 
 MAX_UNITS = 100_000
@@ -41,13 +42,8 @@ def difference_power(
 ) -> float:
     """P(Dunnett's test finds an arm that differs by ``difference`` from the reference).
 
-    Args:
-        sd: as ``equality_power``.
-        units: likewise.
-        arms: the reference among them.
-        df: likewise.
-        difference: true one, of one arm.
-        level: confidence of all comparisons together.
+    Arguments as of ``equality_power``, the reference among the arms; ``difference`` is the true
+    one, of one arm, and ``level`` the confidence of all comparisons together.
     """
     critical = _dunnett(arms, df, level)
     shift = abs(difference) / (sd * (2 / units) ** 0.5)
@@ -59,12 +55,9 @@ def difference_power(
 def units_needed(
     power: Callable[[int, int], float], df_of: Callable[[int], int], *, least: float = 0.8
 ) -> int | None:
-    """The smallest number of units an arm that reaches a power, or None beyond ``MAX_UNITS``.
+    """Smallest number of units an arm whose power is ``least``, or None beyond ``MAX_UNITS``.
 
-    Args:
-        power: by units and degrees of freedom, rising in units.
-        df_of: degrees of freedom by units.
-        least: the power to reach.
+    Power goes by units and degrees of freedom, and rises in units.
     """
     low, high = 1, 2
     while power(high, df_of(high)) < least:
@@ -89,7 +82,6 @@ def _dunnett(arms: int, df: int, level: float) -> float:
 
 def _spreads(df: int, most: float) -> tuple[Any, Any]:
     """Nodes of s / σ up to ``most``, with weights times the density of √(χ²(df) / df)."""
-    import numpy as np
     from scipy.stats import chi
 
     scale = df**0.5
@@ -104,7 +96,6 @@ def _spreads(df: int, most: float) -> tuple[Any, Any]:
 
 def _range_cdf(width: Any, count: int) -> Any:
     """P(range of ``count`` standard normal variables ≤ width), width ≥ 0."""
-    import numpy as np
     from scipy.stats import norm
 
     nodes, weights = np.polynomial.legendre.leggauss(400)

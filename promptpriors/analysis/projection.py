@@ -15,10 +15,10 @@ MASSIVE = 10.0
 
 
 class Plane(NamedTuple):
-    """The plane of largest variance.
+    """Plane of largest variance.
 
     Attributes:
-        mean: the cloud's mean.
+        mean: of the cloud.
         components: two orthogonal unit directions, the one of larger variance first.
         explained: share of the cloud's variance along each of them, in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""The scale of quality: where a value lies between no prompt and the ceiling."""
+"""The scale of quality between no prompt and the ceiling."""
 
 from typing import NamedTuple
 
@@ -9,18 +9,13 @@ MIN_SHARE = 0.2
 
 
 class Scale(NamedTuple):
-    """Two values that a value is seen against.
-
-    Attributes:
-        floor: without a prompt.
-        ceiling: of what is known to learn.
-    """
+    """Floor, without a prompt, and ceiling, of what is known to learn."""
 
     floor: float
     ceiling: float
 
     def share(self, value: float) -> float:
-        """The share of the way from floor to ceiling; below 0 and above 1 outside.
+        """Share of the way from floor to ceiling; below 0 and above 1 outside.
 
         >>> Scale(floor=3.0, ceiling=1.0).share(2.5)
         0.25
@@ -28,7 +23,7 @@ class Scale(NamedTuple):
         return (self.floor - value) / (self.floor - self.ceiling)
 
     def margin(self, share: float) -> float:
-        """A share of the way in the unit of the values.
+        """Share of the way in the unit of the values.
 
         >>> Scale(floor=3.0, ceiling=1.0).margin(0.05)
         0.1

@@ -1,4 +1,4 @@
-"""Which rows a prompt's vectors can be read as, where nothing is an answer too.
+"""Readout of a prompt's vectors as rows, where nothing is an answer too.
 
 Every vector has a nearest row, so naming it says nothing by itself. A vector is read only if it
 lies closer to a row than draws of the Gaussian that was fitted to the rows do; such draws have the
@@ -17,7 +17,7 @@ from promptpriors.geometry import nearest_by_cosine
 
 
 class Readout(NamedTuple):
-    """What each vector reads as.
+    """Row that each vector reads as.
 
     Attributes:
         rows: number of the nearest row by cosine.

@@ -4,6 +4,7 @@ The unit is the document: each gives one point, a random one or the mean of its 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import combinations, combinations_with_replacement
 from typing import NamedTuple
 
@@ -68,16 +69,13 @@ def separations(
     """
     clouds = _clouds(domains, reference, generator, means)
     table = _table(clouds, blocks)
+    rows = torch.arange(table.blocks)
     found = {}
     for pair in combinations_with_replacement(clouds, 2):
         x, y = _sides(clouds, pair)
         test = permutation_test(x, y, generator=generator, permutations=permutations)
-        ratio = jackknife_interval(
-            lambda kept, pair=pair: table.ratio(pair, reference, kept),
-            torch.arange(table.blocks),
-            generator=generator,
-            blocks=table.blocks,
-        )
+        statistic = partial(table.ratio, pair, reference)
+        ratio = jackknife_interval(statistic, rows, generator=generator, blocks=len(rows))
         found[pair] = Separation(test.statistic, ratio, test.p)
     return found
 
@@ -124,15 +122,15 @@ def excess(
         for domains, stream in ((here, generator), (other, again))
     ]
 
-    def beyond(pair: Pair) -> Interval:
-        def statistic(kept: Int[Tensor, " kept"]) -> float:
-            one, other = (table.ratio(pair, reference, kept) for table in tables)
-            return one / other if quotient else one - other
+    def beyond(pair: Pair, kept: Int[Tensor, " kept"]) -> float:
+        one, other = (table.ratio(pair, reference, kept) for table in tables)
+        return one / other if quotient else one - other
 
-        rows = torch.arange(tables[0].blocks)
-        return jackknife_interval(statistic, rows, generator=generator, blocks=len(rows))
-
-    return {pair: beyond(pair) for pair in combinations(here, 2)}
+    rows = torch.arange(tables[0].blocks)
+    return {
+        pair: jackknife_interval(partial(beyond, pair), rows, generator=generator, blocks=len(rows))
+        for pair in combinations(here, 2)
+    }
 
 
 def document_points(

@@ -16,7 +16,7 @@ import torch
 
 from promptpriors.data.files import ask, locate
 from promptpriors.data.lines import line_at, lines, parse, text_of
-from promptpriors.data.splits import MODEST, Count, Positive
+from promptpriors.data.splits import MODEST, Count, Positive, refuse_more
 from promptpriors.data.text import cut
 from promptpriors.errors import InputError
 from promptpriors.rng import derive, generator
@@ -169,19 +169,10 @@ def _apportion(
         usual = exist if last else min(modest, exist)
         asked = sizes[split]
         size = usual if asked is None else asked
-        _enough(split, size, exist)
+        refuse_more(size, exist, name="c4", split=split, things="documents")
         splits[split] = shuffled[taken : taken + size]
         taken += size
     return {split: splits[split] for split in sizes}
-
-
-def _enough(split: str, size: int, exist: int) -> None:
-    if size > exist:
-        less = f"Set task.{split} to {exist} or less, or give" if exist else "Give"
-        raise InputError(
-            f"task 'c4': {split} = {size} documents were asked for and {exist} exist apart from the"
-            f" other splits. {less} more data."
-        )
 
 
 def _from_hub(
@@ -203,7 +194,7 @@ def _from_hub(
 
     found = ask(HUB, read, task="c4", otherwise=OTHERWISE, streamed=True)
     for split, examples in found.items():
-        _enough(split, wanted[split], len(examples))
+        refuse_more(wanted[split], len(examples), name="c4", split=split, things="documents")
     return {split: found[split] for split in sizes}
 
 

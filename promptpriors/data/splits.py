@@ -105,13 +105,23 @@ def sample(
     """
     order = shuffled(units, generator=generator(seed, name, split, "units"))
     examples = list(chain.from_iterable(unit.examples for unit in order))
-    if size is not None and size > len(examples):
-        less = f"Set task.{split} to {len(examples)} or less, or give" if examples else "Give"
-        raise InputError(
-            f"task {name!r}: {split} = {size} examples were asked for and {len(examples)} exist"
-            f" apart from the other splits. {less} more data."
-        )
+    if size is not None:
+        refuse_more(size, len(examples), name=name, split=split, things="examples")
     return examples[:size]
+
+
+def refuse_more(size: int, exist: int, *, name: str, split: str, things: str) -> None:
+    """Refuse a size of a task's split beyond the number of things that exist.
+
+    Raises:
+        InputError: if it is.
+    """
+    if size > exist:
+        less = f"Set task.{split} to {exist} or less, or give" if exist else "Give"
+        raise InputError(
+            f"task {name!r}: {split} = {size} {things} were asked for and {exist} exist apart from"
+            f" the other splits. {less} more data."
+        )
 
 
 def shuffled(items: Sequence, *, generator: Generator) -> list:

@@ -95,9 +95,13 @@ def fit(
     if covariance == "diag" and shrinkage != "none":
         raise InputError("prior 'gaussian': shrinkage goes with covariance = 'full'")
     fitted = moments(space.points)
-    if covariance == "diag":
-        return _diagonal(fitted)
     sigma = fitted.covariance
+    if covariance == "diag":
+        deviations = sigma.diagonal().sqrt()
+        spread = deviations > 0
+        if spread.all():
+            return Gaussian(fitted.mean, torch.diag(deviations))
+        return AffineGaussian(fitted.mean, torch.diag(deviations)[:, spread])
     if shrinkage == "oas":
         _shrink(sigma, _oas(fitted))
     elif shrinkage == "ledoit-wolf":
@@ -105,7 +109,9 @@ def fit(
     elif len(space.points) <= len(sigma):
         return AffineGaussian(fitted.mean, _span(sigma))
     factor, failed = torch.linalg.cholesky_ex(sigma)
-    if failed or _degenerate(factor):
+    pivots = factor.diagonal().square()
+    rounding = len(factor) * torch.finfo(torch.float64).eps  # on which alone it may succeed
+    if failed or pivots.min() <= pivots.max() * rounding:
         return AffineGaussian(fitted.mean, _span(sigma))
     return Gaussian(fitted.mean, factor)
 
@@ -123,24 +129,10 @@ def _draw(mean: Tensor, factor: Tensor, n: int, generator: Generator) -> Tensor:
     return (mean + noise @ factor.T).to(torch.float32)
 
 
-def _diagonal(fitted: Moments) -> Gaussian | AffineGaussian:
-    deviations = fitted.covariance.diagonal().sqrt()
-    spread = deviations > 0
-    if spread.all():
-        return Gaussian(fitted.mean, torch.diag(deviations))
-    return AffineGaussian(fitted.mean, torch.diag(deviations)[:, spread])
-
-
 def _span(sigma: Tensor) -> Tensor:
     """Eigenvectors times root eigenvalues, without the directions that have no variance."""
     found = axes_of(sigma, eps=torch.finfo(torch.float64).eps)
     return found.directions * found.deviations
-
-
-def _degenerate(factor: Tensor) -> bool:
-    """Whether a Cholesky factor succeeded on rounding errors alone."""
-    pivots = factor.diagonal().square()
-    return bool(pivots.min() <= pivots.max() * len(factor) * torch.finfo(torch.float64).eps)
 
 
 def _shrink(sigma: Tensor, share: float) -> None:
