@@ -33,8 +33,8 @@ def run(
     Example: promptpriors run configs/arithmetic.toml prior.name=isotropic seed=1
     """
     from promptpriors.config.run import read_config
-    from promptpriors.running.distributed import follow
     from promptpriors.running.run import execute
+    from promptpriors.running.training_run import follow
     from promptpriors.running.workspace import Workspace
     from promptpriors.training.parallel import Crew, gathered
 

@@ -17,9 +17,8 @@ from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
 from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
 from promptpriors.running.checkpoint import remove_checkpoint
-from promptpriors.running.distributed import announce_run
 from promptpriors.running.spaces import Spaces
-from promptpriors.running.training_run import SharedTraining, TrainingRun
+from promptpriors.running.training_run import Job, SharedTraining, TrainingRun, announce_run
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, is_done, read_run, run_id
 from promptpriors.runs.folder import held
@@ -72,12 +71,8 @@ def execute(
     on_progress("loading", 0.0, {"folder": folder})
     training = _prepare(config, workspace, on_progress, team)
     check_writable(runs)
-    announce_run(
-        team,
-        training.prompt,
-        model=workspace.revision(config.model),
-        task=workspace.fingerprint(config.task),
-    )
+    model, task = workspace.revision(config.model), workspace.fingerprint(config.task)
+    announce_run(team, Job(training.prompt, model, task))
     with held(folder):
         if is_done(folder):  # done by another process in the meantime
             return read_run(folder)
