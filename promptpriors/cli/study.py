@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,32 +48,37 @@ def study(
 
     Example: promptpriors study configs/paper/screening.toml --workers 2 --dry-run
     """
-    from promptpriors import study as studies
+    from promptpriors.config.study import read_study
+    from promptpriors.study.launch import carry_out, prepare_study, to_do
+    from promptpriors.study.local import workspace_of
+    from promptpriors.study.plan import plan
+    from promptpriors.study.status import sentence, survey
 
     if workers and ray:
         raise InputError("--workers starts a Ray here and --ray joins one: give one of them")
-    read = studies.read_study(file)
+    read = read_study(file)
     threads = read.resources.cpus or (1 if workers or ray else os.cpu_count() or 1)
     use_threads(threads)
-    folder = data_folder(data)
-    workspace = studies.workspace_of(folder)
-    entries = studies.plan(read, workspace)
+    workspace = workspace_of(data_folder(data))
+    entries = plan(read, workspace)
     if dry_run:
-        found = studies.survey(entries, runs)
-        sys.stderr.write(f"{studies.sentence(found)}\n")
+        found = survey(entries, runs)
+        sys.stderr.write(f"{sentence(found)}\n")
         _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
-    found, remark = studies.prepare_study(read, entries, runs)
+    found, remark = prepare_study(read, entries, runs)
     sys.stderr.write(f"note: {remark}\n" if remark else "")
-    sys.stderr.write(f"{studies.sentence(found)}\n")
-    missing = studies.to_do(entries, found)
+    sys.stderr.write(f"{sentence(found)}\n")
+    missing = to_do(entries, found)
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
-    execution = studies.ExecutionPlan(runs, folder, workers, ray, threads)
-    failed = _carry_out(read, missing, execution, workspace)
-    _show(entries, studies.survey(entries, runs), as_json)
+    attempts = partial(
+        carry_out, read, missing, runs, workspace, threads=threads, workers=workers, ray=ray
+    )
+    failed = _report(missing, attempts)
+    _show(entries, survey(entries, runs), as_json)
     if failed:
         raise WorkError(
             f"{failed} runs failed, for the reasons above; `promptpriors study {file}` tries them "
@@ -80,19 +86,14 @@ def study(
         )
 
 
-def _carry_out(read: Any, missing: Sequence[Any], execution: Any, workspace: Any) -> int:
+def _report(missing: Sequence[Any], carry_out: Callable[[Any], Iterator[Any]]) -> int:
     """Do the runs, a line for each; returns how many failed."""
     from promptpriors.progress import silent
-    from promptpriors.study import carry_out
 
     entries = {entry.id: entry.run for entry in missing}
     began, ended, failed = time.perf_counter(), 0, 0
     with resumable("the same command goes on where it was"), progress_bar() as on_progress:
-
-        def progress_of(_: object) -> Any:
-            return on_progress if sys.stderr.isatty() else silent
-
-        for attempt in carry_out(read, missing, execution, workspace, progress_of):
+        for attempt in carry_out(on_progress if sys.stderr.isatty() else silent):
             ended += 1
             failed += attempt.status == "failed"
             run = entries[attempt.id]
@@ -112,7 +113,7 @@ def _forecast(
     entries: Sequence[Any], found: dict[str, Any], workspace: Any, workers: int, threads: int
 ) -> dict[str, Any]:
     """What is left to do, in hours on workers with so many of this machine's cores each."""
-    from promptpriors.study import forecast, to_do
+    from promptpriors.study.launch import forecast, to_do
 
     missing = to_do(entries, found)
     with progress_bar() as on_progress:

@@ -6,11 +6,11 @@ import pytest
 
 import promptpriors as pp
 from promptpriors.config.run import parse_config, read_config
+from promptpriors.config.study import read_study
 from promptpriors.demo import PRIORS as DEMO
 from promptpriors.demo import _config as demo_config
 from promptpriors.files import read_toml
 from promptpriors.paper import read_analysis
-from promptpriors.study import read_study
 from promptpriors.study.arms import compared
 
 LEAST = {"model": "tiny", "task": "mathematics", "prior": "gaussian"}
