@@ -23,6 +23,7 @@ def demo(
     Example: promptpriors demo --out demo
     """
     from promptpriors.demo import plan, play
+    from promptpriors.report import write_report
 
     use_threads(None)
     plan_ = plan(out)
@@ -33,7 +34,7 @@ def demo(
             with progress_bar(f"{prior}: ") as on_progress:
                 rows.append(play(plan_, prior, on_progress))
             sys.stderr.write(f"{prior}: {summary(rows[-1])}\n")
-    page = plan_.report()
+    page = write_report(plan_.runs, plan_.page)
     if as_json:
         print_json({"report": str(page), "runs": rows})
         return

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from promptpriors.activations import Captured, Plan, capture, content_of
 from promptpriors.activations.store import read_manifest
-from promptpriors.config.capture import CaptureConfig
-from promptpriors.config.sections import CaptureSection
+from promptpriors.config.sections import CaptureConfig, CaptureSection
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
