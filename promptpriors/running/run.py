@@ -41,16 +41,8 @@ def execute(
 ) -> Run:
     """Do a run, go on with one that was interrupted, or find it done.
 
-    Args:
-        config: resolved and checked.
-        runs: the folder of run folders.
-        workspace: shared with other runs of this process.
-        known: the id that the run was given before, if any; it must still be its id.
-        on_progress: called with stage, share done, and what is known so far.
-        team: the processes that share the work, of which this is the main one.
-
-    Returns:
-        The finished run.
+    An id that the run was given before, ``known``, must still be its id. Of the team's processes
+    this is the main one.
 
     Raises:
         InputError: for whatever the config, the model or the data have wrong, or if the run has
