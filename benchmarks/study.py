@@ -16,11 +16,12 @@ from statistics import mean, median
 
 import tomli_w
 
+from promptpriors.config.study import read_study
 from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import read_run
-from promptpriors.study import plan, read_study
 from promptpriors.study.local import run_here
+from promptpriors.study.plan import plan
 from promptpriors.study.ray_cluster import cluster, run_on_ray
 
 BASE = {
@@ -67,7 +68,7 @@ def main() -> None:
         warm = [entry for entry in entries if entry.run.arm.startswith("warm")]
         here = {
             outcome.id: outcome.seconds
-            for outcome in run_here(warm + timed, folder / "one", workspace, 1, lambda _: silent)
+            for outcome in run_here(warm + timed, folder / "one", workspace, 1, silent)
         }
         alone = [here[entry.id] for entry in timed]
         with cluster(None, 2, read.resources):

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import promptpriors as pp
-from promptpriors.bench.engines import Ours, Peft
+from promptpriors.bench.engines import our_engine, peft_engine
 from promptpriors.data import build_task, choose_task
 from promptpriors.packing import encode, epochs
 from promptpriors.training import quality
@@ -37,9 +37,9 @@ def load(data: Path) -> tuple[object, pp.Prompt, list, list, float]:
 def run(name: str, steps: int, data: Path, out: Path) -> None:
     """Train one contender for so many steps, or go on."""
     backbone, prompt, learn, check, rate = load(data)
-    kind = Ours if name == "promptpriors" else Peft
-    runner = kind(backbone, prompt, rate)
-    weight = prompt.values["embed"] if name == "promptpriors" else runner.weight
+    build = our_engine if name == "promptpriors" else peft_engine
+    runner = build(backbone, prompt, rate)
+    (weight,) = runner.weights
     state = out.with_suffix(f".{name}.safetensors")
     rows = [row for row in read(out) if row["contender"] == name]
     if rows and state.exists():

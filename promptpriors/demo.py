@@ -1,15 +1,12 @@
 """Demonstration in minutes: SmolLM2, arithmetic, four priors, a report."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.packing import encode
 from promptpriors.progress import OnProgress
-from promptpriors.report import write_report
 from promptpriors.running.cost import time_step
 from promptpriors.running.run import execute, fit_and_draw
 from promptpriors.running.workspace import Workspace
@@ -26,41 +23,33 @@ BASE: dict[str, Any] = {
         "test": 32,
         "test_on": "train",
     },
-    "train": {"steps": 64, "batch": 8, "schedule": "cosine", "evaluate_every": 16},
+    "train": {
+        "steps": 64,
+        "batch": 8,
+        "lr": {"relative": 0.1},
+        "schedule": "cosine",
+        "evaluate_every": 16,
+    },
 }
 TEXT = "You are a helpful AI assistant that answers questions."
-PRIORS: dict[str, tuple[dict[str, Any], float]] = {
-    "vocabulary": ({"name": "vocabulary"}, 0.1),
-    "gaussian": ({"name": "gaussian"}, 0.1),
-    "isotropic": ({"name": "isotropic", "sigma": "match"}, 0.1),
-    "text": ({"name": "text", "text": TEXT}, 0.1),
+PRIORS: dict[str, dict[str, Any]] = {
+    "vocabulary": {"name": "vocabulary"},
+    "gaussian": {"name": "gaussian"},
+    "isotropic": {"name": "isotropic", "sigma": "match"},
+    "text": {"name": "text", "text": TEXT},
 }
-"""Config of each prior, and its rate relative to the start's size (docs/log.md)."""
 OVERHEAD = 1.45
 """A run's time over that of its steps: evaluations and answers, measured on two cores."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Runs, report and forecast of the demo.
-
-    Attributes:
-        runs: folder of the run folders.
-        page: the report to be written.
-        configs: a config for each prior.
-        workspace: shared by all of them.
-        announcement: the forecast as a sentence.
-    """
+class Plan(NamedTuple):
+    """Configs by prior, folders, and the forecast as a sentence."""
 
     runs: Path
     page: Path
     configs: dict[str, RunConfig]
     workspace: Workspace
     announcement: str
-
-    def report(self) -> Path:
-        """Write the report of the demo's runs."""
-        return write_report(self.runs, self.page)
 
 
 def plan(out: Path) -> Plan:
@@ -69,7 +58,7 @@ def plan(out: Path) -> Plan:
     Raises:
         InputError: if the model's wheel is missing.
     """
-    configs = {name: _config(*PRIORS[name]) for name in PRIORS}
+    configs = {name: parse_config({**BASE, "prior": prior}) for name, prior in PRIORS.items()}
     workspace = Workspace()
     first = next(iter(configs.values()))
     backbone, task = workspace.backbone(first.model_spec), workspace.task(first.task)
@@ -88,10 +77,4 @@ def play(plan: Plan, prior: str, on_progress: OnProgress) -> dict[str, Any]:
     """Do one prior's run; returns its result with its folder."""
     began = time.perf_counter()
     run = execute(plan.configs[prior], plan.runs, plan.workspace, on_progress=on_progress)
-    result: Mapping[str, Any] = run.result or {}
-    return {"folder": str(run.folder), "took": time.perf_counter() - began, **result}
-
-
-def _config(prior: Mapping[str, Any], rate: float) -> RunConfig:
-    train = BASE["train"] | {"lr": {"relative": rate}}
-    return parse_config({**BASE, "prior": dict(prior), "train": train})
+    return {"folder": str(run.folder), "took": time.perf_counter() - began, **(run.result or {})}

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from promptpriors.bench.engines import Ours, Peft, Step
+from promptpriors.bench.engines import Engine, Step, our_engine, peft_engine
 from promptpriors.bench.roofline import needed_work, plain_rate, product_rate
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.errors import InputError
@@ -45,15 +45,8 @@ def bench_config(task: str, mode: str, model: str, batch: int) -> RunConfig:
         raise InputError(f"task {task!r}: the benchmark has {', '.join(TASKS)}")
     if mode not in {"soft", "kv"}:
         raise InputError(f"mode {mode!r}: PEFT has soft (PromptTuning) and kv (PrefixTuning)")
-    return parse_config(
-        {
-            "model": model,
-            "task": TASKS[task],
-            "prior": "vocabulary",
-            "prompt": {"mode": mode},
-            "train": {"batch": batch},
-        }
-    )
+    choices = {"model": model, "task": TASKS[task], "prior": "vocabulary"}
+    return parse_config({**choices, "prompt": {"mode": mode}, "train": {"batch": batch}})
 
 
 def bench(
@@ -64,17 +57,9 @@ def bench(
     memory: bool,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Time the contenders in alternation.
+    """Time the contenders in alternation, and return what was measured, ready for JSON.
 
-    Args:
-        config: from ``bench_config``.
-        workspace: its models and data.
-        alternations: turns that count; one more warms up.
-        memory: whether peak memory is measured, which loads the model once a contender.
-        on_progress: called with stage, share done, and what is known so far.
-
-    Returns:
-        Everything that was measured, ready for JSON.
+    One turn more than the alternations warms up. Measuring memory loads the model once a contender.
 
     Raises:
         InputError: as a run of the same config would, without PEFT, and for a model that does not
@@ -84,9 +69,10 @@ def bench(
         raise InputError(f"{alternations} alternations: expected at least 1")
     on_progress("loading", 0.0, {})
     backbone, prompt, encoded = _loaded(config, workspace)
-    ours, peft = Ours(backbone, prompt), Peft(backbone, prompt)
+    ours, peft = our_engine(backbone, prompt), peft_engine(backbone, prompt)
     batches = _batches(encoded, config.train.batch, alternations)
     check = next(batches[OURS])
+    row = pack(check)
     agreement = _agreement(ours, peft, check)
     steps: dict[str, list[list[Step]]] = {OURS: [], RANDOM: [], SORTED: []}
     plain, products = [], []
@@ -98,12 +84,11 @@ def bench(
             else:
                 steps[name].append([runner.step(b) for b in islice(batches[name], count)])
         plain.append(plain_rate(backbone, check))
-        products.append(product_rate(backbone, *_size(check, prompt)))
+        products.append(product_rate(backbone, len(row.tokens) + prompt.before, len(row.read)))
         on_progress("timing", (turn + 1) / (alternations + 1), {})
     found = _summary(steps, plain[1:])
-    work = needed_work(
-        backbone, check, prompt.before, rows=0 if prompt.mode == "kv" else prompt.before
-    )
+    rows = 0 if prompt.mode == "kv" else prompt.before
+    work = needed_work(backbone, check, prompt.before, rows=rows)
     found["machine"] = _machine(ours, check, work, products[1:], alternations)
     found |= {"agreement": agreement, "alternations": alternations}
     if memory:
@@ -143,12 +128,7 @@ def _batches(
     return {name: ([encoded[i] for i in part] for part in it) for name, it in chosen.items()}
 
 
-def _size(batch: Sequence[Encoded], prompt: Prompt) -> tuple[int, int]:
-    row = pack(batch)
-    return len(row.tokens) + prompt.before, len(row.read)
-
-
-def _agreement(ours: Ours, peft: Peft, batch: Sequence[Encoded]) -> dict[str, float]:
+def _agreement(ours: Engine, peft: Engine, batch: Sequence[Encoded]) -> dict[str, float]:
     """Largest differences of loss and gradient on the same examples, relative to the largest."""
     (loss, gradient), (expected, wanted) = (one.gradient(batch) for one in (ours, peft))
     off = float((gradient - wanted).abs().max() / wanted.abs().max())
@@ -185,7 +165,7 @@ def _summary(steps: dict[str, list[list[Step]]], plain: list[float]) -> dict[str
 
 
 def _machine(
-    ours: Ours, batch: Sequence[Encoded], work: float, products: list[float], turns: int
+    ours: Engine, batch: Sequence[Encoded], work: float, products: list[float], turns: int
 ) -> dict[str, Any]:
     """The share of the machine's own matrix-product rate that a step reaches."""
     reached = [work / ours.step(batch).seconds for _ in range(max(3, turns))]
@@ -209,13 +189,11 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def _pooled(turns: Sequence[Sequence[Step]]) -> dict[str, float]:
     """All turns taken together."""
     every = [step for turn in turns for step in turn]
-    tokens, examples = (sum(getattr(s, key) for s in every) for key in ("tokens", "examples"))
-    seconds = sum(step.seconds for step in every)
     return {
-        "examples_per_second": examples / seconds,
-        "tokens_per_second": tokens / seconds,
-        "tokens_each": tokens / examples,
-        "seconds": seconds,
+        "examples_per_second": _rate(every, "examples"),
+        "tokens_per_second": _rate(every, "tokens"),
+        "tokens_each": sum(s.tokens for s in every) / sum(s.examples for s in every),
+        "seconds": sum(s.seconds for s in every),
     }
 
 
@@ -231,7 +209,7 @@ def measure_peak(name: str, config: RunConfig, data: Path | None, threads: int) 
     torch.set_num_threads(threads)
     backbone, prompt, encoded = _loaded(config, Workspace(data))
     batch = next(_batches(encoded, config.train.batch, 1)[OURS])
-    runner = Ours(backbone, prompt) if name == OURS else Peft(backbone, prompt)
+    runner = (our_engine if name == OURS else peft_engine)(backbone, prompt)
     reset_peak_memory(backbone.device)
     runner.step(batch)
     return peak_memory_mib(backbone.device)

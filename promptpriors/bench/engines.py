@@ -1,7 +1,8 @@
 """Engines that are timed: ours, and PEFT as its users run it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,6 @@ from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, pad
 from promptpriors.prompts import Prompt, token_losses
 from promptpriors.prompts.modes import block_of
-from promptpriors.types import Site
 
 RATE = 1e-3
 """Learning rate of both engines; speed does not depend on it."""
@@ -21,11 +21,9 @@ RATE = 1e-3
 class Step(NamedTuple):
     """Time, tokens and loss of one update.
 
-    Attributes:
-        seconds: of packing or padding, forward, backward and the optimiser's step.
-        examples: in the batch.
-        tokens: that ran through the network, prompt and padding included.
-        loss: mean nats per target token before the update.
+    The seconds are of packing or padding, forward, backward and the optimiser's step; the tokens
+    those that ran through the network, prompt and padding included; the loss is mean nats per
+    target token before the update.
     """
 
     seconds: float
@@ -34,88 +32,80 @@ class Step(NamedTuple):
     loss: float
 
 
-class Ours:
-    """Our engine on packed rows."""
+@dataclass(frozen=True)
+class Engine:
+    """Trained weights, their optimiser, and the loss of a batch with its tokens.
 
-    def __init__(self, backbone: Backbone, prompt: Prompt, rate: float = RATE) -> None:
-        self.backbone, self.prompt = backbone, prompt
-        self.optimiser = torch.optim.AdamW(prompt.parameters(), lr=rate, weight_decay=0.0)
+    Each weight has the vectors of so many sites side by side.
+    """
+
+    weights: Sequence[Tensor]
+    optimiser: torch.optim.Optimizer
+    forward: Callable[[Sequence[Encoded]], tuple[Tensor, int]]
+    sites: int = 1
 
     def step(self, batch: Sequence[Encoded]) -> Step:
         """Update the prompt on a batch."""
         began = time.perf_counter()
         self.optimiser.zero_grad(set_to_none=True)
-        losses = token_losses(self.backbone, self.prompt, batch)
-        mean = losses.nats.mean()
+        mean, tokens = self.forward(batch)
         mean.backward()
         self.optimiser.step()
         loss = float(mean.detach())
-        return Step(time.perf_counter() - began, len(batch), losses.computed, loss)
+        return Step(time.perf_counter() - began, len(batch), tokens, loss)
 
     def gradient(self, batch: Sequence[Encoded]) -> tuple[float, Tensor]:
         """Compute loss and gradient of a batch, a row a site; nothing is updated."""
-        self.prompt.zero_grad(set_to_none=True)
-        mean = token_losses(self.backbone, self.prompt, batch).nats.mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        mean, _ = self.forward(batch)
         mean.backward()
-        found: list[Any] = [value.grad for value in self.prompt.parameters()]
-        self.prompt.zero_grad(set_to_none=True)
-        return float(mean.detach()), torch.stack(found)
+        found: list[Any] = [weight.grad for weight in self.weights]
+        self.optimiser.zero_grad(set_to_none=True)
+        rows = [row for part in found for row in part.chunk(self.sites, dim=1)]
+        return float(mean.detach()), torch.stack(rows)
 
 
-class Peft:
-    """PEFT's PromptTuning or PrefixTuning on padded batches, with our start.
+def our_engine(backbone: Backbone, prompt: Prompt, rate: float = RATE) -> Engine:
+    """Build our engine, on packed rows."""
+    weights = list(prompt.parameters())
+
+    def forward(batch: Sequence[Encoded]) -> tuple[Tensor, int]:
+        losses = token_losses(backbone, prompt, batch)
+        return losses.nats.mean(), losses.computed
+
+    return Engine(weights, torch.optim.AdamW(weights, lr=rate, weight_decay=0.0), forward)
+
+
+def peft_engine(backbone: Backbone, prompt: Prompt, rate: float = RATE) -> Engine:
+    """Build PEFT's PromptTuning or PrefixTuning on padded batches, with our start.
 
     The base model is the backbone's own; prompt learning adds nothing to its modules.
 
     Raises:
         InputError: without PEFT, or for a mode that it does not have.
     """
+    try:
+        import peft
+    except ImportError:
+        raise InputError("the benchmark needs PEFT: pip install peft") from None
+    kinds: dict[str, Any] = {"soft": peft.PromptTuningConfig, "kv": peft.PrefixTuningConfig}
+    if prompt.mode not in kinds:
+        raise InputError(f"PEFT has no mode {prompt.mode!r}; it has {', '.join(kinds)}")
+    config = kinds[prompt.mode](task_type="CAUSAL_LM", num_virtual_tokens=prompt.length)
+    model: Any = peft.get_peft_model(backbone.model, config)
+    weight = next(p for p in model.parameters() if p.requires_grad)
+    values = sorted(prompt.values.items(), key=lambda pair: block_of(pair[0]))
+    with torch.no_grad():
+        weight.copy_(torch.cat([value for _, value in values], dim=1))
+    computed = prompt.length if prompt.mode == "soft" else 0  # a prefix is not computed
 
-    def __init__(self, backbone: Backbone, prompt: Prompt, rate: float = RATE) -> None:
-        try:
-            import peft
-        except ImportError:
-            raise InputError("the benchmark needs PEFT: pip install peft") from None
-        kinds: dict[str, Any] = {"soft": peft.PromptTuningConfig, "kv": peft.PrefixTuningConfig}
-        if prompt.mode not in kinds:
-            raise InputError(f"PEFT has no mode {prompt.mode!r}; it has {', '.join(kinds)}")
-        self.backbone = backbone
-        self.rows = prompt.length if prompt.mode == "soft" else 0  # a prefix is not computed
-        config = kinds[prompt.mode](task_type="CAUSAL_LM", num_virtual_tokens=prompt.length)
-        self.model: Any = peft.get_peft_model(backbone.model, config)
-        self.weight = next(p for p in self.model.parameters() if p.requires_grad)
-        with torch.no_grad():
-            self.weight.copy_(torch.cat(list(_in_order(prompt.values).values()), dim=1))
-        self.optimiser = torch.optim.AdamW([self.weight], lr=rate, weight_decay=0.0)
-
-    def step(self, batch: Sequence[Encoded]) -> Step:
-        """Update the prompt on a batch."""
-        began = time.perf_counter()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss, tokens = self._forward(batch)
-        loss.backward()
-        self.optimiser.step()
-        found = float(loss.detach())
-        return Step(time.perf_counter() - began, len(batch), tokens, found)
-
-    def gradient(self, batch: Sequence[Encoded]) -> tuple[float, Tensor]:
-        """Compute loss and gradient of a batch, as ``Ours.gradient``."""
-        self.weight.grad = None
-        loss, _ = self._forward(batch)
-        loss.backward()
-        found: Any = self.weight.grad
-        self.weight.grad = None
-        sites = 1 if found.shape[1] == self.backbone.dim else len(self.backbone.blocks)
-        return float(loss.detach()), torch.stack(found.chunk(sites, dim=1))
-
-    def _forward(self, batch: Sequence[Encoded]) -> tuple[Tensor, int]:
+    def forward(batch: Sequence[Encoded]) -> tuple[Tensor, int]:
         ids, mask, labels = _labelled(batch)
-        out = self.model(input_ids=ids, attention_mask=mask, labels=labels)
-        return out.loss, mask.numel() + len(mask) * self.rows
+        out = model(input_ids=ids, attention_mask=mask, labels=labels)
+        return out.loss, mask.numel() + len(mask) * computed
 
-
-def _in_order(values: dict[Site, Any]) -> dict[Site, Any]:
-    return dict(sorted(values.items(), key=lambda pair: block_of(pair[0])))
+    optimiser = torch.optim.AdamW([weight], lr=rate, weight_decay=0.0)
+    return Engine([weight], optimiser, forward, sites=len(values))
 
 
 def _labelled(batch: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:

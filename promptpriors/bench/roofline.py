@@ -16,9 +16,7 @@ SHORT = 64
 def plain_rate(backbone: Backbone, batch: Sequence[Encoded]) -> float:
     """Measure tokens per second of the plain model in short causal rows.
 
-    Forward and backward.
-
-    As many tokens as the batch has, and as large a share of logits.
+    Forward and backward, with as many tokens as the batch has, and as large a share of logits.
     """
     row = pack(batch)
     lines = max(1, len(row.tokens) // SHORT)
@@ -54,13 +52,8 @@ def needed_work(backbone: Backbone, batch: Sequence[Encoded], before: int, *, ro
 
     Linear layers and visible pairs, forward and for the activations' gradient, and logits at
     targets; of the last block keys and values of all tokens and the rest of those that are read; of
-    the first no gradient of the text that enters it.
-
-    Args:
-        backbone: the model.
-        batch: the examples.
-        before: rows that stand before every text.
-        rows: of these, how many run through the network.
+    the first no gradient of the text that enters it. Of the rows ``before`` every text so many run
+    through the network as ``rows`` says.
     """
     config = backbone.model.config.get_text_config()
     row = pack(batch)

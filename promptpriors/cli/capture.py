@@ -31,7 +31,7 @@ def capture(
 
     Example: promptpriors capture configs/c4.toml --data ../data 'capture.sites=["block.29"]'
     """
-    from promptpriors.config.capture import read_capture
+    from promptpriors.config.sections import read_capture
     from promptpriors.running.capture import execute_capture
     from promptpriors.running.workspace import Workspace
 

@@ -24,8 +24,7 @@ def doctor(
     Example: promptpriors doctor configs/squad.toml --data ../data
     """
     from promptpriors.config.run import read_config
-    from promptpriors.running.doctor import examine
-    from promptpriors.running.range_test import advise
+    from promptpriors.running.doctor import advise, examine
     from promptpriors.running.workspace import Workspace
 
     resolved = read_config(config, overrides or [])

@@ -32,8 +32,8 @@ def run(
     Example: promptpriors run configs/arithmetic.toml prior.name=isotropic seed=1
     """
     from promptpriors.config.run import read_config
-    from promptpriors.running.distributed import follow
     from promptpriors.running.run import execute
+    from promptpriors.running.training_run import follow
     from promptpriors.running.workspace import Workspace
     from promptpriors.training.parallel import Crew, gathered
 
@@ -66,6 +66,7 @@ def demo(
     Example: promptpriors demo --out demo
     """
     from promptpriors.demo import plan, play
+    from promptpriors.report import write_report
 
     use_threads(None)
     plan_ = plan(out)
@@ -76,7 +77,7 @@ def demo(
             with progress_bar(f"{prior}: ") as on_progress:
                 rows.append(play(plan_, prior, on_progress))
             sys.stderr.write(f"{prior}: {summary(rows[-1])}\n")
-    page = plan_.report()
+    page = write_report(plan_.runs, plan_.page)
     if as_json:
         print_json({"report": page, "runs": rows})
         return

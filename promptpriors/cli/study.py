@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,37 +39,37 @@ def study(
 
     Example: promptpriors study configs/paper/screening.toml --workers 2 --dry-run
     """
-    from promptpriors import study as studies
+    from promptpriors.config.study import read_study
+    from promptpriors.study.launch import carry_out, prepare_study, to_do
+    from promptpriors.study.local import workspace_of
+    from promptpriors.study.plan import plan
+    from promptpriors.study.status import sentence, survey
 
     if workers and ray:
         raise InputError("--workers starts a Ray here and --ray joins one: give one of them")
-    read = studies.read_study(file)
+    read = read_study(file)
     threads = read.resources.cpus or (1 if workers or ray else os.cpu_count() or 1)
     use_threads(threads)
-    workspace = studies.workspace_of(data)
-    entries = studies.plan(read, workspace)
+    workspace = workspace_of(data)
+    entries = plan(read, workspace)
     if dry_run:
-        found = studies.survey(entries, runs)
-        sys.stderr.write(f"{studies.sentence(found)}\n")
-        missing = studies.to_do(entries, found)
-        _show(entries, found, as_json, _forecast(missing, workspace, workers, threads))
+        found = survey(entries, runs)
+        sys.stderr.write(f"{sentence(found)}\n")
+        _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
         return
-    number, limit = len({entry.id for entry in entries}), read.resources.limit
-    if number > limit and not yes:
-        raise InputError(
-            f"the study has {number} runs, more than its limit of {limit}: --dry-run shows them; "
-            "start them by --yes, or raise [resources] limit"
-        )
-    found, remark = studies.prepare_study(read, entries, runs)
+    _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
+    found, remark = prepare_study(read, entries, runs)
     sys.stderr.write(f"note: {remark}\n" if remark else "")
-    sys.stderr.write(f"{studies.sentence(found)}\n")
-    missing = studies.to_do(entries, found)
+    sys.stderr.write(f"{sentence(found)}\n")
+    missing = to_do(entries, found)
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
-    execution = studies.ExecutionPlan(runs, data, workers, ray, threads)
-    failed = _carry_out(read, missing, execution, workspace)
-    _show(entries, studies.survey(entries, runs), as_json)
+    attempts = partial(
+        carry_out, read, missing, runs, workspace, threads=threads, workers=workers, ray=ray
+    )
+    failed = _report(missing, attempts)
+    _show(entries, survey(entries, runs), as_json)
     if failed:
         raise WorkError(
             f"{failed} runs failed, for the reasons above; `promptpriors study {file}` tries them "
@@ -76,39 +77,42 @@ def study(
         )
 
 
-def _carry_out(read: Any, missing: Sequence[Any], execution: Any, workspace: Any) -> int:
+def _report(missing: Sequence[Any], carry_out: Callable[[Any], Iterator[Any]]) -> int:
     """Do the runs, a line for each; returns how many failed."""
     from promptpriors.progress import silent
-    from promptpriors.study import carry_out
 
     entries = {entry.id: entry.run for entry in missing}
     began, ended, failed = time.perf_counter(), 0, 0
     with resumable("the same command goes on where it was"), progress_bar() as on_progress:
-        shown = on_progress if sys.stderr.isatty() else silent
-        for attempt in carry_out(read, missing, execution, workspace, lambda _: shown):
+        for attempt in carry_out(on_progress if sys.stderr.isatty() else silent):
             ended += 1
             failed += attempt.status == "failed"
             run = entries[attempt.id]
             words = [run.arm, run.setting, run.rate, f"seed {run.seed}"]
-            left = (time.perf_counter() - began) / ended * (len(entries) - ended)
+            took = time.perf_counter() - began
+            left = took / ended * (len(entries) - ended)
             sys.stderr.write(
                 f"[{ended}/{len(entries)}] {attempt.id} {', '.join(filter(None, words))}: "
                 f"{attempt.status} in {attempt.seconds:.1f} s, about {left / 60:.0f} min left\n"
             )
-            for text in filter(None, (*attempt.notes, attempt.message)):
-                sys.stderr.write(f"  {text}\n")
+            for text in (*attempt.notes, attempt.message):
+                sys.stderr.write(f"  {text}\n" if text else "")
     return failed
 
 
-def _forecast(missing: Sequence[Any], workspace: Any, workers: int, threads: int) -> dict[str, Any]:
+def _forecast(
+    entries: Sequence[Any], found: dict[str, Any], workspace: Any, workers: int, threads: int
+) -> dict[str, Any]:
     """What is left to do, in hours on workers with so many of this machine's cores each."""
-    from promptpriors.study import forecast
+    from promptpriors.study.launch import forecast, to_do
 
+    missing = to_do(entries, found)
     with progress_bar() as on_progress:
         cost = forecast(missing, workspace, on_progress)
+    total = sum(cost.seconds.values())
     return {
         "runs": len(missing),
-        "hours": sum(cost.seconds.values()) / 3600 / max(1, workers),
+        "hours": total / 3600 / max(1, workers),
         "workers": max(1, workers),
         "threads": threads,
         "memory_mib_per_worker": cost.memory_mib,
@@ -121,7 +125,9 @@ def _show(
     as_json: bool,
     forecast: dict[str, Any] | None = None,
 ) -> None:
-    rows = [entry.run._asdict() | found[entry.id]._asdict() | {"id": entry.id} for entry in entries]
+    rows = [
+        {"id": entry.id, **entry.run._asdict(), **found[entry.id]._asdict()} for entry in entries
+    ]
     shown = [{column: row[column] for column in COLUMNS} for row in rows]
     if as_json:
         print_json({"runs": shown} | ({"forecast": forecast} if forecast else {}))
@@ -133,4 +139,12 @@ def _show(
         sys.stdout.write(
             f"{forecast['runs']} runs to do: about {forecast['hours']:.2g} h with "
             f"{forecast['workers']} at a time{peak}; model, spaces and trunk come on top\n"
+        )
+
+
+def _limit(number: int, limit: int, yes: bool) -> None:
+    if number > limit and not yes:
+        raise InputError(
+            f"the study has {number} runs, more than its limit of {limit}: --dry-run shows them; "
+            "start them by --yes, or raise [resources] limit"
         )

@@ -166,9 +166,7 @@ class RunConfig:
 def read_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read and check a TOML file.
 
-    Args:
-        path: the file.
-        overrides: ``key.key=value`` each, values as TOML, or as strings where they are no TOML.
+    Overrides are ``key.key=value``, values as TOML, or as strings where they are no TOML.
 
     Raises:
         InputError: for a missing or malformed file, and whatever the check finds.
@@ -201,18 +199,15 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             "device.attention = 'flex' has no backward pass on a CPU; take 'auto', or a GPU"
         )
-    given = train.regulariser
-    several = [] if given is None else given if isinstance(given, list) else [given]
-    regularisers = tuple(_regulariser(item) for item in several)
+    given = [] if train.regulariser is None else train.regulariser
     prior, own = _split(sections.prior)
-    choices = {site: _prior(config, prompt.length) for site, config in own.items()}
     return RunConfig(
         model=sections.model,
         seed=sections.seed,
         task=choose_task(sections.task),
         prior=_prior(prior, prompt.length),
-        priors=choices,
-        regularisers=regularisers,
+        priors={site: _prior(config, prompt.length) for site, config in own.items()},
+        regularisers=tuple(map(_regulariser, given if isinstance(given, list) else [given])),
         prompt=prompt,
         train=train.model_copy(update={"regulariser": None}),
         capture=sections.capture,
@@ -241,12 +236,7 @@ def _regulariser(config: Any) -> Choice:
 
 
 def _check_lora(prompt: PromptSection, train: TrainSection) -> None:
-    """Refuse settings that do not go with ``train.lora``, if there is one.
-
-    Raises:
-        InputError: for a prompt beside it, a relative rate, a regulariser, ``frozen``, or without
-            the library peft.
-    """
+    """Refuse settings that do not go with ``train.lora``, if there is one."""
     if train.lora is None:
         return
     given = f"train.lora = {train.lora}"

@@ -1,11 +1,16 @@
-"""Sections of a config: types, ranges and defaults."""
+"""Sections of a config: types, ranges and defaults; and the config of a capture."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from promptpriors.config.overrides import override
+from promptpriors.data import choose_task
+from promptpriors.files import read_toml
 from promptpriors.models import ModelSpec
 from promptpriors.models.cache import cache_folder
-from promptpriors.registry import Field, Strict
+from promptpriors.registry import Choice, Field, Strict, validate
 from promptpriors.training.rates import LARGEST, Schedule
 
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
@@ -101,3 +106,38 @@ def fitted_to(
         pool: one point a token, or one an example.
         length_matched: whether the domains of a union have texts of the same lengths.
     """
+
+
+class _CaptureSections(Strict):
+    """The file as ``promptpriors capture`` reads it; a run's other sections do not matter."""
+
+    model: str
+    seed: Any = 0
+    task: dict[str, Any] | str
+    prior: Any = None
+    prompt: Any = None
+    train: Any = None
+    capture: CaptureSection = CaptureSection()
+    device: DeviceSection = DeviceSection()
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """Resolved config of a capture."""
+
+    model: ModelSpec
+    task: Choice
+    capture: CaptureSection
+    threads: int | None = None
+
+
+def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
+    """Read the config of a capture from a TOML file, which may be a run's.
+
+    Raises:
+        InputError: as ``read_config``.
+    """
+    sections = validate(_CaptureSections, override(read_toml(path), overrides), "config")
+    spec = sections.device.model_spec(sections.model)
+    task = choose_task(sections.task)
+    return CaptureConfig(spec, task, sections.capture, sections.device.threads)

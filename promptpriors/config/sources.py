@@ -20,11 +20,8 @@ GRAMMAR = (
 class Source(NamedTuple):
     """Origin of points: vocabulary, a task's activations, a store, or earlier runs.
 
-    Attributes:
-        kind: where the points come from.
-        site: where in the network; None for the site at which the prior is drawn.
-        name: of the task or folder.
-        text: as a config writes it.
+    Without a site it is the one at which the prior is drawn. ``name`` is that of a task or folder,
+    ``text`` the source as a config writes it.
     """
 
     kind: Literal["vocabulary", "task", "store", "runs"]
@@ -41,9 +38,7 @@ class Source(NamedTuple):
 class Sources:
     """Parsed ``space``: the sources whose points together are one space.
 
-    Attributes:
-        parts: the sources, in the config's order.
-        listed: whether the config writes a list, which may be of one.
+    ``listed``: the config writes a list, which may be of one.
     """
 
     parts: tuple[Source, ...]
@@ -65,11 +60,7 @@ class Sources:
 
 
 def parse_space(space: str | list[str], of: str = "prior.space") -> Sources:
-    """Parse the ``space`` of a config.
-
-    Args:
-        space: as a config writes it.
-        of: whose it is, for messages.
+    """Parse the ``space`` of a config; messages name it by ``of``.
 
     Raises:
         InputError: for anything that is not in the grammar, and for an unknown task.
@@ -82,11 +73,7 @@ def parse_space(space: str | list[str], of: str = "prior.space") -> Sources:
 
 
 def with_sources(choice: Choice, of: str = "prior.space") -> Choice:
-    """Parse the space of a checked choice and of the priors inside it.
-
-    Args:
-        choice: a prior's or a regulariser's.
-        of: whose space it is, for messages.
+    """Parse the space of a checked prior or regulariser and of the priors inside it.
 
     Raises:
         InputError: as ``parse_space``; for ``length_matched`` where it can't be done.
@@ -132,8 +119,8 @@ def _source(text: str, of: str) -> Source:
     if text == "vocabulary":
         return Source("vocabulary", "embed", "", text)
     where, colon, name = text.partition(":")
-    if where in {"store", "runs"} and name:
-        return Source("store" if where == "store" else "runs", None, name, text)
+    if where in ("store", "runs") and name:
+        return Source(where, None, name, text)
     site = {"tokens": "embed", "site": None}.get(where, where)
     if not colon or not (site is None or SITE.fullmatch(site)):
         raise InputError(f"{of} = {text!r}: expected {GRAMMAR}")

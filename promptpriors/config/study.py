@@ -57,16 +57,9 @@ class _File(Strict):
 class StudyFile:
     """Checked study file, whose runs' configs are not checked yet.
 
-    Attributes:
-        name: the file's stem.
-        base: a run's config.
-        arms: overrides of the base by the arm's name.
-        grid: axes that are multiplied.
-        zips: groups of axes of equal length, varied together, each group multiplied with the rest.
-        runs: overrides of single runs.
-        baselines: ``none``, ``text:…``, ``lora:RANK``, ``peft:RANDOM``, ``peft:SAMPLE_VOCAB``.
-        compare: how arms are compared.
-        resources: what a run may use.
+    Arms and single runs are overrides of the base. Axes of ``grid`` are multiplied; those of a
+    group in ``zips`` have equal length and vary together, each group multiplied with the rest.
+    Baselines are ``none``, ``text:…``, ``lora:RANK``, ``peft:RANDOM`` or ``peft:SAMPLE_VOCAB``.
     """
 
     name: str
@@ -87,9 +80,6 @@ def read_study(path: Path) -> StudyFile:
         InputError: for a missing or malformed file or base, and for anything unknown or empty.
     """
     file = validate(_File, read_toml(path), f"study {path.name}")
-    base = file.base
-    if isinstance(base, str):
-        base = read_toml(path.parent / base)
     for name in file.baselines:
         _check_baseline(name)
     zips = [_axes(group, f"[[zip]] {i}") for i, group in enumerate(file.zip, 1)]
@@ -104,7 +94,7 @@ def read_study(path: Path) -> StudyFile:
             )
     return StudyFile(
         name=path.stem,
-        base=base,
+        base=read_toml(path.parent / file.base) if isinstance(file.base, str) else file.base,
         arms=file.arms,
         grid=_axes(file.grid, "[grid]"),
         zips=zips,

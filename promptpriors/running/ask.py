@@ -38,11 +38,10 @@ def open_run(
             raise InputError("there is nothing to answer: the text is empty")
         source = text if text.rstrip().endswith(":") else f"Question: {text}\nAnswer:"
         examples = [Example(id="asked", source=(source,), targets=("",))]
-        limit = max_new_tokens
-        found = (
-            generate(backbone, one, examples, max_new_tokens=limit, stop="\n")[0]
+        with_prompt, without = (
+            generate(backbone, one, examples, max_new_tokens=max_new_tokens, stop="\n")[0]
             for one in (prompt, plain)
         )
-        return Answers(text, *found)
+        return Answers(text, with_prompt, without)
 
     return answer

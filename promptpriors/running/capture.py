@@ -7,8 +7,7 @@ from pathlib import Path
 
 from promptpriors.activations import Captured, Plan, capture, content_of
 from promptpriors.activations.store import read_manifest
-from promptpriors.config.capture import CaptureConfig
-from promptpriors.config.sections import CaptureSection
+from promptpriors.config.sections import CaptureConfig, CaptureSection
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
@@ -29,16 +28,9 @@ def execute_capture(
     runs: Path,
     on_progress: OnProgress,
 ) -> Captured:
-    """Capture a task as a config says.
+    """Capture a task as a config says, with a run's prompt before the texts if one is named.
 
     Without sites these are ``embed`` and the last block's input.
-
-    Args:
-        config: checked.
-        workspace: has models and tasks.
-        run: the run whose prompt stands before the texts.
-        runs: folder of run folders.
-        on_progress: called with stage, share done, and what is known so far.
 
     Raises:
         InputError: for whatever model, data, sites or folder have wrong.
@@ -47,15 +39,21 @@ def execute_capture(
     section = config.capture
     on_progress("loading", 0.0, {})
     backbone = workspace.backbone(config.model, reading=True)
-    blocks = [site for site in backbone.sites if "block." in site]
+    sites, behind = section.sites, None
+    if sites is None:
+        sites = ["embed", *[site for site in backbone.sites if "block." in site][-1:]]
+    if run is not None:
+        trained = find_run(run, runs)
+        warn_of_revision(trained, backbone)
+        behind = trained.id, load_prompt(trained.folder).to(backbone.device)
     return capture_task(
         workspace,
         backbone,
         config.task,
         section,
-        ["embed", *blocks[-1:]] if section.sites is None else section.sites,
+        sites,
         folder=None if section.out is None else Path(section.out).expanduser(),
-        behind=None if run is None else _trained(run, runs, backbone),
+        behind=behind,
         on_progress=on_progress,
     )
 
@@ -75,17 +73,8 @@ def capture_task(
 ) -> Captured:
     """Capture a task's activations; what is there is not read again.
 
-    Args:
-        workspace: has the task.
-        backbone: the model.
-        task: whose texts are read.
-        section: extent and form of the capture.
-        sites: where activations are read.
-        folder: the store; None for one in the cache.
-        behind: a run's id and its prompt, which stands before the texts.
-        wait: as in ``activations.capture``, like ``stage`` and ``on_progress``.
-        stage: see ``wait``.
-        on_progress: see ``wait``.
+    Without a folder the store is in the cache. ``behind`` is a run's id and its prompt, which
+    stands before the texts; ``wait``, ``stage`` and ``on_progress`` as in ``activations.capture``.
 
     Raises:
         InputError: as ``activations.capture``; for a split that the task does not have.
@@ -175,10 +164,3 @@ def _examples(task: Task, split: str) -> Sequence[Example]:
             f"capture.split = {split!r}: task {task.name!r} has {', '.join(splits)}, and all"
         )
     return splits[split]
-
-
-def _trained(name: str, runs: Path, backbone: Backbone) -> tuple[str, Prompt]:
-    """A run's id and its trained prompt; warns if it was trained on another model."""
-    run = find_run(name, runs)
-    warn_of_revision(run, backbone)
-    return run.id, load_prompt(run.folder).to(backbone.device)

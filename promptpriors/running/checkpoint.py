@@ -23,13 +23,8 @@ METRICS = "metrics.jsonl"
 class RunState:
     """Trajectory, records and first scores of a run in progress.
 
-    Attributes:
-        initial: the prompt's values as it was drawn.
-        steps: of the trajectory.
-        trajectory: the prompt's values at each evaluation.
-        records: a row of ``metrics.jsonl`` each.
-        scores_initial: on the test split, before training.
-        spent: seconds of earlier starts of this run.
+    The trajectory is the prompt's values at each evaluation, and ``steps`` are its steps; records
+    are rows of ``metrics.jsonl``; ``spent`` are seconds of earlier starts of this run.
     """
 
     initial: dict[Site, Tensor]
@@ -60,11 +55,8 @@ class RunState:
 
 def write_checkpoint(folder: Path, state: RunState, progress: Progress, spent: float) -> None:
     """Write a checkpoint; by rename, so the last one is always whole."""
-    metadata = {
-        "progress": progress.counters(),
-        "scores_initial": state.scores_initial,
-        "spent": spent,
-    }
+    scores = state.scores_initial
+    metadata = {"progress": progress.counters(), "scores_initial": scores, "spent": spent}
     tensors = state.tensors(progress.prompt.snapshot()) | progress.tensors()
     write_tensors(folder / FILE, tensors, metadata)
 
@@ -79,12 +71,8 @@ def resume(
 ) -> None:
     """Go on from the last checkpoint, if there is a whole one; else start clean.
 
-    Args:
-        folder: the run's.
-        state: of a fresh start; changed in place.
-        progress: changed in place; None where nothing is trained.
-        steps: of the whole training.
-        on_progress: told of a damaged checkpoint.
+    The state of a fresh start and the progress, None where nothing is trained, change in place;
+    ``steps`` are those of the whole training.
 
     Raises:
         InputError: if a folder lies where the checkpoint should.

@@ -4,6 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,6 @@ from promptpriors.running.workspace import Workspace
 from promptpriors.training import evaluate, quality
 from promptpriors.types import Task
 
-_STATUS = Path("/proc/self/status")
 CHECKED = 64
 """Validation examples by which an evaluation is measured."""
 ANSWERED = 8
@@ -26,81 +26,60 @@ ANSWERED = 8
 
 
 class Cost(NamedTuple):
-    """Seconds of a run's parts, and their numbers.
+    """Time of a run, its number of evaluations, and its speed.
 
     Attributes:
-        step: seconds of an update.
-        evaluation: seconds of one validation loss.
-        score: seconds of the answers to the test split, before or after training.
-        steps: updates.
+        seconds: of the whole run without model, spaces, trunk and prior.
         evaluations: validation losses.
-        scores: times that answers are scored.
         rate: tokens per second of a step, forward and backward.
     """
 
-    step: float
-    evaluation: float
-    score: float
-    steps: int
+    seconds: float
     evaluations: int
-    scores: int
     rate: float
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of the whole run without model, spaces, trunk and prior."""
-        return (
-            self.steps * self.step + self.evaluations * self.evaluation + self.scores * self.score
-        )
 
 
 def cost(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Cost:
     """Measure a step, an evaluation and some answers of a run.
 
-    Args:
-        config: of the run, with its sites.
-        workspace: has its model and data.
-        prompt: of the run's shape; its values do not matter.
+    The prompt has the run's shape; its values do not matter.
 
     Raises:
         InputError: if the data do not fit the model.
     """
     backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
-    section = config.train
-    learn = encode(backbone, task.splits["train"], before=prompt.before)
-    order = epochs(
-        learn,
-        section.batch,
-        seed=config.seed,
-        grouping=section.grouping,
-        tokens=section.batch_tokens,
+    section, device = config.train, config.device
+    learn, check = (
+        encode(backbone, task.splits[split], before=prompt.before)
+        for split in ("train", "validation")
     )
-    check = encode(backbone, task.splits["validation"], before=prompt.before)
     part = check[:CHECKED]
+    step, tokens, evaluation = 0.0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) if config.device.trunk_cache else None
-        step, tokens = 0.0, 0
+        kept = Path(folder) if device.trunk_cache else None
         if section.steps:
+            order = epochs(
+                learn,
+                section.batch,
+                seed=config.seed,
+                grouping=section.grouping,
+                tokens=section.batch_tokens,
+            )
             batch = [learn[i] for i in next(order)]
             trunk = trunk_of(backbone, prompt, batch, kept)
-            checkpointing = config.device.checkpointing
-            step, tokens = time_step(backbone, prompt, batch, trunk, checkpointing=checkpointing)
+            step, tokens = time_step(
+                backbone, prompt, batch, trunk, checkpointing=device.checkpointing
+            )
         trunk = trunk_of(backbone, prompt, part, kept)
-        evaluation = 0.0
         for _ in range(2 if trunk else 1):  # the first fills the trunk
             began = time.perf_counter()
             quality(backbone, prompt, part, trunk=trunk)
             evaluation = (time.perf_counter() - began) * len(check) / max(1, len(part))
-    trained = section.steps > 0
-    return Cost(
-        step=step,
-        evaluation=evaluation,
-        score=_scoring(backbone, prompt, task),
-        steps=section.steps,
-        evaluations=1 + math.ceil(section.steps / section.evaluate_every),
-        scores=1 + trained,
-        rate=tokens / step if step else 0.0,
-    )
+    evaluations = 1 + math.ceil(section.steps / section.evaluate_every)
+    scores = 1 + (section.steps > 0)  # of the answers to the test split, before and after training
+    seconds = section.steps * step + evaluations * evaluation
+    seconds += scores * _scoring(backbone, prompt, task)
+    return Cost(seconds, evaluations, tokens / step if step else 0.0)
 
 
 def time_step(
@@ -137,10 +116,8 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
@@ -152,7 +129,7 @@ def peak_memory_mib(device: torch.device) -> float | None:
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
         Path("/proc/self/clear_refs").open("w", encoding="ascii").close()
-        lines = _STATUS.read_text(encoding="ascii").splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     peak = next((line for line in lines if line.startswith("VmHWM:")), None)

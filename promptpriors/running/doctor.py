@@ -2,12 +2,11 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from promptpriors.analysis.location import MIN_REACH_RATIO
 from promptpriors.config.run import RunConfig
@@ -22,7 +21,7 @@ from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
 from promptpriors.running.run import check_lengths, fit_and_draw
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import Record, factor, quality, rates, train
-from promptpriors.types import Example, Task
+from promptpriors.types import Task
 
 STEPS = 30
 """Updates spent on overfitting one batch."""
@@ -31,7 +30,11 @@ BATCH = 8
 FALL = 0.5
 """Share of its start that the overfitted batch's loss must fall below."""
 CHECKED = 64
-"""Validation examples on which questions are shuffled."""
+"""Validation examples on which questions are shuffled and rates are tried."""
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Tried rates, in units of the start's rms per coordinate."""
+TRIAL_STEPS = 15
+"""Updates of a tried rate."""
 
 
 class Finding(NamedTuple):
@@ -63,12 +66,49 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
         return
     yield from _size(config, workspace, prompt)
     weights = _fingerprint(backbone)
-    yield _reach(config, workspace, prompt, rates(prompt, config.lr))
+    yield _reach(config, workspace, prompt)
     yield from _overfits(config, backbone, task, prompt, on_progress)
     same = _fingerprint(backbone) == weights
     yield Finding("only the prompt changes", same, "weights are the same bytes after training")
     yield _reads(backbone, task, prompt)
     yield _forecast(config, workspace, fit_and_draw(config, workspace))
+
+
+def advise(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> Finding:
+    """Recommend the relative rate of lowest validation loss after a few steps.
+
+    It is a place to start from and no result: one draw, few steps, a part of the validation split.
+
+    Raises:
+        InputError: as a run of the same config would.
+    """
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    few = replace(task, splits={**task.splits, "validation": task.splits["validation"][:CHECKED]})
+    losses: dict[float, float] = {}
+    for number, rate in enumerate(RATES):
+        try:
+            for record in train(
+                backbone,
+                fit_and_draw(config, workspace),
+                few,
+                steps=TRIAL_STEPS,
+                batch=config.train.batch,
+                lr={"relative": rate},
+                clip=config.train.clip,
+                evaluate_every=TRIAL_STEPS,
+                grouping=config.train.grouping,
+                seed=config.seed,
+            ):
+                share = (number + record.step / TRIAL_STEPS) / len(RATES)
+                on_progress("trying rates", share, {})
+                losses[rate] = record.val_loss or 0.0
+        except WorkError:
+            losses[rate] = math.inf
+    best = min(losses, key=lambda rate: losses[rate])
+    shown = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in losses.items())
+    found = f"train.lr.relative={best:g} (loss after {TRIAL_STEPS} steps: {shown})"
+    return Finding("advice", None, found)
 
 
 def _packing(backbone: Backbone) -> Finding:
@@ -111,28 +151,26 @@ def _size(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Iterator[F
         yield Finding(f"size at {site}", None, found)
 
 
-def _reach(
-    config: RunConfig, workspace: Workspace, prompt: Prompt, peak: dict[str, float]
-) -> Finding:
+def _reach(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Finding:
     """R = Σ lr_t·√dim, what Adam can move a vector, over its distance to the vocabulary."""
     if "embed" not in prompt.values:
         return Finding("reach", None, "no vectors at embed, so none to compare with the vocabulary")
     rows = workspace.vocabulary(config.model_spec).points
     start = prompt.values["embed"].detach().cpu()
     away = float(torch.cdist(start, rows).amin(dim=1).mean())
-    section = config.train
+    section, peak = config.train, rates(prompt, config.lr)["embed"]
     shares = (
         factor(step, section.steps, schedule=section.schedule, warmup=section.warmup)
         for step in range(1, section.steps + 1)
     )
-    reach = sum(shares) * peak["embed"] * math.sqrt(rows.shape[1])
+    reach = sum(shares) * peak * math.sqrt(rows.shape[1])
     if away < 1e-3 * rms(rows) * math.sqrt(rows.shape[1]):
         return Finding("reach", None, f"a vector can move {reach:.3g}; it starts in the vocabulary")
     ratio = reach / away
-    verdict = (
-        "" if ratio >= MIN_REACH_RATIO else ": where prompts end is not testable at this budget"
-    )
-    return Finding("reach", None, f"{ratio:.2g} times the way to the vocabulary{verdict}")
+    found = f"{ratio:.2g} times the way to the vocabulary"
+    if ratio < MIN_REACH_RATIO:
+        found += ": where prompts end is not testable at this budget"
+    return Finding("reach", None, found)
 
 
 def _overfits(
@@ -172,38 +210,32 @@ def _reads(backbone: Backbone, task: Task, prompt: Prompt) -> Finding:
     if not all(e.source for e in examples) or len(examples) < 2:
         return Finding("reads the question", None, "the task has no questions to shuffle")
     shift = 1 + int(torch.randint(len(examples) - 1, (1,), generator=generator(0, "shuffle")))
-    moved = [
-        e._replace(source=examples[(i + shift) % len(examples)].source)
-        for i, e in enumerate(examples)
-    ]
-    real, shuffled = (_loss_of(backbone, prompt, part) for part in (examples, moved))
+    sources = [example.source for example in examples[shift:] + examples[:shift]]
+    moved = [e._replace(source=source) for e, source in zip(examples, sources, strict=True)]
+    real, shuffled = (
+        quality(backbone, prompt, encode(backbone, part, before=prompt.before)).loss
+        for part in (examples, moved)
+    )
     found = f"{real:.3f} → {shuffled:.3f} nats per token with shuffled questions"
     return Finding("reads the question", shuffled > 1.02 * real, found)
 
 
-def _loss_of(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]) -> float:
-    return quality(backbone, prompt, encode(backbone, examples, before=prompt.before)).loss
-
-
 def _forecast(config: RunConfig, workspace: Workspace, prompt: Prompt) -> Finding:
     """Time of a step and of an evaluation, measured, times how many there will be."""
-    found = cost(config, workspace, prompt)
+    parts = cost(config, workspace, prompt)
     memory = peak_memory_mib(workspace.backbone(config.model_spec).device)
-    peak = "" if memory is None else f", {memory:.0f} MiB at the peak"
-    return Finding(
-        "forecast",
-        None,
-        f"{found.seconds / 60:.1f} min for {found.steps} steps, {found.evaluations} evaluations "
-        f"and the answers to score, {found.rate:.0f} tokens/s{peak}",
+    found = (
+        f"{parts.seconds / 60:.1f} min for {config.train.steps} steps, {parts.evaluations} "
+        f"evaluations and the answers to score, {parts.rate:.0f} tokens/s"
     )
+    if memory is not None:
+        found += f", {memory:.0f} MiB at the peak"
+    return Finding("forecast", None, found)
 
 
 def _fingerprint(backbone: Backbone) -> str:
     digest = hashlib.sha256()
     for tensor in backbone.model.state_dict().values():
-        digest.update(_bytes(tensor))
+        flat = tensor.detach().cpu().contiguous().view(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

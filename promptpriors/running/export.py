@@ -16,13 +16,9 @@ QUESTION = "Question: What is 17 + 25?\nAnswer:"
 
 
 class Exported(NamedTuple):
-    """Files of an export, and code that uses them.
+    """Files of a run's export, and code that uses them.
 
-    Attributes:
-        run: the run's id.
-        folder: where.
-        files: names of the files in it.
-        use: Python code by the software that it is for; each continues the one before.
+    ``use`` is Python code by the software that it is for; each continues the one before.
     """
 
     run: str
@@ -37,15 +33,10 @@ class Exported(NamedTuple):
 
 
 def export(run_name: str, runs: Path, to: str, out: Path) -> Exported:
-    """Write the trained prompt of a finished run for other software.
+    """Write the trained prompt of a finished run for other software, in one of ``FORMATS``.
 
-    Warns when the model is not the one that the prompt was trained on.
-
-    Args:
-        run_name: a run's folder, id, or the unique beginning of one.
-        runs: folder of run folders.
-        to: a row of ``FORMATS``.
-        out: the folder to write; an earlier export in it is replaced.
+    An earlier export in the folder is replaced. Warns when the model is not the one that the prompt
+    was trained on.
 
     Raises:
         InputError: for an unknown format, no such finished run, a prompt that the format can't

@@ -43,9 +43,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Summarise a run that has ended, without times and memory."""
     losses = [row["val_loss"] for row in state.records if row["val_loss"] is not None]
-    start, end = (
-        row.get("val_objective", row["val_loss"]) for row in (state.records[0], state.records[-1])
-    )
+    ends = state.records[0], state.records[-1]
+    start, end = (row.get("val_objective", row["val_loss"]) for row in ends)
     tokens = progress.tokens if progress else 0
     seconds = progress.training_seconds if progress else 0.0
     result = {
@@ -137,9 +136,8 @@ def _nulls(space: Space) -> dict[str, float]:
     """Mean best cosine to the vocabulary of real rows (to others) and of the Gaussian's draws."""
     chosen = torch.randperm(len(space.points), generator=generator(0, "nulls"))[:NULL_DRAWS]
     rows = nearest_by_cosine(space.points[chosen], space.points, exclude=chosen)
-    draws = fit_prior("gaussian", space).sample(
-        NULL_DRAWS, generator=generator(0, "nulls", "draws")
-    )
+    random = generator(0, "nulls", "draws")
+    draws = fit_prior("gaussian", space).sample(NULL_DRAWS, generator=random)
     return {
         "real_rows": float(rows.cosine.mean()),
         "gaussian": float(nearest_by_cosine(draws, space.points).cosine.mean()),

@@ -17,9 +17,8 @@ from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
 from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
 from promptpriors.running.checkpoint import remove_checkpoint
-from promptpriors.running.distributed import announce_run
 from promptpriors.running.spaces import Spaces
-from promptpriors.running.training_run import SharedTraining, TrainingRun
+from promptpriors.running.training_run import Job, SharedTraining, TrainingRun, announce_run
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, is_done, read_run, run_id
 from promptpriors.runs.folder import held
@@ -42,16 +41,8 @@ def execute(
 ) -> Run:
     """Do a run, go on with one that was interrupted, or find it done.
 
-    Args:
-        config: resolved and checked.
-        runs: the folder of run folders.
-        workspace: shared with other runs of this process.
-        known: the id that the run was given before, if any; it must still be its id.
-        on_progress: called with stage, share done, and what is known so far.
-        team: the processes that share the work, of which this is the main one.
-
-    Returns:
-        The finished run.
+    An id that the run was given before, ``known``, must still be its id. Of the team's processes
+    this is the main one.
 
     Raises:
         InputError: for whatever the config, the model or the data have wrong, or if the run has
@@ -72,12 +63,8 @@ def execute(
     on_progress("loading", 0.0, {"folder": folder})
     training = _prepare(config, workspace, on_progress, team)
     check_writable(runs)
-    announce_run(
-        team,
-        training.prompt,
-        model=workspace.revision(config.model),
-        task=workspace.fingerprint(config.task),
-    )
+    model, task = workspace.revision(config.model), workspace.fingerprint(config.task)
+    announce_run(team, Job(training.prompt, model, task))
     with held(folder):
         if is_done(folder):  # done by another process in the meantime
             return read_run(folder)

@@ -48,10 +48,6 @@ class Spaces:
     def read(self, params: Mapping[str, Any], site: Site = "embed") -> Space:
         """Read the space of a prior or regulariser that is drawn at a site.
 
-        Args:
-            params: the choice's: ``space``, ``pool``, ``length_matched``, and what else counts.
-            site: where the prior is drawn.
-
         Raises:
             InputError: for a store of another model, runs that have nothing at the site, or data
                 that are missing.

@@ -1,14 +1,19 @@
-"""Training of one run inside its folder: train, keep, resume, sum up."""
+"""Training of one run, in its folder and shared among processes."""
 
 import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import torch
+from torch import Tensor, nn
 
 from promptpriors.config.run import RunConfig
+from promptpriors.errors import InputError
 from promptpriors.files import finite, write_json, write_tensors
 from promptpriors.models import Backbone
 from promptpriors.packing import encode
@@ -28,7 +33,7 @@ from promptpriors.running.workspace import Workspace
 from promptpriors.training import Progress, Record, Regulariser, evaluate, train
 from promptpriors.training.evaluation import measure
 from promptpriors.training.lora import adapted
-from promptpriors.training.parallel import ALONE, Team
+from promptpriors.training.parallel import ALONE, Crew, Team
 from promptpriors.types import Task
 
 
@@ -50,32 +55,32 @@ class SharedTraining:
     progress: Progress | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        section = self.config.train
-        if not section.frozen and section.lora is None:
-            lr, decay = self.config.lr, section.weight_decay
-            self.progress = Progress(self.prompt, lr, weight_decay=decay)
+        if not self.config.train.frozen and self.config.train.lora is None:
+            self._begin()
+
+    def _begin(self, adapter: Sequence[nn.Parameter] = ()) -> None:
+        lr, decay = self.config.lr, self.config.train.weight_decay
+        self.progress = Progress(self.prompt, lr, weight_decay=decay, adapter=adapter)
 
     @contextmanager
     def ready(self) -> Iterator[None]:
         """Move the prompt to its device and put a trained adapter into the model."""
         self.prompt.to(self.backbone.device)
-        section = self.config.train
-        if section.lora is None:
+        rank = self.config.train.lora
+        if rank is None:
             yield
             return
-        with adapted(self.backbone, section.lora, seed=self.config.seed) as weights:
-            lr, decay = self.config.lr, section.weight_decay
-            self.progress = Progress(self.prompt, lr, weight_decay=decay, adapter=weights)
+        with adapted(self.backbone, rank, seed=self.config.seed) as weights:
+            self._begin(weights)
             yield
 
     def scores(self, stage: str) -> dict[str, float]:
         """Score the prompt on the test split."""
-        on_progress = self.on_progress
         return evaluate(
             self.backbone,
             self.prompt,
             self.task,
-            progress=lambda share: on_progress(stage, share, {}),
+            progress=lambda share: self.on_progress(stage, share, {}),
             team=self.team,
             trained=self.progress.parameters if self.progress else [],
         )
@@ -185,3 +190,54 @@ class TrainingRun:
                 if progress and section.lora is None and progress.step < section.steps:
                     spent = time.perf_counter() - began + state.spent
                     write_checkpoint(self.folder, state, progress, spent)
+
+
+class Job(NamedTuple):
+    """Announcement of a run to the other processes.
+
+    Its prompt is drawn, so that the others need no spaces; model and task are their revision and
+    fingerprint.
+    """
+
+    prompt: Prompt
+    model: str
+    task: str
+
+
+def announce_run(team: Team, job: Job) -> None:
+    """Announce a run to the other processes and wait until they are ready.
+
+    Raises:
+        InputError: if another process has another model or other data by the same name, or can't
+            read them.
+    """
+    if team.size > 1:
+        team.divided("begin", lambda _: torch.zeros(1))([job] * team.size)
+
+
+def follow(config: RunConfig, workspace: Workspace, team: Crew) -> NoReturn:
+    """Do shares of a run until the main process ends, and end as it does.
+
+    Raises:
+        InputError: for whatever config, model or data have wrong on this machine.
+    """
+    config = config.placed(workspace.blocks(config.model))
+    backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    model, data = workspace.revision(config.model), workspace.fingerprint(config.task)
+
+    def register(job: Job) -> Tensor:
+        for name, here, there in (("model", model, job.model), ("task", data, job.task)):
+            if here != there:
+                raise InputError(
+                    f"the {name} here is {here[:16]} and that of the main process {there[:16]}; "
+                    "expected the same files on every machine"
+                )
+        training = SharedTraining(config, backbone, task, job.prompt, team=team)
+        stack.enter_context(training.ready())
+        training.scores("")
+        list(training.records())
+        return torch.zeros(1)
+
+    with ExitStack() as stack:
+        team.divided("begin", register)
+        team.serve()

@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from promptpriors.data import build_task, fingerprint
-from promptpriors.models import (
-    Backbone,
-    ModelSpec,
-    count_blocks,
-    load_model,
-    revision,
-    vocabulary,
-)
+from promptpriors.models import Backbone, ModelSpec, count_blocks, load_model, revision, vocabulary
 from promptpriors.models.vocabulary import labels
 from promptpriors.packing import encode
 from promptpriors.prompts import Prompt
@@ -27,8 +20,7 @@ Made = TypeVar("Made")
 class Workspace:
     """Memo of models, tasks and whatever else is expensive to make.
 
-    Args:
-        data: the data folder that the user named, if any.
+    ``data`` is the data folder that the user named, if any.
     """
 
     def __init__(self, data: Path | None = None) -> None:
@@ -40,11 +32,7 @@ class Workspace:
     ) -> Made:
         """Make an object on first use and find it afterwards.
 
-        Args:
-            kind: names the objects that are kept together.
-            key: equal keys mean the same object.
-            make: makes it.
-            keep: so many of the kind, those last used; None keeps all.
+        Of a kind so many are kept as ``keep`` says, those last used; without it all.
         """
         known = self._made.setdefault(kind, {})
         known[key] = made = known.pop(key) if key in known else make()

@@ -1,38 +1,23 @@
-"""Execution of a study: only missing runs are done, here or on Ray."""
+"""Forecast and execution of a study: only missing runs are done, here or on Ray."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from promptpriors.config.run import RunConfig
 from promptpriors.config.study import StudyFile
 from promptpriors.errors import WorkError
+from promptpriors.priors import fit_prior
 from promptpriors.progress import OnProgress
-from promptpriors.running.run import check_writable
+from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
+from promptpriors.running.run import check_writable, draw_start
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import check_versions
 from promptpriors.study.local import Attempt, run_here
 from promptpriors.study.plan import Entry, write_record
 from promptpriors.study.ray_cluster import cluster, run_on_ray
 from promptpriors.study.status import Surveyed, repair, survey
-
-
-@dataclass(frozen=True)
-class ExecutionPlan:
-    """Folders, workers and threads of a study's execution.
-
-    Attributes:
-        runs: the folder of run folders.
-        data: the data folder, if one is named.
-        workers: of a Ray on this machine; 0 does all in this process.
-        ray: the address of a cluster; None joins none.
-        threads: of torch, for runs of this process.
-    """
-
-    runs: Path
-    data: Path | None
-    workers: int
-    ray: str | None
-    threads: int
 
 
 class Stopped(WorkError):
@@ -66,21 +51,17 @@ def to_do(entries: Sequence[Entry], found: dict[str, Surveyed]) -> list[Entry]:
 def carry_out(
     study: StudyFile,
     entries: Sequence[Entry],
-    execution: ExecutionPlan,
+    runs: Path,
     workspace: Workspace,
-    on_progress: Callable[[Entry], OnProgress],
+    on_progress: OnProgress,
+    *,
+    threads: int,
+    workers: int = 0,
+    ray: str | None = None,
 ) -> Iterator[Attempt]:
-    """Do runs here or on Ray.
+    """Do runs in this process, on a Ray of so many workers, or on the cluster at an address.
 
-    Args:
-        study: has the resources.
-        entries: what is to do.
-        execution: folders, workers and threads.
-        workspace: of this process.
-        on_progress: the progress callback of a run of this process.
-
-    Yields:
-        How each ended.
+    ``threads`` of torch and ``on_progress`` are for runs of this process.
 
     Raises:
         Stopped: when the disk is full.
@@ -88,10 +69,9 @@ def carry_out(
     """
     if not entries:
         return
-    runs, threads = execution.runs, execution.threads
-    if execution.workers or execution.ray:
-        with cluster(execution.ray, execution.workers, study.resources):
-            yield from _until_full(run_on_ray(entries, runs, execution.data, study.resources))
+    if workers or ray:
+        with cluster(ray, workers, study.resources):
+            yield from _until_full(run_on_ray(entries, runs, workspace.data, study.resources))
     else:
         yield from _until_full(run_here(entries, runs, workspace, threads, on_progress))
 
@@ -104,3 +84,51 @@ def _until_full(attempts: Iterator[Attempt]) -> Iterator[Attempt]:
                 "Make room and give the same command: what is done stays done"
             )
         yield ended
+
+
+class Forecast(NamedTuple):
+    """Time and memory that runs will need.
+
+    Attributes:
+        seconds: by the run's id, what is made once (spaces, trunk, fits) not counted.
+        memory_mib: of one worker at its peak, model and libraries included; None if unknown.
+    """
+
+    seconds: dict[str, float]
+    memory_mib: float | None
+
+
+def forecast(entries: Sequence[Entry], workspace: Workspace, on_progress: OnProgress) -> Forecast:
+    """Forecast runs that are still to do, by measuring one of each shape.
+
+    Costs do not depend on prior, rate or seed. LoRA is measured as a prompt of one vector, which it
+    is not: its own cost lies higher.
+    """
+    if not entries:
+        return Forecast({}, None)
+    device = workspace.backbone(entries[0].run.config.model_spec).device
+    reset_peak_memory(device)
+    known: dict[str, float] = {}
+    seconds = {}
+    for number, entry in enumerate(entries):
+        shape = _shape(entry.run.config)
+        if shape not in known:
+            on_progress("measuring", number / len(entries), {})
+            known[shape] = _measure(entry.run.config, workspace)
+        seconds[entry.id] = known[shape]
+    return Forecast(seconds, peak_memory_mib(device))
+
+
+def _shape(config: RunConfig) -> str:
+    train = config.train.model_copy(update={"lr": 1.0, "order": None})
+    return repr((config.model, config.task, config.prompt, train, config.device))
+
+
+def _measure(config: RunConfig, workspace: Workspace) -> float:
+    if config.train.lora:
+        soft = config.prompt.model_copy(update={"mode": "soft", "length": 1, "sites": ["embed"]})
+        config = replace(config, prompt=soft)
+    prior = None
+    if config.prompt.mode != "none":
+        prior = fit_prior("isotropic", workspace.vocabulary(config.model_spec), sigma=1.0)
+    return cost(config, workspace, draw_start(config, workspace, prior)).seconds

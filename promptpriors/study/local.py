@@ -4,7 +4,7 @@ import errno
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,24 +47,13 @@ def run_here(
     runs: Path,
     workspace: Workspace,
     threads: int,
-    on_progress: Callable[[Entry], OnProgress],
+    on_progress: OnProgress,
 ) -> Iterator[Attempt]:
-    """Do runs in turn; busy ones are tried again after the others.
-
-    Args:
-        entries: what is to do.
-        runs: the folder of run folders.
-        workspace: shared by all runs.
-        threads: of torch.
-        on_progress: the progress callback of a run.
-
-    Yields:
-        How each run ended.
-    """
+    """Do runs in turn; busy ones are tried again after the others."""
     waiting, passed = deque(entries), 0
     while waiting:
         entry = waiting.popleft()
-        ended = attempt(entry.id, entry.run.plain, runs, workspace, threads, on_progress(entry))
+        ended = attempt(entry.id, entry.run.plain, runs, workspace, threads, on_progress)
         if ended.status != "busy":
             passed = 0
             yield ended
@@ -83,15 +72,9 @@ def attempt(
     threads: int,
     on_progress: OnProgress = silent,
 ) -> Attempt:
-    """Do one run, go on with it, or find it done; failures are returned.
+    """Do one run of known id, go on with it, or find it done; failures are returned.
 
-    Args:
-        run: its id.
-        plain: its config, as TOML has it.
-        runs: the folder of run folders.
-        workspace: what it shares with others.
-        threads: of torch, unless the config says how many.
-        on_progress: called with stage, share done, and what is known so far.
+    ``plain`` is its config, as TOML has it; ``threads`` of torch hold unless that says how many.
     """
     import torch
 

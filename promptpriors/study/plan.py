@@ -39,7 +39,7 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
     besides = list(baselines(study, workspace, arms))
     floors = [run for run in besides if run.kind == "baseline"]
     ceilings = [run for run in besides if run.kind == "ceiling"]
-    control_runs = list(controls(study, workspace, arms)) if study.compare.controls else []
+    control_runs = controls(study, workspace, arms) if study.compare.controls else ()
     entries = []
     for run in (*floors, *arms, *control_runs, *ceilings):
         config = run.config.placed(workspace.blocks(run.config.model))
@@ -51,9 +51,8 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
 def write_record(study: StudyFile, entries: Sequence[Entry], runs: Path) -> str:
     """Write ``studies/<name>.json`` below ``runs``, replacing an earlier one.
 
-    Returns:
-        What the user should know: that the comparison was fixed otherwise before, or had runs that
-        the study no longer has; "" if neither.
+    Returns a remark if the comparison was fixed otherwise before, or had runs that the study no
+    longer has; else "".
 
     Raises:
         InputError: if the one that is there is damaged.
@@ -79,9 +78,8 @@ def write_record(study: StudyFile, entries: Sequence[Entry], runs: Path) -> str:
         )
         for entry in entries
     ]
-    write_study_record(
-        runs, StudyRecord(name=study.name, compare=compare, earlier=earlier, runs=rows)
-    )
+    record = StudyRecord(name=study.name, compare=compare, earlier=earlier, runs=rows)
+    write_study_record(runs, record)
     remarks = []
     if earlier:
         remarks.append(

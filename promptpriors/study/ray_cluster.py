@@ -82,16 +82,9 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> Non
 def run_on_ray(
     entries: Sequence[Entry], runs: Path, data: Path | None, resources: Resources
 ) -> Iterator[Attempt]:
-    """Do runs as tasks of the joined cluster; a lost run is repeated.
+    """Do runs as tasks of the joined cluster, in the order in which they end.
 
-    Args:
-        entries: what is to do.
-        runs: the folder of run folders, under the same path on every node.
-        data: the data folder, likewise.
-        resources: what each run asks for.
-
-    Yields:
-        How each run ended, in the order in which they end.
+    A lost run is repeated. Both folders have the same path on every node.
     """
     import ray
 

@@ -42,12 +42,9 @@ def survey(entries: Sequence[Entry], runs: Path) -> dict[str, Surveyed]:
 
 
 def repair(entries: Sequence[Entry], found: dict[str, Surveyed], runs: Path) -> dict[str, Surveyed]:
-    """Rename damaged files so that their runs are done again.
+    """Rename damaged files so that their runs are done again, and return the states now.
 
     A damaged config is written anew, since it is known; the run may be whole otherwise.
-
-    Returns:
-        The states now.
     """
     repaired = dict(found)
     for entry in entries:
@@ -97,11 +94,8 @@ def _state(folder: Path) -> Surveyed:
         return Surveyed("failed", _first_line(folder / "error.txt"))
     if (folder / "state.safetensors").exists():
         return _half_done(folder / "state.safetensors")
-    return (
-        Surveyed("half done", "step 0")
-        if (folder / "config.toml").exists()
-        else Surveyed("missing")
-    )
+    begun = (folder / "config.toml").exists()
+    return Surveyed("half done", "step 0") if begun else Surveyed("missing")
 
 
 def _half_done(path: Path) -> Surveyed:

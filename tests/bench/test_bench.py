@@ -5,7 +5,7 @@ import torch
 
 import promptpriors as pp
 from promptpriors.bench.benchmark import OURS, RANDOM, SORTED, bench, bench_config
-from promptpriors.bench.engines import Ours, Peft
+from promptpriors.bench.engines import our_engine, peft_engine
 from promptpriors.bench.roofline import needed_work
 from promptpriors.packing import Encoded, encode
 from promptpriors.progress import silent
@@ -17,7 +17,7 @@ from tests.helpers import EXAMPLES, drawn
 def test_both_contenders_have_the_same_loss_gradient_and_updates(mode):
     backbone = pp.load_model("tiny")
     prompt = drawn(backbone, mode)
-    ours, peft = Ours(backbone, prompt), Peft(backbone, prompt)
+    ours, peft = our_engine(backbone, prompt), peft_engine(backbone, prompt)
     batch = encode(backbone, EXAMPLES[:5])
     (loss, gradient), (expected, wanted) = ours.gradient(batch), peft.gradient(batch)
     assert loss == pytest.approx(expected, rel=1e-5)

@@ -6,11 +6,11 @@ import pytest
 
 import promptpriors as pp
 from promptpriors.config.run import parse_config, read_config
-from promptpriors.demo import PRIORS as DEMO
-from promptpriors.demo import _config as demo_config
+from promptpriors.config.study import read_study
+from promptpriors.demo import BASE as DEMO
+from promptpriors.demo import PRIORS as DEMO_PRIORS
 from promptpriors.files import read_toml
 from promptpriors.paper import read_analysis
-from promptpriors.study import read_study
 from promptpriors.study.arms import compared
 
 LEAST = {"model": "tiny", "task": "mathematics", "prior": "gaussian"}
@@ -79,9 +79,9 @@ def test_the_plan_of_the_analysis_names_studies_that_are_there():
     assert {planned.study for planned in plan} <= written
 
 
-@pytest.mark.parametrize("name", DEMO)
+@pytest.mark.parametrize("name", DEMO_PRIORS)
 def test_every_config_of_the_demo_is_valid(name):
-    assert demo_config(*DEMO[name]).model == "smollm2"
+    assert parse_config({**DEMO, "prior": DEMO_PRIORS[name]}).model == "smollm2"
 
 
 BAD = [

@@ -7,8 +7,8 @@ import torch
 
 import promptpriors as pp
 from promptpriors.activations import Store, load_space
-from promptpriors.config.capture import CaptureConfig
 from promptpriors.config.run import parse_config
+from promptpriors.config.sections import CaptureConfig
 from promptpriors.progress import silent
 from promptpriors.running.capture import execute_capture
 from promptpriors.running.run import (

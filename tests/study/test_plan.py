@@ -2,9 +2,10 @@
 
 import pytest
 
+from promptpriors.config.study import read_study
 from promptpriors.errors import InputError
 from promptpriors.running.workspace import Workspace
-from promptpriors.study import plan, read_study
+from promptpriors.study.plan import plan
 from tests.study.samples import ARMS, BASE, write_study
 
 TWO = {"train.lr": [{"relative": 0.1}, {"relative": 0.02}], "seed": [0, 1]}

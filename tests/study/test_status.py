@@ -7,23 +7,15 @@ import threading
 
 import pytest
 
+from promptpriors.config.study import read_study
 from promptpriors.errors import InputError
 from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.folder import held
-from promptpriors.study import (
-    ExecutionPlan,
-    carry_out,
-    plan,
-    prepare_study,
-    read_study,
-    sentence,
-    survey,
-    to_do,
-)
 from promptpriors.study import local as workers
-from promptpriors.study.launch import Stopped
-from promptpriors.study.status import repair
+from promptpriors.study.launch import Stopped, carry_out, prepare_study, to_do
+from promptpriors.study.plan import plan
+from promptpriors.study.status import repair, sentence, survey
 from tests.study.samples import write_study
 
 DAMAGE = {
@@ -62,8 +54,8 @@ def runs(whole, tmp_path):
 
 def run(study, entries, runs, workspace):
     found, _ = prepare_study(study, entries, runs)
-    execution = ExecutionPlan(runs, None, 0, None, 1)
-    return list(carry_out(study, to_do(entries, found), execution, workspace, lambda _: silent))
+    missing = to_do(entries, found)
+    return list(carry_out(study, missing, runs, workspace, silent, threads=1))
 
 
 def bytes_of(runs, entries):

@@ -21,8 +21,8 @@ from promptpriors.errors import Note
 from promptpriors.files import read_tensors, read_toml
 from promptpriors.packing import Encoded, encode, pack
 from promptpriors.packing.batches import groups
-from promptpriors.running.distributed import Job, follow
 from promptpriors.running.run import execute
+from promptpriors.running.training_run import Job, follow
 from promptpriors.running.workspace import Workspace
 from promptpriors.training import Progress, quality
 from promptpriors.training.evaluation import measure
