@@ -76,11 +76,12 @@ class SharedTraining:
 
     def scores(self, stage: str) -> dict[str, float]:
         """Score the prompt on the test split."""
+        on_progress = self.on_progress
         return evaluate(
             self.backbone,
             self.prompt,
             self.task,
-            progress=lambda share: self.on_progress(stage, share, {}),
+            progress=lambda share: on_progress(stage, share, {}),
             team=self.team,
             trained=self.progress.parameters if self.progress else [],
         )

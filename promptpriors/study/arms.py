@@ -1,13 +1,13 @@
 """Runs of a study by arm: base, overrides and axes multiplied out."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 from promptpriors.config.overrides import flat, put
 from promptpriors.config.run import RunConfig, parse_config
-from promptpriors.config.study import StudyFile
+from promptpriors.config.study import Axis, StudyFile
 from promptpriors.errors import InputError
 from promptpriors.runs.studies import Kind
 
@@ -24,15 +24,8 @@ PEFT = {
 class Planned(NamedTuple):
     """Run of a study, before it has an id.
 
-    Attributes:
-        kind: ``arm``, ``positive``, ``negative``, ``baseline`` or ``ceiling``.
-        arm: its name.
-        setting: what is varied besides arm, rate and seed; "" where nothing is.
-        rate: a word for its rate.
-        seed: of the data's order: runs that share it form a block.
-        factors: what is varied, by dotted key.
-        plain: its config, as TOML has it.
-        config: the same, checked.
+    Described as by ``runs.studies.StudyRun``: runs that share a seed form a block. Its config is
+    ``plain``, as TOML has it, and checked.
     """
 
     kind: Kind
@@ -52,7 +45,7 @@ def compared(study: StudyFile) -> list[Planned]:
         InputError: for a run whose config is not one, named by what it varies; for rates that arms
             and an axis give.
     """
-    axes = [_single(axis) for axis in study.grid] + [_together(group) for group in study.zips]
+    axes = [_points(group) for group in (*([axis] for axis in study.grid), *study.zips)]
     seeds = [axis for axis in axes if all(set(point) <= {"seed"} for point in axis)]
     others = [axis for axis in axes if axis not in seeds]
     arms = arms_of(study)
@@ -122,7 +115,7 @@ def planned(
         kind=kind,
         arm=arm or _arm_of(factors, config),
         setting=_setting_of(factors, _constant(study) | (set() if arm else {"prior"})),
-        rate=rate_of(config),
+        rate=_rate_of(config),
         seed=config.seed if config.train.order is None else config.train.order,
         factors=factors,
         plain=plain,
@@ -130,22 +123,18 @@ def planned(
     )
 
 
-def rate_of(config: RunConfig) -> str:
-    """Write a run's rate as a label; "" where nothing is trained."""
+def _rate_of(config: RunConfig) -> str:
+    """A run's rate as a label; "" where nothing is trained."""
     if config.train.frozen:
         return ""
     lr = config.lr
     return f"{lr['relative']:g} relative" if isinstance(lr, dict) else f"{lr:g}"
 
 
-def _single(axis: tuple[str, list[Any]]) -> list[dict[str, Any]]:
-    return [{axis[0]: value} for value in axis[1]]
-
-
-def _together(group: Any) -> list[dict[str, Any]]:
-    keys = [key for key, _ in group]
-    rows = zip(*(values for _, values in group), strict=True)
-    return [dict(zip(keys, row, strict=True)) for row in rows]
+def _points(group: Sequence[Axis]) -> list[dict[str, Any]]:
+    """The points of axes that vary together."""
+    keys, values = zip(*group, strict=True)
+    return [dict(zip(keys, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def _named(arm: str | None, factors: Mapping[str, Any]) -> str:
@@ -166,9 +155,8 @@ def _arm_of(factors: Mapping[str, Any], config: RunConfig) -> str:
 
 def _constant(study: StudyFile) -> set[str]:
     """Keys of axes with one value."""
-    axes = [*study.grid, *(axis for group in study.zips for axis in group)]
-    alone = [{key: values[0]} for key, values in axes if len(values) == 1]
-    return {key for axis in alone for key, _ in flat(axis)}
+    axes = [axis for group in (study.grid, *study.zips) for axis in group]
+    return {key for k, values in axes if len(values) == 1 for key, _ in flat({k: values[0]})}
 
 
 def _setting_of(factors: Mapping[str, Any], besides: Iterable[str]) -> str:

@@ -21,13 +21,7 @@ SLOW_RATE = 0.05
 
 
 def baselines(study: StudyFile, workspace: Workspace, arms: Sequence[Planned]) -> Iterator[Planned]:
-    """Plan the study's baselines, once in each setting, on the data of its first run.
-
-    Args:
-        study: names them.
-        workspace: has the model that says how long a text is.
-        arms: the runs that are compared.
-    """
+    """Plan the study's baselines, once in each setting, on the data of its first run."""
     for setting in dict.fromkeys(run.setting for run in arms):
         first = next(run for run in arms if run.setting == setting)
         for name in study.baselines:
@@ -67,19 +61,15 @@ def controls(study: StudyFile, workspace: Workspace, arms: Sequence[Planned]) ->
             if run.rate == lowest:
                 yield _positive(study, workspace, run)
     for run in own:
-        varied = {
-            **run.factors,
-            "seed": run.config.seed + SECOND_SEED,
-            "train.order": run.seed,
-        }
+        seed = run.config.seed + SECOND_SEED
+        varied = {**run.factors, "seed": seed, "train.order": run.seed}
         again = planned(study, f"{name}, second name", overrides, varied, kind="negative")
         yield again._replace(setting=run.setting, rate=run.rate, factors=run.factors)
 
 
 def _lora(study: StudyFile, first: Planned, rank: int, rate: float) -> Planned:
-    train = dict(first.plain.get("train", {}))
-    for key in ("frozen", "objective", "regulariser"):
-        train.pop(key, None)
+    besides = ("frozen", "objective", "regulariser")
+    train = {key: v for key, v in first.plain.get("train", {}).items() if key not in besides}
     change = {"prompt": {"mode": "none"}, "train": train | {"lora": rank, "lr": rate}}
     return _baseline(study, first, f"lora {rank}", change, kind="ceiling")
 
@@ -103,10 +93,9 @@ def _positive(study: StudyFile, workspace: Workspace, run: Planned) -> Planned:
         rate = min(lr["relative"], SLOW_RATE) * spread
         lr = {"relative": float(f"{rate:.2g}")}  # no last digit of a sum may decide on the id
     plain = put(run.plain, "prior", {"name": "isotropic", "sigma": 1.0})
-    control = planned(replace(study, base=put(plain, "train.lr", lr)), POSITIVE, {}, {})
-    return control._replace(
-        kind="positive", setting=run.setting, rate=run.rate, factors=run.factors
-    )
+    base = put(plain, "train.lr", lr)
+    control = planned(replace(study, base=base), POSITIVE, {}, {}, kind="positive")
+    return control._replace(setting=run.setting, rate=run.rate, factors=run.factors)
 
 
 def _size(lr: Any) -> float:

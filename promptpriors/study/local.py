@@ -27,12 +27,8 @@ WORKSPACES: dict[str, Workspace] = {}
 class Attempt(NamedTuple):
     """Outcome of one start of a run.
 
-    Attributes:
-        id: the run's.
-        status: ``done``, ``failed``, ``busy`` (another process has it) or ``full`` (the disk).
-        seconds: from start to end.
-        message: why it failed.
-        notes: warnings to the user.
+    Its status is ``done``, ``failed``, ``busy`` (another process has it) or ``full`` (the disk);
+    the message says why it failed, the notes are warnings to the user.
     """
 
     id: str

@@ -34,8 +34,12 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
         InputError: for whatever a config, a model or data have wrong; for a reference that is no
             arm; for arms that would be the same run.
     """
-    arms = compared(study)
-    _check_reference(study, arms)
+    arms, reference = compared(study), study.compare.reference
+    names = list(dict.fromkeys(run.arm for run in arms))
+    if reference is not None and reference not in names:
+        raise InputError(
+            f"[compare] reference = {reference!r} is no arm; the arms are {', '.join(names)}"
+        )
     besides = list(baselines(study, workspace, arms))
     floors = [run for run in besides if run.kind == "baseline"]
     ceilings = [run for run in besides if run.kind == "ceiling"]
@@ -91,15 +95,6 @@ def write_record(study: StudyFile, entries: Sequence[Entry], runs: Path) -> str:
             "folders stay, `compare` counts them no more (a study is known by its file's name)"
         )
     return "; ".join(remarks)
-
-
-def _check_reference(study: StudyFile, arms: Sequence[Planned]) -> None:
-    names = list(dict.fromkeys(run.arm for run in arms))
-    reference = study.compare.reference
-    if reference is not None and reference not in names:
-        raise InputError(
-            f"[compare] reference = {reference!r} is no arm; the arms are {', '.join(names)}"
-        )
 
 
 def _check_twice(entries: Sequence[Entry]) -> None:

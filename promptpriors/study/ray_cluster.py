@@ -54,7 +54,7 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = "here" if address is None else f"at {address}"
+        where = "here" if own else f"at {address}"
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"Ray can't be used {where}: {reason}") from None
     try:
@@ -131,11 +131,7 @@ def _result(reference: Any, entry: Entry, resources: Resources) -> Attempt:
 
 
 def _probe(address: str) -> None:
-    """Ask whether Ray answers at an address, for no longer than ``PATIENCE``.
-
-    Raises:
-        InputError: if it does not.
-    """
+    """Ask whether Ray answers at an address, for no longer than ``PATIENCE``."""
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")

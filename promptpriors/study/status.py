@@ -25,12 +25,7 @@ FILES = ("result.json", "prompt.safetensors", "metrics.jsonl", "state.safetensor
 
 
 class Surveyed(NamedTuple):
-    """State of one run's folder.
-
-    Attributes:
-        state: a key of ``AGAIN``.
-        note: the step, the error or the damage.
-    """
+    """State of one run's folder, a key of ``AGAIN``, with the step, the error or the damage."""
 
     state: str
     note: str = ""
@@ -74,8 +69,7 @@ def sentence(found: dict[str, Surveyed]) -> str:
     """
     parts = []
     for state, again in AGAIN.items():
-        count = sum(1 for f in found.values() if f.state == state)
-        if count:
+        if count := sum(f.state == state for f in found.values()):
             parts.append(f"{count} {state}" + (f" ({again})" if again else ""))
     return f"{len(found)} runs: {', '.join(parts)}"
 
