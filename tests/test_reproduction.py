@@ -10,6 +10,7 @@ from promptpriors.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results" / "reproduction"
+SCRIPTS = ROOT / "scripts"
 COMMAND = 2
 """Line of the tables, from 0, that says which command wrote them."""
 
@@ -31,16 +32,15 @@ def leaves(value, path=""):
 
 def script():
     """The module that writes the tables."""
-    (path,) = [p for d in ("scripts", "benchmarks") for p in [ROOT / d / "reproduction.py"]
-               if p.exists()]  # fmt: skip
-    spec = importlib.util.spec_from_file_location("reproduction", path)
+    spec = importlib.util.spec_from_file_location("reproduction", SCRIPTS / "reproduction.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.mark.slow
-def test_packed_runs_give_the_committed_tables_and_pictures(tmp_path):
+def test_packed_runs_give_the_committed_tables_and_pictures(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
     for name in ("runs", "float32"):
         shutil.copytree(RESULTS / name, tmp_path / name)
     script().main(tmp_path, ROOT / "configs" / "paper" / "analysis.toml")
