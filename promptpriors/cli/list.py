@@ -1,8 +1,10 @@
 """The command `list`: names that configs and commands take."""
 
+import ast
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,17 +45,13 @@ def list_(
 def _rows(kind: str, folder: Path) -> Rows:
     match kind:
         case "priors":
-            from promptpriors.priors import PRIORS
-
-            return _methods(PRIORS)
+            return read_methods("priors", "PRIORS")
         case "tasks":
-            from promptpriors.data import TASKS
-
-            return _methods(TASKS)
+            return read_methods("data", "TASKS")
         case "models":
             from promptpriors.models import MODEL_NOTES, MODELS
 
-            rows = [*_methods(MODELS), {"name": "ID or FOLDER", "about": HUB}]
+            rows = [*methods(MODELS), {"name": "ID or FOLDER", "about": HUB}]
             return [{**row, "note": MODEL_NOTES.get(row["name"], "")} for row in rows]
         case "modes":
             from promptpriors.prompts import MODES
@@ -62,11 +60,40 @@ def _rows(kind: str, folder: Path) -> Rows:
         case "regularisers":
             from promptpriors.training import REGULARISERS
 
-            return _methods(REGULARISERS, of_files=False)
+            return methods(REGULARISERS, of_files=False)
         case _:
             from promptpriors.runs import list_runs
 
             return [_run(run) for run in list_runs(folder)]
+
+
+def read_methods(package: str, table: str) -> Rows:
+    """Read a table of files from their source: to import them would import torch, for seconds."""
+    folder = files("promptpriors") / package
+    module = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+    found = next(
+        node.value
+        for node in module.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.value, ast.Dict)
+        and ast.unparse(node.target) == table
+    )
+    rows = []
+    for key, value in zip(found.keys, found.values, strict=True):
+        file, _, name = ast.unparse(value).partition(".")
+        source = ast.parse((folder / f"{file}.py").read_text(encoding="utf-8"))
+        (taken,) = [
+            n.args for n in source.body if isinstance(n, ast.FunctionDef) and n.name == name
+        ]
+        parameters = [
+            word.arg if default is None else f"{word.arg}={ast.unparse(default)}"
+            for word, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
+            if word.arg not in SUPPLIED
+        ]
+        about = (ast.get_docstring(source) or "").partition("\n")[0].strip()
+        row = {"name": ast.literal_eval(key or value), "about": about}
+        rows.append(row | {"parameters": ", ".join(parameters)})
+    return sorted(rows, key=lambda row: row["name"])
 
 
 def _run(run: Any) -> dict[str, Any]:
@@ -82,7 +109,7 @@ def _run(run: Any) -> dict[str, Any]:
     }
 
 
-def _methods(table: Mapping[str, Callable[..., Any]], *, of_files: bool = True) -> Rows:
+def methods(table: Mapping[str, Callable[..., Any]], *, of_files: bool = True) -> Rows:
     """A row a method, with the first line of its file's docstring, or of its own."""
     return [
         {
