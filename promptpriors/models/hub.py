@@ -55,13 +55,20 @@ def load(
 
 
 def revision(name: str, rows: list[str]) -> str:
-    """A folder's content hash, or the commit that a hub id stands at (without a network, its copy).
+    """SHA-256 of a folder's JSON, text and weight files by name; the commit of a hub id.
 
     Raises:
         InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
-    local = Path(name).expanduser()
-    return content_hash(local) if local.is_dir() else _folder(name, rows, ["config.json"]).name
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return _folder(name, rows, ["config.json"]).name
+    digest = hashlib.sha256()
+    for path in sorted(p for pattern in FILES for p in folder.glob(pattern) if p.is_file()):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def count_blocks(name: str, rows: list[str]) -> int:
@@ -74,16 +81,6 @@ def count_blocks(name: str, rows: list[str]) -> int:
     """
     config = _config(name, _folder(name, rows, ["config.json"]))
     return config.num_hidden_layers if config.model_type in LAYOUTS else 0
-
-
-def content_hash(folder: Path) -> str:
-    """SHA-256 over the names and contents of a model folder's JSON, text and weight files."""
-    digest = hashlib.sha256()
-    for path in sorted(p for pattern in FILES for p in folder.glob(pattern) if p.is_file()):
-        digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:

@@ -51,10 +51,7 @@ class Visible:
         return seen / size.clamp_min(torch.finfo(seen.dtype).tiny)
 
     def size(self, points: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
-        """Root mean square of Bᵀ normalise(x): all that the unit coordinates leave out.
-
-        It is small for a vector that lies mostly where the block does not look.
-        """
+        """Root mean square of Bᵀ normalise(x), small for a vector that the block hardly sees."""
         return (self.normalise(points) @ self.basis).square().mean(dim=1).sqrt()
 
     def normalise(self, points: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
@@ -99,16 +96,14 @@ def visible(backbone: Backbone, site: Site) -> Visible:
 
 
 def _gain(norm: Any) -> tuple[Tensor, Tensor, float, bool]:
-    """Gain, bias, eps and whether the mean is taken off, of a LayerNorm or an RMSNorm.
-
-    Some architectures store an RMSNorm's gain less one, so that it is asked of the module.
-    """
+    """Gain, bias, eps and whether the mean is taken off, of a LayerNorm or an RMSNorm."""
     weight = norm.weight.detach()
     if isinstance(norm, nn.LayerNorm):
         bias = torch.zeros_like(weight) if norm.bias is None else norm.bias.detach()
         return weight.cpu().float(), bias.cpu().float(), norm.eps, True
     known = getattr(norm, "variance_epsilon", None)
     eps = float(norm.eps if known is None else known)
+    # asked of the module, since some architectures store the gain less one
     gain = norm(torch.ones_like(weight)[None])[0].cpu().float() * (1 + eps) ** 0.5
     return gain, torch.zeros_like(gain), eps, False
 
