@@ -47,11 +47,7 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export.
-
-    Raises:
-        InputError: naming what it holds.
-    """
+    """Raise InputError for a folder that holds anything but an earlier export."""
     if not folder.exists():
         return
     if not folder.is_dir():
