@@ -93,9 +93,15 @@ def states_of(
     shift: int,
     root: Float[Tensor, "before dim"] | None = None,
 ) -> dict[Site, Float[Tensor, "all dim"]]:
-    """What passes some of ``backbone.sites``, in one call that stops at the last of them.
+    """What passes some sites, in one call that stops at the last of them.
 
-    The other arguments are those of ``logits_of``.
+    Args:
+        backbone: the frozen model.
+        row: the packed row.
+        sites: of ``backbone.sites``.
+        prefixes: what stands before the text.
+        shift: the position of a text's first token.
+        root: rows at the input that stand before every text.
 
     Returns:
         By site a row for each row of ``root`` and then for each token.

@@ -70,9 +70,14 @@ class Tree:
     ) -> list[tuple[Tensor, Tensor]]:
         """For each block its keys, and what is added to its scores, ``[copies · n, prefix + m]``.
 
-        That is 0 where a query sees a key, and −∞ elsewhere. Every query sees the ``prefix`` rows,
-        at the positions from 0, and a ``window`` of positions back, everything if None. The rows of
-        the ``copies`` query heads that share a key head lie one after another.
+        The mask is 0 where a query sees a key, and −∞ elsewhere.
+
+        Args:
+            prefix: rows of the prompt, which every query sees, at the positions from 0.
+            window: how far back a query sees, in positions; None for everything.
+            copies: query heads that share a key head; their rows lie one after another.
+            dtype: of the scores.
+            device: where they are.
         """
 
         def added(block: Block) -> Tensor:

@@ -87,7 +87,12 @@ def ablated(
 def compared(
     backbone: Backbone, prompts: Sequence[Prompt], examples: Sequence[Example]
 ) -> ByExample:
-    """Losses of prompts (at least one) of the same mode, length and sites on some examples.
+    """Losses of several prompts of one mode, length and choice of sites.
+
+    Args:
+        backbone: the frozen model.
+        prompts: at least one.
+        examples: at least one.
 
     Raises:
         InputError: as ``ablated``.
@@ -160,8 +165,13 @@ def masked(
 def standing(prompt: Prompt, blocks: int, site: Site | None = None) -> dict[int, Site]:
     """The blocks where a prompt's vectors stand before the text, each with their site.
 
-    A ``soft`` or ``deep`` prompt's rows run on from a site to the next one, or to the end of the
-    model's ``blocks``; in the other modes a site is its own block. If given, one site alone counts.
+    A ``soft`` or ``deep`` prompt's rows run on from a site to the next one, or to the end; in the
+    other modes a site is its own block.
+
+    Args:
+        prompt: of any mode.
+        blocks: of the model.
+        site: the only one that counts; all of them unless given.
 
     Raises:
         InputError: for a site where the prompt has no vectors.

@@ -65,7 +65,11 @@ def load(folder: str | Path) -> Prompt:
 
 
 def check_kind(kind: str, what: str) -> None:
-    """Raise InputError for a PEFT type that has no prompt of ours."""
+    """Refuse a PEFT type that has no prompt of ours.
+
+    Raises:
+        InputError: naming the two that have.
+    """
     if kind not in {PROMPT, PREFIX}:
         raise InputError(
             f"{what} is of the PEFT type {kind}; expected {PROMPT} or {PREFIX} "

@@ -73,7 +73,12 @@ def draw_prompt(
 
 @torch.no_grad()
 def as_keys(backbone: Backbone, prompt: Prompt) -> Prompt:
-    """The ``kv`` prompt that acts as a ``deep-cut`` prompt does: its keys and values by block."""
+    """The ``kv`` prompt that acts as a ``deep-cut`` prompt does: its keys and values by block.
+
+    Args:
+        backbone: the model that both are for.
+        prompt: of mode ``deep-cut``.
+    """
     found = MODES["deep-cut"].prefixes(prompt.values, backbone, torch.zeros(0, backbone.dim))
     values = {site: join_keys(found[block_of(site)]).float() for site in prompt.sites}
     check_prompt("kv", values, backbone)

@@ -47,7 +47,11 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def check_free(folder: Path) -> None:
-    """Raise InputError for a folder that holds anything but an earlier export."""
+    """Refuse a folder that holds anything but an earlier export.
+
+    Raises:
+        InputError: naming what it holds.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():

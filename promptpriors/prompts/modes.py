@@ -181,7 +181,11 @@ def sites_of(mode: str, chosen: Sequence[Site] | None, blocks: int) -> tuple[Sit
 
 
 def check_model(mode: str, backbone: Backbone) -> None:
-    """Raise InputError for a mode that an encoder–decoder has not."""
+    """Refuse a mode that an encoder–decoder has not.
+
+    Raises:
+        InputError: naming those it has.
+    """
     if backbone.seq2seq and mode not in {"none", "soft"}:
         raise InputError(
             f"mode {mode!r} is for decoder-only models; {backbone.name!r} "

@@ -78,7 +78,11 @@ that stands before it."""
 
 
 def objective_of(name: str) -> Objective:
-    """The row of an objective; InputError names those there are."""
+    """The row of an objective.
+
+    Raises:
+        InputError: naming those there are.
+    """
     if name not in OBJECTIVES:
         raise unknown("objective", name, OBJECTIVES)
     return OBJECTIVES[name]

@@ -118,7 +118,11 @@ def save(prompt: Prompt, folder: str | Path, *, backbone: Backbone) -> Path:
 
 
 def check_exportable(prompt: Prompt, backbone: Backbone) -> None:
-    """Raise InputError for a prompt that PEFT has no counterpart of."""
+    """Refuse a prompt that PEFT has no counterpart of.
+
+    Raises:
+        InputError: saying what can be exported.
+    """
     blocks = {f"block.{i}" for i in range(len(backbone.blocks))}
     found = None
     if prompt.mode not in {"soft", "kv"}:
