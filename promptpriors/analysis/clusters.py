@@ -11,9 +11,9 @@ from promptpriors.errors import InputError
 def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> float:
     """Mean of (b − a) / max(a, b): a the mean distance to one's own label, b to the nearest other.
 
-    In [−1, 1]: near 1 for labels far apart, about 0 for labels that say nothing.
+    In [−1, 1]: near 1 for labels far apart, about 0 for labels that say nothing. By scikit-learn.
 
-    Source: Rousseeuw 1987, by scikit-learn.
+    Source: Rousseeuw 1987.
 
     Raises:
         InputError: for fewer than two labels.
@@ -26,18 +26,11 @@ def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> flo
 
 
 class Agreement(NamedTuple):
-    """Agreement of clusters, found without the labels, with the labels.
+    """Agreement of clusters, found without the labels, with the labels."""
 
-    Attributes:
-        rand: adjusted Rand index: 1 for equal divisions, 0 for chance. Points outside all clusters
-            count as one more cluster.
-        clusters: number found.
-        outside: share of the points that are in none.
-    """
-
-    rand: float
-    clusters: int
-    outside: float
+    rand: float  # adjusted Rand index: 1 for equal divisions, 0 for chance
+    clusters: int  # found
+    outside: float  # share of the points in none; for the index they are one more cluster
 
 
 def hdbscan_agreement(
@@ -45,9 +38,9 @@ def hdbscan_agreement(
 ) -> Agreement:
     """Agreement of clusters of density, of ``size`` points at least, with the labels.
 
-    Points are one of a document, labels their domains.
+    Points are one of a document, labels their domains. By scikit-learn.
 
-    Source: Campello, Moulavi & Sander 2013, by scikit-learn.
+    Source: Campello, Moulavi & Sander 2013.
 
     Raises:
         InputError: for fewer points than a cluster has.

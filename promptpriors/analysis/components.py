@@ -1,6 +1,6 @@
 """Components of the variance between runs: arms, rates, the data's order, the draw, the rest."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,25 +9,15 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 
-REST = "residual"
-
 
 class Component(NamedTuple):
-    """Source of variance.
-
-    Attributes:
-        source: the term, or ``residual``.
-        variance: estimated; 0 where the estimate is negative.
-        share: of the sum of all variances.
-        df: degrees of freedom of the term's sum of squares.
-        note: the estimate where it was negative, else "".
-    """
+    """Source of variance: a term, or ``residual``."""
 
     source: str
-    variance: float
-    share: float
-    df: int
-    note: str
+    variance: float  # estimated; 0 where the estimate is negative
+    share: float  # of the sum of all variances
+    df: int  # degrees of freedom of the term's sum of squares
+    note: str  # the estimate where it was negative, else ""
 
 
 def components(
@@ -41,11 +31,8 @@ def components(
     analysis of variance, and where none is negative those of REML; on others they depend on the
     order of terms. Levels of a fixed factor count by their variance, Σ (α − ᾱ)² / (levels − 1).
 
-    Args:
-        values: one a run.
-        factors: by name the level of each run.
-        terms: factors, or several joined by ``:`` for their combinations (which nests: ``arm:draw``
-            without ``draw`` is a draw within its arm); main effects first.
+    Factors are by name the level of each run; terms are factors, main effects first, or several
+    joined by ``:`` (which nests: ``arm:draw`` without ``draw`` is a draw within its arm).
 
     Raises:
         InputError: for terms that can't be told apart, and where nothing is left for the residual.
@@ -53,7 +40,8 @@ def components(
     if not len(values):
         raise InputError("there are no runs whose variance could be taken apart")
     y = values.double()
-    effects = {term: _indicator(factors, term) for term in terms}
+    levels = {t: list(zip(*(factors[f] for f in t.split(":")), strict=True)) for t in terms}
+    effects = {term: indicator(levels[term]) for term in terms}
     ranks, sums = [1], [0.0]
     basis = torch.full((len(y), 1), len(y) ** -0.5, dtype=torch.float64)
     expected = torch.zeros(len(terms) + 1, len(terms) + 1, dtype=torch.float64)
@@ -79,16 +67,17 @@ def components(
     kept = found.clamp(min=0)
     shares = kept / kept.sum() if kept.any() else kept
     notes = [f"estimated as {raw:.3g}" if raw < 0 else "" for raw in found.tolist()]
-    sources, df = [*terms, REST], [*ranks[1:], left]
+    sources, df = [*terms, "residual"], [*ranks[1:], left]
     return list(map(Component, sources, kept.tolist(), shares.tolist(), df, notes))
 
 
-def _indicator(factors: Mapping[str, Sequence[Hashable]], term: str) -> Tensor:
-    """A column for each level, or combination of levels, of the term."""
-    levels = list(zip(*(factors[name] for name in term.split(":")), strict=True))
-    known = {level: i for i, level in enumerate(dict.fromkeys(levels))}
-    places = torch.tensor([known[level] for level in levels])
-    return torch.nn.functional.one_hot(places, len(known)).double()
+def indicator(
+    levels: Sequence[Hashable], known: Iterable[Hashable] | None = None
+) -> Float[Tensor, "n levels"]:
+    """A column of zeros and ones for each level, in the order of ``known``, or as they come."""
+    places = {level: i for i, level in enumerate(dict.fromkeys(levels) if known is None else known)}
+    found = torch.tensor([places[level] for level in levels])
+    return torch.nn.functional.one_hot(found, len(places)).double()
 
 
 def _beyond(basis: Tensor, effect: Tensor) -> Tensor:

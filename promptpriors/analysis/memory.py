@@ -11,17 +11,11 @@ from promptpriors.analysis.significance import permuted, refuse_few
 
 
 class Memory(NamedTuple):
-    """Dependence of finals on starts.
+    """Dependence of finals on starts."""
 
-    Attributes:
-        share: of the finals' variance between runs explained by the start, in [0, 1].
-        slope: of the final position on the start: 1 where all of it is kept.
-        p: share of the ways to give starts to finals that explain at least as much.
-    """
-
-    share: float
-    slope: float
-    p: float
+    share: float  # of the finals' variance between runs explained by the start, in [0, 1]
+    slope: float  # of the final position on the start: 1 where all of it is kept
+    p: float  # share of the ways to give starts to finals that explain at least as much
 
 
 def memory(
@@ -38,10 +32,7 @@ def memory(
     For independent isotropic starts the share is 1 / ((runs − 1) · length · dim) on average.
     The test gives each final the start of another run; all runs! ways are looked at where they are
     no more than ``permutations``. The runs differ in their draw alone; p must be able to reach
-    ``level``.
-
-    Returns:
-        Zeros with p = 1 where starts or finals do not differ.
+    ``level``. Where starts or finals do not differ, share and slope are 0 and p is 1.
 
     Raises:
         InputError: for too few runs.
@@ -53,16 +44,11 @@ def memory(
     if not total or not own:
         return Memory(0.0, 0.0, 1.0)
     products = s @ f.T
-    common = float(products.trace())
-    p = permuted([torch.arange(len(s))], _paired(products), "pairings", permutations, generator)
-    return Memory(common**2 / (own * total), common / own, p)
+    common, table = float(products.trace()), products.numpy()
 
-
-def _paired(products: Float[Tensor, "runs runs"]) -> Any:
-    """|Σ s·f| of the orders along ``axis``: the share rises with it and with nothing else."""
-    table = products.numpy()
-
-    def statistic(order: Any, axis: int) -> Any:
+    def size(order: Any, axis: int) -> Any:
+        """|Σ s·f| of the orders along ``axis``: the share rises with it and with nothing else."""
         return abs(table[range(len(table)), order].sum(axis=axis))
 
-    return statistic
+    p = permuted([torch.arange(len(s))], size, "pairings", permutations, generator)
+    return Memory(common**2 / (own * total), common / own, p)

@@ -9,25 +9,17 @@ import torch
 from promptpriors.analysis.significance import Interval, t_interval
 from promptpriors.errors import InputError
 
-MIN_EVALUATIONS = 3
-"""Evaluations that a line is fitted to."""
-PART = 3
-"""The last third of the steps is looked at."""
+MIN_EVALUATIONS = 3  # that a line is fitted to
+PART = 3  # the last third of the steps is looked at
 
-Curve = Sequence[tuple[int, float]]
-"""Steps, rising, and the loss after each."""
+Curve = Sequence[tuple[int, float]]  # steps, rising, and the loss after each
 
 
 class Rest(NamedTuple):
-    """Movement of a curve at its end.
+    """Movement of a curve at its end."""
 
-    Attributes:
-        fall: of the line over the last third of the steps, in nats; negative where it rises.
-        at_rest: whether it is less than the margin, up or down.
-    """
-
-    fall: float
-    at_rest: bool
+    fall: float  # of the line over the last third of the steps, in nats; negative where it rises
+    at_rest: bool  # whether it is less than the margin, up or down
 
 
 def rest(curve: Curve, margin: float) -> Rest:
@@ -76,9 +68,9 @@ def steps_to(curve: Curve, loss: float) -> float | None:
 def restricted_mean(times: Sequence[float | None], horizon: float) -> Interval:
     """The mean of min(T, horizon) over runs, with its t interval; None is a T beyond the horizon.
 
-    With every run watched until the horizon nothing is lost to censoring, and this is the area
-    under the Kaplan–Meier curve up to it (Royston & Parmar 2013). The interval's ends are kept
-    within what the mean can be. Times are one an independent unit; all share the horizon.
+    Times are one an independent unit. With every run watched until the horizon nothing is lost to
+    censoring, and this is the area under the Kaplan–Meier curve up to it (Royston & Parmar 2013).
+    The interval's ends are kept within what the mean can be.
 
     Raises:
         InputError: for fewer than 2 times.
@@ -104,24 +96,15 @@ def mean_loss(curve: Curve) -> float:
 
 
 class MeanCurve(NamedTuple):
-    """Mean loss of an arm's runs at a rate, with its interval.
-
-    Attributes:
-        rate: a word for it.
-        steps: those at which every run was evaluated.
-        mean: nats per target token at each.
-        low: lower ends of the 95 % t intervals of the mean; empty for a single run.
-        high: upper ends, likewise.
-        runs: number of these.
-    """
+    """Mean loss of an arm's runs at a rate, with its interval."""
 
     arm: str
-    rate: str
-    steps: list[int]
-    mean: list[float]
-    low: list[float]
+    rate: str  # a word for it
+    steps: list[int]  # those at which every run was evaluated
+    mean: list[float]  # nats per target token at each
+    low: list[float]  # ends of the 95 % t intervals of the mean; empty for a single run
     high: list[float]
-    runs: int
+    runs: int  # number of these
 
 
 def mean_curve(
@@ -137,9 +120,8 @@ def mean_curve(
         return None
     kept = np.linspace(0, len(shared) - 1, min(at_most, len(shared))).round().astype(int)
     steps = [shared[i] for i in kept]
-    values = torch.tensor(
-        [[found[step] for found in evaluations] for step in steps], dtype=torch.float64
-    )
+    rows = [[found[step] for found in evaluations] for step in steps]
+    values = torch.tensor(rows, dtype=torch.float64)
     intervals = [t_interval(row) for row in values] if len(evaluations) > 1 else []
     low, high = [found.low for found in intervals], [found.high for found in intervals]
     return MeanCurve(arm, rate, steps, values.mean(dim=1).tolist(), low, high, len(evaluations))

@@ -8,52 +8,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from promptpriors.analysis.components import indicator
 from promptpriors.analysis.significance import Interval, student_interval
 from promptpriors.errors import InputError, unknown
 
 
 class Outcome(NamedTuple):
-    """Value of one run, with its arm, rate and block.
-
-    Attributes:
-        rate: where on the grid that an arm's mean is over.
-        block: what runs of different arms share, such as the seed of the data's order.
-        value: such as a loss, in nats.
-    """
+    """Value of one run, with its arm, rate and block."""
 
     arm: str
-    rate: str
-    block: str
-    value: float
+    rate: str  # where on the grid that an arm's mean is over
+    block: str  # what runs of different arms share, such as the seed of the data's order
+    value: float  # such as a loss, in nats
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """Adjusted means of arms over a grid of rates.
-
-    Attributes:
-        arms: in the order of the means.
-        rates: that every mean is over.
-        aside: rates left out of the means, since some arm has no run there.
-        incomplete: arm and block of the units left out, since they lack a run at some rate.
-        units: independent values of each arm.
-        blocks: whether differences between blocks were taken out.
-        means: of the arms.
-        covariance: of the means, with blocks held as they are.
-        df: degrees of freedom of the spread.
-        sd: spread of a unit about its arm's mean, blocks taken out.
-    """
+    """Adjusted means of arms over a grid of rates."""
 
     arms: list[str]
-    rates: list[str]
-    aside: list[str]
-    incomplete: list[tuple[str, str]]
-    units: dict[str, int]
-    blocks: bool
+    rates: list[str]  # that every mean is over
+    aside: list[str]  # rates left out of the means, since some arm has no run there
+    incomplete: list[tuple[str, str]]  # arm and block of units left out: a rate lacks their run
+    units: dict[str, int]  # independent values of each arm
+    blocks: bool  # whether differences between blocks were taken out
     means: Float[Tensor, " arms"]
-    covariance: Float[Tensor, "arms arms"]
-    df: int
-    sd: float
+    covariance: Float[Tensor, "arms arms"]  # of the means, with blocks held as they are
+    df: int  # degrees of freedom of the spread
+    sd: float  # spread of a unit about its arm's mean, blocks taken out
 
     def interval(self, arm: str, *, level: float = 0.95) -> Interval:
         """Mean of an arm with its t interval."""
@@ -78,17 +60,12 @@ class Pooled:
 
 
 class Contrasts(NamedTuple):
-    """Differences of means, first less second, with what tests of them need.
-
-    Attributes:
-        covariance: of the estimates.
-        df: degrees of freedom of its scale.
-    """
+    """Differences of means, first less second, with what tests of them need."""
 
     pairs: list[tuple[str, str]]
     estimates: Float[Tensor, " k"]
-    covariance: Float[Tensor, "k k"]
-    df: int
+    covariance: Float[Tensor, "k k"]  # of the estimates
+    df: int  # degrees of freedom of its scale
 
     @property
     def errors(self) -> Float[Tensor, " k"]:
@@ -102,11 +79,8 @@ def pool(outcomes: Sequence[Outcome], *, rates: Sequence[str] | None = None) -> 
     The mean over the rates of each arm and block is one value: runs that share arm and block start
     from the same draw, so they are no independent replicates and their scatter is no measure of how
     means would change with another draw (a split-plot layout: Cochran & Cox 1957, section 7.1).
-    Blocks are weighted equally; with blocks in one arm each nothing is taken out.
-
-    Args:
-        outcomes: no two of one arm, rate and block.
-        rates: to average over; otherwise all at which every arm has a run.
+    Blocks are weighted equally; with blocks in one arm each nothing is taken out. Without ``rates``
+    the mean is over all at which every arm has a run.
 
     Raises:
         InputError: for values that are not finite or there twice, arms without a common rate or
@@ -122,8 +96,7 @@ def pool(outcomes: Sequence[Outcome], *, rates: Sequence[str] | None = None) -> 
             f"there is no rate at which each of {', '.join(arms)} has a run; "
             f"rates are {', '.join(grid)}"
         )
-    kept = [o for o in outcomes if o.rate in common]
-    rows, incomplete = _units(kept, common)
+    rows, incomplete = means_over(outcomes, common)
     if missing := [arm for arm in arms if all(row.arm != arm for row in rows)]:
         raise InputError(
             f"arm {missing[0]!r} has no seed with a run at each rate ({', '.join(common)})"
@@ -138,7 +111,13 @@ def means_over(
     outcomes: Sequence[Outcome], rates: Sequence[str]
 ) -> tuple[list[Outcome], list[tuple[str, str]]]:
     """The mean over ``rates`` of each arm and block that has them all, and those that do not."""
-    return _units([o for o in outcomes if o.rate in rates], list(rates))
+    groups: dict[tuple[str, str], list[float]] = {}
+    for o in outcomes:
+        if o.rate in rates:
+            groups.setdefault((o.arm, o.block), []).append(o.value)
+    whole = {key: values for key, values in groups.items() if len(values) == len(rates)}
+    rows = [Outcome(arm, "", block, sum(v) / len(v)) for (arm, block), v in whole.items()]
+    return rows, [key for key in groups if key not in whole]
 
 
 def _check(outcomes: Sequence[Outcome]) -> None:
@@ -155,37 +134,18 @@ def _check(outcomes: Sequence[Outcome]) -> None:
         seen.add(o[:3])
 
 
-def _units(
-    outcomes: Sequence[Outcome], rates: list[str]
-) -> tuple[list[Outcome], list[tuple[str, str]]]:
-    groups: dict[tuple[str, str], list[float]] = {}
-    for o in outcomes:
-        groups.setdefault((o.arm, o.block), []).append(o.value)
-    whole = {key: values for key, values in groups.items() if len(values) == len(rates)}
-    rows = [Outcome(arm, "", block, sum(v) / len(v)) for (arm, block), v in whole.items()]
-    return rows, [key for key in groups if key not in whole]
-
-
 def _least_squares(
     rows: Sequence[Outcome], arms: list[str]
 ) -> tuple[bool, Tensor, Tensor, int, float]:
-    """Fit a mean for each arm, and a deviation for each block that sums to nothing.
-
-    Whether there are blocks, the means, their covariance, degrees of freedom, spread.
-    """
+    """Whether deviations of blocks were fitted; the arms' means, their covariance, df, spread."""
     from statsmodels.regression.linear_model import OLS
 
-    blocks = list(dict.fromkeys(row.block for row in rows))
-    repeated = 1 < len(blocks) < len(rows)
-    columns = len(arms) + (len(blocks) - 1 if repeated else 0)
-    design = torch.zeros(len(rows), columns, dtype=torch.float64)
-    for i, row in enumerate(rows):
-        design[i, arms.index(row.arm)] = 1
-        block = blocks.index(row.block)
-        if repeated and block < len(blocks) - 1:
-            design[i, len(arms) + block] = 1
-        elif repeated:
-            design[i, len(arms) :] = -1
+    design = indicator([row.arm for row in rows], arms)
+    block = indicator([row.block for row in rows])
+    repeated = 1 < block.shape[1] < len(rows)
+    if repeated:  # deviations of blocks sum to nothing
+        design = torch.cat([design, block[:, :-1] - block[:, -1:]], dim=1)
+    columns = design.shape[1]
     if int(torch.linalg.matrix_rank(design)) < columns:
         raise InputError(
             "some arms share no seed with the others, so that they can't be told from the seeds; "

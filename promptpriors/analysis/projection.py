@@ -6,26 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-CHUNK = 8192
-"""Points centred at once: the memory needed does not grow with the cloud."""
-
-
-MASSIVE = 10.0
-"""Norm, in medians, beyond which a point is massive."""
+CHUNK = 8192  # points centred at once: the memory needed does not grow with the cloud
+MASSIVE = 10.0  # norm, in medians, beyond which a point is massive
 
 
 class Plane(NamedTuple):
-    """Plane of largest variance.
+    """Plane of largest variance."""
 
-    Attributes:
-        mean: of the cloud.
-        components: two orthogonal unit directions, the one of larger variance first.
-        explained: share of the cloud's variance along each of them, in [0, 1].
-    """
-
-    mean: Float[Tensor, " dim"]
-    components: Float[Tensor, "2 dim"]
-    explained: Float[Tensor, " 2"]
+    mean: Float[Tensor, " dim"]  # of the cloud
+    components: Float[Tensor, "2 dim"]  # orthogonal unit directions, of larger variance first
+    explained: Float[Tensor, " 2"]  # share of the cloud's variance along each, in [0, 1]
 
 
 def fit_plane(points: Float[Tensor, "n dim"]) -> Plane:

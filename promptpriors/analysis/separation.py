@@ -17,27 +17,18 @@ from promptpriors.analysis.two_sample import group_means, one_per_group, permuta
 from promptpriors.errors import InputError, unknown
 from promptpriors.types import Space
 
-NEEDED = 8
-"""Documents of a domain, so that its halves have a permutation test."""
-
-CHUNK = 1024
-"""Rows whose distances are computed at once."""
+NEEDED = 8  # documents of a domain, so that its halves have a permutation test
+CHUNK = 1024  # rows whose distances are computed at once
 
 Pair = tuple[str, str]
 
 
 class Separation(NamedTuple):
-    """Distance of one domain from another.
-
-    Attributes:
-        distance: energy distance of the two, one point a document.
-        ratio: the distance over the reference, with a jackknife interval over documents.
-        p: of permuting documents; not adjusted for the number of pairs.
-    """
+    """Energy distance of one domain from another, one point a document."""
 
     distance: float
-    ratio: Interval
-    p: float
+    ratio: Interval  # the distance over the reference, with a jackknife interval over documents
+    p: float  # of permuting documents; not adjusted for the number of pairs
 
 
 def separations(
@@ -51,18 +42,12 @@ def separations(
 ) -> dict[Pair, Separation]:
     """Energy distance between every two domains, and between two halves of each, on one scale.
 
-    Args:
-        domains: spaces of one site by name.
-        reference: what is 1: the energy distance between two domains; of one domain twice, the mean
-            distance between two of its documents.
-        generator: of points, halves and permutations.
-        means: a document's mean instead of a random point.
-        permutations: of each pair.
-        blocks: of documents, that the jackknife deletes in turn from all domains at once. For
-            halves, which do not differ, its interval is too wide rather than too narrow.
-
-    Returns:
-        By pair of names; a name twice is one half of its documents against the other.
+    Domains are spaces of one site by name. The ``reference`` is what is 1: the energy distance
+    between two domains; of one domain twice, the mean distance between two of its documents. With
+    ``means`` a document gives its mean instead of a random point. The jackknife deletes ``blocks``
+    of documents in turn from all domains at once; for halves, which do not differ, its interval is
+    too wide rather than too narrow. A pair of one name is one half of its documents against the
+    other.
 
     Raises:
         InputError: for an unknown reference, or too few documents.
@@ -72,7 +57,9 @@ def separations(
     rows = torch.arange(table.blocks)
     found = {}
     for pair in combinations_with_replacement(clouds, 2):
-        x, y = _sides(clouds, pair)
+        x, y = (clouds[name] for name in pair)
+        if pair[0] == pair[1]:
+            x, y = x[: len(x) // 2], x[len(x) // 2 :]
         test = permutation_test(x, y, generator=generator, permutations=permutations)
         statistic = partial(table.ratio, pair, reference)
         ratio = jackknife_interval(statistic, rows, generator=generator, blocks=len(rows))
@@ -94,16 +81,8 @@ def excess(
 
     A site against ``embed``, where it is that of words alone; or behind a prompt against without
     one, where less means that the prompt bridges the domains. The same points of the same documents
-    are compared on both sides.
-
-    Args:
-        here: domains.
-        there: the same rows elsewhere.
-        reference: as for ``separations``, taken on each side.
-        generator: of points.
-        means: as there.
-        blocks: as there.
-        quotient: here over there instead: 1 where nothing changed, 0 where domains have met.
+    are compared on both sides; arguments are as for ``separations``. As a ``quotient`` it is here
+    over there instead: 1 where nothing changed, 0 where domains have met.
 
     Raises:
         InputError: for spaces of other rows, and as ``separations``.
@@ -114,19 +93,15 @@ def excess(
                 f"domain {name!r} has other rows at {space.site} than what it is held against; "
                 "load both alike, from one store or from stores of the same documents"
             )
-    again = Generator()
-    again.set_state(generator.get_state())
-    other = {name: there[name] for name in here}
-    tables = [
-        _table(_clouds(domains, reference, stream, means), blocks)
-        for domains, stream in ((here, generator), (other, again))
-    ]
+    again = generator.clone_state()
+    one = _table(_clouds(here, reference, generator, means), blocks)
+    other = _table(_clouds({name: there[name] for name in here}, reference, again, means), blocks)
 
     def beyond(pair: Pair, kept: Int[Tensor, " kept"]) -> float:
-        one, other = (table.ratio(pair, reference, kept) for table in tables)
-        return one / other if quotient else one - other
+        found, against = (table.ratio(pair, reference, kept) for table in (one, other))
+        return found / against if quotient else found - against
 
-    rows = torch.arange(tables[0].blocks)
+    rows = torch.arange(one.blocks)
     return {
         pair: jackknife_interval(partial(beyond, pair), rows, generator=generator, blocks=len(rows))
         for pair in combinations(here, 2)
@@ -136,10 +111,7 @@ def excess(
 def document_points(
     space: Space, *, generator: Generator, means: bool = False
 ) -> Float[Tensor, "m dim"]:
-    """One point a document: a random one of its points or their mean.
-
-    Without groups each point is its own document.
-    """
+    """One point a document, without groups each: a random one of its points or their mean."""
     if space.groups is None:
         return space.points
     if not means:
@@ -209,15 +181,6 @@ def _clouds(
             raise InputError(f"domain {name!r} needs {NEEDED} documents, found {len(cloud)}")
         found[name] = cloud[torch.randperm(len(cloud), generator=generator)]
     return found
-
-
-def _sides(clouds: Mapping[str, Tensor], pair: Pair) -> tuple[Tensor, Tensor]:
-    """Two domains, or the halves of one."""
-    one, other = pair
-    if one != other:
-        return clouds[one], clouds[other]
-    half = len(clouds[one]) // 2
-    return clouds[one][:half], clouds[one][half:]
 
 
 def _same_rows(one: Space, other: Space) -> bool:

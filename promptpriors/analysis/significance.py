@@ -30,8 +30,9 @@ def sign_flip_test(
         InputError: for too few values.
     """
     refuse_few(len(values), "values", lambda n: 2.0 ** (1 - n), level)
-    p = permuted(values.double()[None], _size_of_mean, "samples", flips, generator)
-    return Test(float(values.double().mean()), p)
+    exact = values.double()
+    p = permuted([exact], lambda x, axis: abs(x.mean(axis)), "samples", flips, generator)
+    return Test(float(exact.mean()), p)
 
 
 def label_test(
@@ -54,7 +55,11 @@ def label_test(
         smaller = min(len(x), len(y))
         refuse_few(smaller, "values a side", lambda n: _least_of_labels(n, n), level)
     values = [x.double(), y.double()]
-    p = permuted(values, _size_of_difference, "independent", permutations, generator)
+
+    def size(x: Any, y: Any, axis: int) -> Any:
+        return abs(x.mean(axis) - y.mean(axis))
+
+    p = permuted(values, size, "independent", permutations, generator)
     return Test(float(values[0].mean() - values[1].mean()), p)
 
 
@@ -108,15 +113,11 @@ def change(
 ) -> dict[str, float]:
     """Change of loss in nats per target token, Σ apart / Σ targets, with a 95 % t interval.
 
-    Documents are the unit: with r the ratio, e the sums of apart − r·targets over each of the n
-    documents, the standard error is √(n/(n − 1) Σ e²) / Σ targets.
+    ``apart`` is the difference of nats of each example, summed over its target tokens. Documents,
+    numbered from 0, are the unit: with r the ratio, e the sums of apart − r·targets over each of
+    the n documents, the standard error is √(n/(n − 1) Σ e²) / Σ targets.
 
     Source: Cochran 1977, Sampling Techniques, section 2.11 (the ratio of two sums over clusters).
-
-    Args:
-        apart: difference of nats of each example, summed over its target tokens.
-        targets: target tokens of each example.
-        document: the number of each example's document, from 0.
     """
     count = int(document.max()) + 1
     ratio = apart.sum() / targets.sum()
@@ -139,14 +140,10 @@ def jackknife_interval(
 ) -> Interval:
     """θ ± t(b − 1) · s, s² = (b − 1)/b · Σ (θ₍ᵢ₎ − θ̄)², θ₍ᵢ₎ without the i-th block of groups.
 
-    Source: Efron & Tibshirani 1993, equation 11.5, for blocks of nearly equal size.
+    The statistic is of the numbers of the rows that are kept, smooth in their distribution; all
+    rows of a group are deleted together. Groups fewer than ``blocks`` are deleted one by one.
 
-    Args:
-        statistic: of the numbers of the rows that are kept; smooth in their distribution.
-        groups: the unit of each row: all its rows are deleted together.
-        generator: of the division into blocks.
-        level: of confidence.
-        blocks: at most so many; fewer groups are deleted one by one.
+    Source: Efron & Tibshirani 1993, equation 11.5, for blocks of nearly equal size.
 
     Raises:
         InputError: for fewer than 2 groups.
@@ -181,12 +178,10 @@ def in_blocks(groups: Int[Tensor, " n"], blocks: int, *, generator: Generator) -
 
 
 def refuse_few(found: int, what: str, least: Callable[[int], float], level: float) -> None:
-    """Refuse so few units that p could not reach ``level`` whatever they are.
-
-    ``what`` the units are called; ``least`` is the least p of so many.
+    """Refuse so few units, called ``what``, that the ``least`` p of so many is above ``level``.
 
     Raises:
-        InputError: if it can't.
+        InputError: if it is.
     """
     needed = next(n for n in count(1) if least(n) <= level)
     if found < needed:
@@ -220,14 +215,6 @@ def permuted(
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)
-
-
-def _size_of_mean(values: Any, axis: int) -> Any:
-    return abs(values.mean(axis=axis))
-
-
-def _size_of_difference(x: Any, y: Any, axis: int) -> Any:
-    return abs(x.mean(axis=axis) - y.mean(axis=axis))
 
 
 def _least_of_labels(n: int, m: int) -> float:

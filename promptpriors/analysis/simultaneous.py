@@ -10,24 +10,17 @@ from torch import Tensor
 from promptpriors.analysis.pooled import Contrasts
 from promptpriors.errors import InputError
 
-DIRECTIONS = 15
-"""Of the sphere, as a power of 2."""
-BINS = 256
-"""That neighbouring values of max |A u| are averaged in; their scatter within one is negligible."""
+DIRECTIONS = 15  # of the sphere, as a power of 2
+BINS = 256  # that neighbours among the max |A u| are averaged in; the scatter in one is negligible
 
 
 class Simultaneous(NamedTuple):
-    """Test and interval of every contrast, which hold together with the stated confidence.
-
-    Attributes:
-        p: adjusted.
-        critical: what |t| must reach.
-    """
+    """Adjusted p and interval of every contrast, which hold together with the stated confidence."""
 
     p: Float[Tensor, " k"]
     low: Float[Tensor, " k"]
     high: Float[Tensor, " k"]
-    critical: float
+    critical: float  # what |t| must reach
 
 
 def simultaneous(contrasts: Contrasts, *, level: float = 0.95) -> Simultaneous:

@@ -57,31 +57,23 @@ def paths_of(space: Space, *, least: int = 8) -> Paths:
     starts = (space.groups.diff() != 0) | (space.positions.diff() != 1)
     ends = [*(starts.nonzero()[:, 0] + 1).tolist(), len(space.points)]
     sizes = torch.tensor([0, *ends]).diff().tolist()
-    kept = [
-        (path, group[0])
-        for path, group in zip(space.points.split(sizes), space.groups.split(sizes), strict=True)
-        if len(path) >= least
-    ]
-    if not kept:
+    paths = [path for path in space.points.split(sizes) if len(path) >= least]
+    if not paths:
         raise InputError(f"no {least} points of this space are consecutive points of one text")
-    paths, documents = zip(*kept, strict=True)
-    return Paths(list(paths), torch.stack(documents))
+    documents = [group[0] for group in space.groups.split(sizes) if len(group) >= least]
+    return Paths(paths, torch.stack(documents))
 
 
 class Against(NamedTuple):
     """Ratio and rank of paths beside one null.
 
-    Attributes:
-        ratios: of each path: observed over the geometric mean of its null draws.
-        ratio: their geometric mean, of documents' geometric means; 1 under the null.
-        test: sign flips of documents' mean ranks, two-sided. A path's rank is the share of its null
-            draws that it exceeds, minus ½: symmetric about 0 under the null however skewed the
-            draws are, which logarithms of ratios are not.
+    A path's rank is the share of its null draws that it exceeds, minus ½: symmetric about 0 under
+    the null however skewed the draws are, which logarithms of ratios are not.
     """
 
-    ratios: Float[Tensor, " n"]
-    ratio: float
-    test: Test
+    ratios: Float[Tensor, " n"]  # of each path: observed over the geometric mean of its null draws
+    ratio: float  # their geometric mean, of documents' geometric means; 1 under the null
+    test: Test  # sign flips of documents' mean ranks, two-sided
 
 
 class Localisation(NamedTuple):
@@ -101,15 +93,10 @@ def localisation(
 ) -> Localisation:
     """Step length and spread of paths, against chance.
 
-    Nulls are the path's own tokens ``shuffled``, and for each pool as many of its points at random.
-
-    Args:
-        paths: of three points at least.
-        pools: clouds by name: the domain's own tokens make unigram draws, a vocabulary with each
-            row once makes the uniform draws of the random walk in arXiv 2412.18582.
-        generator: of the draws.
-        documents: that the paths come from; None: each its own.
-        draws: of each null for each path.
+    Nulls are the path's own tokens ``shuffled``, and for each pool as many of its points at random:
+    of the domain's own tokens unigram draws, of a vocabulary with each row once the uniform draws
+    of the random walk in arXiv 2412.18582; so many ``draws`` of each null for each path. Without
+    ``documents`` each path is its own.
 
     Raises:
         InputError: for paths too short or without extent, or too few documents for a test.

@@ -9,24 +9,16 @@ from torch import Tensor
 from promptpriors.errors import InputError
 from promptpriors.geometry import moments
 
-DIRECTIONS = 50
-"""Principal directions that neighbours are looked for in."""
+DIRECTIONS = 50  # principal ones, that neighbours are looked for in
 
 
 class Tsne(NamedTuple):
-    """Fitted map.
+    """Fitted map."""
 
-    Attributes:
-        coordinates: of the points that it was fitted to.
-        mean: of these points.
-        directions: principal ones, in which neighbours are looked for.
-        embedding: openTSNE's, which places further points.
-    """
-
-    coordinates: Float[Tensor, "n 2"]
-    mean: Float[Tensor, " dim"]
-    directions: Float[Tensor, "dim k"]
-    embedding: Any
+    coordinates: Float[Tensor, "n 2"]  # of the points that it was fitted to
+    mean: Float[Tensor, " dim"]  # of these points
+    directions: Float[Tensor, "dim k"]  # principal ones, in which neighbours are looked for
+    embedding: Any  # openTSNE's, which places further points
 
     def place(self, points: Float[Tensor, "m dim"]) -> Float[Tensor, "m 2"]:
         """Put further points on the map, each for itself; none of the old ones moves."""
@@ -39,9 +31,8 @@ class Tsne(NamedTuple):
 def fit_tsne(points: Float[Tensor, "n dim"], *, seed: int = 0, perplexity: int = 30) -> Tsne:
     """t-SNE by openTSNE: 50 principal directions, start from the first two, a fixed seed.
 
-    Distances between far clusters and the sizes of clusters mean nothing on such a map.
-
-    The perplexity is about the number of a point's neighbours.
+    Distances between far clusters and the sizes of clusters mean nothing on such a map. The
+    perplexity is about the number of a point's neighbours.
 
     Source: Poličar, Stražar & Zupan 2024 (openTSNE); Kobak & Berens 2019 for the start.
 

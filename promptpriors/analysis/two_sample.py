@@ -11,10 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
-HELD_OUT = 0.3
-"""Share of each side's groups that the classifier is judged by."""
-EPOCHS = 20
-"""Passes of the classifier over its training part."""
+HELD_OUT = 0.3  # share of each side's groups that the classifier is judged by
+EPOCHS = 20  # passes of the classifier over its training part
 
 
 def energy_distance(
@@ -23,10 +21,8 @@ def energy_distance(
     """2·E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖, unbiased: no point is paired with itself.
 
     Zero on average, and so at times below, for two samples of one distribution. Distances are
-    float32, their sums float64.
-
-    Samples are of two points at least; ``chunk`` rows at a time bound the memory to
-    chunk · max(n, m).
+    float32, their sums float64. Samples are of two points at least; ``chunk`` rows at a time bound
+    the memory to chunk · max(n, m).
 
     Source: Székely & Rizzo 2013, equation 2.5, with n(n − 1) pairs instead of n².
 
@@ -110,26 +106,16 @@ def classifier_auc(
 ) -> Auc:
     """Area under the curve of a network that tells ``x`` from ``y`` on groups it has not seen.
 
-    Coordinates are standardised on the training part; both sides have equally many points.
+    Coordinates are standardised on the training part; both sides have equally many points, at most
+    ``points``. Groups are the document of each point, ``None`` where each is its own; they are
+    split ``splits`` times into a part to train on and a held-out part (``HELD_OUT``). ``hidden`` is
+    the number of units of the network's only hidden layer.
 
     Source: Lopez-Paz & Oquab 2017, with the area under the curve instead of the accuracy.
-
-    Args:
-        x: one sample.
-        y: the other.
-        x_groups: the document of each point; ``None`` where each is its own.
-        y_groups: the same.
-        generator: of the splits, the choice of points and the network.
-        points: at most, of each side.
-        splits: of the groups into a part to train on and a held-out part (``HELD_OUT``).
-        hidden: units of the network's only hidden layer.
     """
     values = []
     for _ in range(splits):
-        sides = [
-            _split(cloud, groups, points, generator)
-            for cloud, groups in ((x, x_groups), (y, y_groups))
-        ]
+        sides = [_split(*side, points, generator) for side in ((x, x_groups), (y, y_groups))]
         train, held = (
             [part[: min(map(len, parts))] for part in parts] for parts in zip(*sides, strict=True)
         )
