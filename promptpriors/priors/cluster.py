@@ -16,18 +16,12 @@ from promptpriors.priors.points import Points
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-HDBSCAN_POINTS = 10_000
-"""HDBSCAN sees at most so many points, at random: its time grows with their square."""
+HDBSCAN_POINTS = 10_000  # at most, at random: its time grows with their square
 
 
 @dataclass(frozen=True)
 class ClusterPoints:
-    """Points of the chosen clusters at random.
-
-    Attributes:
-        share: of the space's points that are in them.
-        found: clusters that there are.
-    """
+    """Points of the chosen of ``found`` clusters at random, a ``share`` of the space's points."""
 
     points: Points
     share: float
@@ -44,12 +38,7 @@ class ClusterPoints:
 
 @dataclass(frozen=True)
 class ClusterGaussians:
-    """Gaussians of the chosen clusters, each weighted by its size.
-
-    Attributes:
-        share: of the space's points that are in the clusters.
-        found: clusters that there are.
-    """
+    """Gaussians of the chosen clusters, each weighted by its size; else as ``ClusterPoints``."""
 
     mixture: MixtureDensity
     share: float
@@ -79,28 +68,23 @@ def fit(
     components: Annotated[int, Field(ge=1)] = 50,
     draw: Literal["points", "gaussian"] = "points",
 ) -> ClusterPoints | ClusterGaussians:
-    """Find clusters on the leading principal components.
+    """Find clusters on at most so many leading principal ``components``.
 
-    Args:
-        space: the points.
-        generator: of the clustering's own randomness, and of HDBSCAN's 10,000 points.
-        method: k-means; or HDBSCAN, which finds their number and leaves points out.
-        clusters: how many, for k-means.
-        smallest: points of the smallest cluster, for HDBSCAN.
-        chosen: the clusters to draw from, numbered by size, 0 being the largest.
-        components: principal components, at most.
-        draw: points of the clusters, or from a Gaussian for each, with its covariance shrunk (OAS).
+    There are as many ``clusters`` for k-means; HDBSCAN, on at most 10,000 points, finds their
+    number, of ``smallest`` points at least, and leaves points out. Those ``chosen`` to draw from
+    are numbered by size, 0 being the largest. A ``draw`` is of points of the clusters, or from a
+    Gaussian for each, with its covariance shrunk (OAS).
 
     Raises:
         InputError: for clusters that do not exist, more clusters than points, and Gaussians of
             clusters without spread.
     """
     points = space.points.to(torch.float32)
+    name, needed = "clusters", clusters
     if method == "hdbscan":
+        name, needed = "smallest", smallest
         points = points[torch.randperm(len(points), generator=generator)[:HDBSCAN_POINTS]]
-    needed = clusters if method == "kmeans" else smallest
     if needed > len(points):
-        name = "clusters" if method == "kmeans" else "smallest"
         raise InputError(f"prior 'cluster': {name} = {needed}, but there are {len(points)} points")
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     member, sizes = _by_size(_labels(points, method, needed, components, seed))

@@ -12,20 +12,16 @@ from torch import Generator, Tensor
 from promptpriors.errors import InputError
 from promptpriors.priors import gaussian
 from promptpriors.priors.gaussian import AffineGaussian, Gaussian
-from promptpriors.priors.shell import crossing, draw_radii, log_mass, radii_beyond
+from promptpriors.priors.shell import crossing, log_mass, radii_beyond
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-MIN_ACCEPTANCE = 1e-10
-"""Acceptance below which the difference of two survival functions is mostly rounding."""
+MIN_ACCEPTANCE = 1e-10  # below, the difference of two survival functions is mostly rounding
 
 
 @dataclass(frozen=True)
 class AffineExclusion:
-    """The law of ``Exclusion`` within the affine span of the points: a Prior without density.
-
-    Attributes as of ``Exclusion``.
-    """
+    """The law of ``Exclusion`` within the affine span of the points: a Prior without density."""
 
     core: AffineGaussian
     k: float
@@ -34,11 +30,11 @@ class AffineExclusion:
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, exactly and without rejection."""
-        return _draw(self.core, self.k, self.inner, n, generator)
+        return _draw(self, n, generator)
 
     def report(self) -> dict[str, float]:
         """``acceptance``, ``radius_least``, ``radius_median``, ``data_farther_out``."""
-        return _figures(self.core.rank, self.k, self.inner, self.farther)
+        return _figures(self)
 
 
 @dataclass(frozen=True)
@@ -47,22 +43,16 @@ class Exclusion:
 
     log p(x) = log(N(x; μ, kΣ) − N(x; μ, Σ)) − log(S(inner²/k) − S(inner²)), −∞ within ``inner``,
     with S the survival function of chi-square in ``dim`` dimensions.
-
-    Attributes:
-        core: N(μ, Σ).
-        k: N(μ, kΣ) is what is cut.
-        inner: the least Mahalanobis radius.
-        farther: share of the data farther out than the median draw.
     """
 
-    core: Gaussian
+    core: Gaussian  # N(μ, Σ)
     k: float
     inner: float
-    farther: float
+    farther: float  # share of the data farther out than the median draw
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, exactly and without rejection."""
-        return _draw(self.core, self.k, self.inner, n, generator)
+        return _draw(self, n, generator)
 
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Log-density in nats."""
@@ -78,7 +68,7 @@ class Exclusion:
 
     def report(self) -> dict[str, float]:
         """``acceptance``, ``radius_least``, ``radius_median``, ``data_farther_out``."""
-        return _figures(self.core.rank, self.k, self.inner, self.farther)
+        return _figures(self)
 
 
 def fit(
@@ -95,17 +85,10 @@ def fit(
 
     Draws of N(μ, kΣ) accepted with max(0, 1 − N(μ, Σ)/N(μ, kΣ)), as in the paper's section 3.3,
     have this law; the radius is drawn by inverting its distribution function, the direction is
-    uniform. In hundreds of dimensions the default hardly moves the radius: ``outside`` does.
-
-    Args:
-        space: the points.
-        generator: not needed but by the Gaussian's fit.
-        k: factor of the covariance; ``c^(2/d)`` makes the two densities' ratio at the mean c, with
-            d the rank of Σ.
-        c: for it.
-        outside: draw beyond this quantile of the data's own Mahalanobis radii.
-        covariance: as in prior ``gaussian``.
-        shrinkage: as in prior ``gaussian``.
+    uniform. In hundreds of dimensions the default, k = c^(2/d) with d the rank of Σ, which makes
+    the two densities' ratio at the mean c, hardly moves the radius. ``outside`` does: draws lie
+    beyond this quantile of the data's own Mahalanobis radii. Covariance and shrinkage are as in
+    prior ``gaussian``.
 
     Raises:
         InputError: for a k so close to 1 that nothing is left.
@@ -127,11 +110,11 @@ def fit(
     return AffineExclusion(core, factor, inner, farther)
 
 
-def _draw(
-    core: Gaussian | AffineGaussian, k: float, inner: float, n: int, generator: Generator
-) -> Tensor:
+def _draw(law: Exclusion | AffineExclusion, n: int, generator: Generator) -> Tensor:
+    core = law.core
     direction = torch.randn(n, core.rank, generator=generator, dtype=torch.float64)
-    radius = draw_radii(core.rank, k, inner, n, generator)
+    shares = 1 - torch.rand(n, generator=generator, dtype=torch.float64)
+    radius = torch.from_numpy(radii_beyond(core.rank, law.k, law.inner, shares.numpy()))
     white = torch.nn.functional.normalize(direction, dim=1) * radius[:, None]
     return (core.mean + white @ core.factor.T).to(torch.float32)
 
@@ -145,10 +128,11 @@ def _acceptance(rank: int, k: float, inner: float) -> float:
     return math.exp(log_mass(rank, k, np.array([inner]))[0])
 
 
-def _figures(rank: int, k: float, inner: float, farther: float) -> dict[str, float]:
+def _figures(law: Exclusion | AffineExclusion) -> dict[str, float]:
+    place = law.core.rank, law.k, law.inner
     return {
-        "acceptance": _acceptance(rank, k, inner),
-        "radius_least": inner,
-        "radius_median": _median(rank, k, inner),
-        "data_farther_out": farther,
+        "acceptance": _acceptance(*place),
+        "radius_least": law.inner,
+        "radius_median": _median(*place),
+        "data_farther_out": law.farther,
     }

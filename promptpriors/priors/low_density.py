@@ -15,36 +15,25 @@ from promptpriors.priors.gaussian import AffineGaussian, Gaussian
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-REFERENCES = 8192
-"""Points, at most, among which neighbours are looked for."""
-PROBES = 4096
-"""Candidates by which acceptance is measured, and at most that many candidates at a time."""
-HOPELESS = 1e-3
-"""Acceptance below which the prior is refused."""
+REFERENCES = 8192  # points, at most, among which neighbours are looked for
+PROBES = 4096  # candidates by which acceptance is measured, and at most so many at a time
+HOPELESS = 1e-3  # acceptance below which the prior is refused
 
 
 @dataclass(frozen=True)
 class LowDensity:
-    """Candidates whose k-th nearest point lies ``low`` to ``high`` times ``unit`` away.
+    """Candidates whose k-th nearest of the rows lies ``low`` to ``high`` times ``unit`` away.
 
-    Attributes:
-        rows: the points among which neighbours are looked for.
-        wide: where candidates come from; where it is None, αx + (1 − α)y of two of the points,
-            α ~ U[0, 1].
-        neighbours: k.
-        unit: median distance of a point to its own k-th nearest.
-        low: least multiple.
-        high: largest multiple.
-        acceptance: share of candidates that are accepted, measured at the fit.
+    They come from ``wide``, or are αx + (1 − α)y of two of the rows, α ~ U[0, 1].
     """
 
     rows: Float[Tensor, "m dim"]
     wide: Gaussian | AffineGaussian | None
-    neighbours: int
-    unit: float
+    neighbours: int  # k
+    unit: float  # median distance of a point to its own k-th nearest
     low: float
     high: float
-    acceptance: float
+    acceptance: float  # share of candidates that are accepted, measured at the fit
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors."""
@@ -87,14 +76,10 @@ def fit(
 ) -> LowDensity:
     """Measure the data's distance to its neighbours, and how many candidates are accepted.
 
-    Args:
-        space: the points; neighbours are looked for among at most 8,192 of them, at random.
-        generator: of the choice of points and of the candidates.
-        candidates: on the line between two points, or from the points' Gaussian, widened.
-        widen: factor of that Gaussian's standard deviations.
-        neighbours: which neighbour's distance counts.
-        low: least distance, as a multiple of the median distance of a point to its own neighbour.
-        high: largest distance.
+    Neighbours are looked for among at most 8,192 of the points, at random. Candidates lie on the
+    line between two points, or come from the points' Gaussian, its standard deviations times
+    ``widen``. What counts is the distance to the neighbour number ``neighbours``, from ``low`` to
+    ``high`` times the median distance of a point to its own.
 
     Raises:
         InputError: for too few points, an empty interval, points that are mostly copies of each

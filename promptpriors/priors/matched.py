@@ -14,8 +14,7 @@ from promptpriors.priors.gaussian import Gaussian
 from promptpriors.priors.isotropic import Isotropic
 from promptpriors.types import Density, Prior, Reporting, Space
 
-DRAWS = 4096
-"""Draws by which the inner prior's size and mean are measured."""
+DRAWS = 4096  # by which the inner prior's size and mean are measured
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,10 @@ class MatchedDensity:
 def fit(
     space: Space, *, generator: Generator, prior: Prior, match: Literal["rms", "moments"] = "rms"
 ) -> Prior | Density:
-    """Rescale ``prior`` to the space.
+    """Rescale ``prior`` to the space; a Gaussian stays one.
 
-    Args:
-        space: whose size is matched.
-        generator: of the draws that measure the inner prior.
-        prior: the inner prior.
-        match: ``rms`` multiplies, so that the root mean square per coordinate about zero agrees;
-            ``moments`` moves the mean too, and matches the spread about it.
-
-    Returns:
-        The inner prior with its scale; a Gaussian stays one.
+    ``rms`` multiplies, so that the root mean square per coordinate about zero agrees; ``moments``
+    moves the mean too, and matches the spread about it.
 
     Raises:
         InputError: if the inner prior draws nothing but zeros (or, for ``moments``, one point).

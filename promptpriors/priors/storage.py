@@ -15,20 +15,12 @@ from promptpriors.errors import InputError, suggest
 from promptpriors.files import read_json, read_tensors, write_json, write_tensors
 from promptpriors.types import Prior
 
-FORMAT = 1
-"""Version of the folder; raised whenever an old one would be read wrongly."""
+FORMAT = 1  # version of the folder; raised whenever an old one would be read wrongly
 REMEDY = "Fit and save the prior again"
 
 
 def save(prior: Prior, folder: str | Path, table: Mapping[str, Any]) -> Path:
-    """Write a prior into a folder: ``prior.safetensors``, then ``prior.json``.
-
-    The folder is made when missing; an earlier prior in it is replaced. ``table`` is ``PRIORS``.
-
-    Raises:
-        InputError: for a prior of a class that no row's module defines, or a folder that can't be
-            written.
-    """
+    """As ``save_prior``, of classes that modules of the table's functions define."""
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
     names = {cls: name for name, cls in _classes(table).items()}
@@ -44,13 +36,7 @@ def save(prior: Prior, folder: str | Path, table: Mapping[str, Any]) -> Path:
 
 
 def load(folder: str | Path, table: Mapping[str, Any]) -> Prior:
-    """Read a prior back; its draws and densities are the same to the bit.
-
-    Every field's type and shape is checked against the annotations of its class.
-
-    Raises:
-        InputError: for a missing or damaged folder, or one of another format.
-    """
+    """As ``load_prior``, of classes that modules of the table's functions define."""
     folder = Path(folder)
     file, numbers = folder / "prior.json", folder / "prior.safetensors"
     if not file.is_file():
@@ -77,12 +63,9 @@ def load(folder: str | Path, table: Mapping[str, Any]) -> Prior:
 
 def _classes(table: Mapping[str, Any]) -> dict[str, type]:
     """The dataclasses of the modules whose functions stand in the table, by module and name."""
-    found: dict[str, type] = {}
-    for fit in table.values():
-        for value in vars(sys.modules[fit.__module__]).values():
-            if isinstance(value, type) and is_dataclass(value):
-                found[f"{value.__module__.rpartition('.')[2]}.{value.__name__}"] = value
-    return found
+    modules = [vars(sys.modules[fit.__module__]) for fit in table.values()]
+    classes = [c for m in modules for c in m.values() if isinstance(c, type) and is_dataclass(c)]
+    return {f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}": cls for cls in classes}
 
 
 def _plain(value: Any, path: str, tensors: dict[str, Tensor], names: Mapping[type, str]) -> Any:
@@ -93,10 +76,8 @@ def _plain(value: Any, path: str, tensors: dict[str, Tensor], names: Mapping[typ
     if isinstance(value, tuple):
         return {"tuple": [_plain(v, f"{path}/{i}", tensors, names) for i, v in enumerate(value)]}
     if is_dataclass(value) and type(value) in names:
-        inner = {}
-        for name in (field.name for field in fields(value)):
-            place = f"{path}/{name}".lstrip("/")
-            inner[name] = _plain(getattr(value, name), place, tensors, names)
+        places = {field.name: f"{path}/{field.name}".lstrip("/") for field in fields(value)}
+        inner = {k: _plain(getattr(value, k), at, tensors, names) for k, at in places.items()}
         return {"class": names[type(value)], "fields": inner}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
@@ -142,10 +123,7 @@ def _instance(cls: Any, given: Mapping[str, Any], path: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type, strictly: no bool is a number, no number infinite.
-
-    An int is taken for a float, as type checkers do.
-    """
+    """Whether a value is of an annotated type: an int is a float, no bool or infinity a number."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in {Union, UnionType}:
         return any(_fits(value, part) for part in inner)

@@ -19,15 +19,10 @@ from promptpriors.registry import Field
 from promptpriors.types import Space
 
 MIN_POINTS = 20
-"""Points, at least."""
-RATE = 1e-3
-BATCH = 256
-LARGEST = 1.0
-"""Norm of a step's gradient, per root of the dimensions: some points lie very far out."""
-BOUND = 8.0
-"""Log-variances of the encoder stay within ± this."""
-ACTIVE = 0.02
-"""Nats from which on a latent unit counts as used."""
+RATE, BATCH = 1e-3, 256
+LARGEST = 1.0  # norm of a step's gradient, per root of the dimensions: some points lie far out
+BOUND = 8.0  # log-variances of the encoder stay within ± this
+ACTIVE = 0.02  # nats from which on a latent unit counts as used
 
 
 @dataclass(frozen=True)
@@ -51,25 +46,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Vae:
-    """x = μ + D·(decoder(z) + σ ε) with z ~ q(z|y) of a random training point y.
+    """x = μ + D·(decoder(z) + σ ε) with z ~ q(z|y) of a random training point y."""
 
-    Attributes:
-        encoder: from whitened points to the mean and log-variance of each latent unit.
-        decoder: from latent units to whitened points.
-        log_variance: of the decoder, per whitened coordinate.
-        mean: μ, of the training points.
-        colour: D, from whitened coordinates back.
-        codes: training points, whitened, whose posteriors are drawn from.
-        active: latent units that are used.
-    """
-
-    encoder: Network
-    decoder: Network
-    log_variance: Float[Tensor, " rank"]
-    mean: Float[Tensor, " dim"]
-    colour: Float[Tensor, "rank dim"]
-    codes: Float[Tensor, "m rank"]
-    active: int
+    encoder: Network  # from whitened points to the mean and log-variance of each latent unit
+    decoder: Network  # from latent units to whitened points
+    log_variance: Float[Tensor, " rank"]  # log σ² of the decoder, per whitened coordinate
+    mean: Float[Tensor, " dim"]  # μ, of the training points
+    colour: Float[Tensor, "rank dim"]  # D, from whitened coordinates back
+    codes: Float[Tensor, "m rank"]  # training points, whitened, whose posteriors are drawn from
+    active: int  # latent units that are used
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors."""
@@ -101,15 +86,10 @@ def fit(
 ) -> Vae:
     """Train the autoencoder with Adam on whitened points.
 
-    Args:
-        space: the points.
-        generator: of the start, the order and the noise.
-        hidden: width of the hidden layers; there are as many latent units as the points have
-            dimensions.
-        free_bits: nats a latent unit that cost nothing; more follow the data more closely, up to
-            repeating them, and none collapse.
-        epochs: passes over the points.
-        points: at most so many, drawn at random.
+    There are as many latent units as the points have dimensions; ``hidden`` is the width of the
+    hidden layers, ``epochs`` the passes over at most so many ``points``, drawn at random.
+    ``free_bits`` are nats a latent unit that cost nothing; more follow the data more closely, up to
+    repeating them, and none collapse.
 
     Raises:
         InputError: for fewer than 20 points.
