@@ -17,9 +17,7 @@ PALETTE = (
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "hexagon", "triangle-down", "star")
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
-DOTTED = "dot"
-"""The line of controls, which no arm has."""
-
+DOTTED = "dot"  # the line of controls, which no arm has
 LINES = tuple(dash for dash in DASHES if dash != DOTTED)
 
 
@@ -32,17 +30,11 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class RunStyles:
-    """Colours, names and lines of the runs of a page.
+    """Colours, names and lines of the runs of a page."""
 
-    Attributes:
-        styles: by prior; its seeds share them.
-        names: by run id: the prior and what tells the run from that prior's others.
-        dashes: lines by run id; settings of one prior differ, seeds do not.
-    """
-
-    styles: Mapping[str, Style]
-    names: Mapping[str, str]
-    dashes: Mapping[str, str]
+    styles: Mapping[str, Style]  # by prior; its seeds share them
+    names: Mapping[str, str]  # by run id: the prior and what tells the run from that prior's others
+    dashes: Mapping[str, str]  # by run id; settings of one prior differ, seeds do not
 
     def style(self, run: Run) -> Style:
         """Colour and marker of a run's prior."""
@@ -80,12 +72,7 @@ def arm_styles(
 
     The first arm of a prior has the prior's colour and marker; further arms of that prior have what
     the others leave free. A control has the colour of its prior's first arm, a dotted line and a
-    hollow marker.
-
-    Args:
-        priors: the prior of each arm, controls among them, in the order of the study.
-        page: styles of the page's runs.
-        controls: which of them are controls.
+    hollow marker. ``priors`` are those of each arm, controls among them, in the order of the study.
     """
     own: dict[str, Style] = {}
     owner: dict[str, str] = {}
@@ -143,8 +130,7 @@ MARKS: Mapping[str, Mark] = {
 }
 """Mark of each state of a study's verdicts and of a claim's."""
 
-WIDTH = 22
-"""Characters of a verdict in a figure."""
+WIDTH = 22  # characters of a verdict in a figure
 
 
 def verdict_label(verdict: Verdict) -> str:

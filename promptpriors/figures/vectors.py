@@ -14,21 +14,16 @@ from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of
 
-ROW = 50
-"""Height of a row, in pixels."""
-
-WIDE = 30.0
-"""Ratio of the largest to the smallest displacement from which the axis is logarithmic."""
-
+ROW = 50  # height of a row, in pixels
+WIDE = 30.0  # ratio of the largest to the least displacement from which the axis is logarithmic
 NULLS = {"real_rows": "real rows", "gaussian": "Gaussian draws"}
 
 
 def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
     """Draw ‖final − initial‖ / ‖initial‖ of every vector, a row a run and site.
 
-    Args:
-        runs: runs of one model on one task; those that are not done are left out.
-        style: of the page; by default that of ``runs``.
+    Runs are of one model on one task; those that are not done are left out. The style is the
+    page's, by default that of ``runs``.
     """
     style = style or run_styles(runs)
     strips = [(run, *strip) for run in runs if run.result is not None for strip in _moved(run)]
@@ -39,7 +34,7 @@ def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figu
     figure = _rows(names)
     for i, (run, _, values) in enumerate(strips):
         colour, symbol = style.style(run)
-        strip = go.Box(
+        figure.add_box(
             x=values.numpy(),
             y=[-i] * len(values),
             orientation="h",
@@ -55,23 +50,20 @@ def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figu
             hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
             hoveron="points",
         )
-        figure.add_trace(strip)
     drawn = [value for *_, values in strips for value in values.tolist()]
     wide = bool(drawn) and min(drawn) > 0 and max(drawn) / min(drawn) > WIDE
+    axis: dict[str, Any] = {"type": "log"} if wide else {"type": "linear", "rangemode": "tozero"}
     title = "‖final − initial‖ / ‖initial‖" + (", logarithmic" if wide else "")
-    figure.update_xaxes(title_text=title, type="log" if wide else "linear")
-    if not wide:
-        figure.update_xaxes(rangemode="tozero")
+    figure.update_xaxes(title_text=title, **axis)
     return figure
 
 
 def _moved(run: Run) -> list[tuple[str, Float[Tensor, " length"]]]:
     """Relative displacement of vectors by site, without starts of length 0."""
-    tensors = run.tensors()
-    found = []
-    for key in sorted(key for key in tensors if key.startswith("initial/")):
-        site = key.removeprefix("initial/")
-        ratio = vector_displacements(tensors[key], tensors[f"final/{site}"])
+    tensors, found = run.tensors(), []
+    sites = sorted(k.removeprefix("initial/") for k in tensors if k.startswith("initial/"))
+    for site in sites:
+        ratio = vector_displacements(tensors[f"initial/{site}"], tensors[f"final/{site}"])
         found.append((site, ratio[ratio.isfinite()]))
     return found
 
@@ -82,13 +74,11 @@ def nearest(
     site: str = "embed",
     style: RunStyles | None = None,
 ) -> go.Figure:
-    """Draw each vector's cosine to the nearest vocabulary row, with null values.
+    """Draw the cosine of each vector at a site to the nearest vocabulary row, with null values.
 
-    Args:
-        runs: runs of one model on one task; those without stored tokens are left out.
-        nulls: mean cosines to hold these against, from the map of the vocabulary.
-        site: whose vectors are drawn.
-        style: of the page; by default that of ``runs``.
+    Runs are of one model on one task; those without stored tokens are left out. Nulls are mean
+    cosines to hold these against, from the map of the vocabulary. The style is the page's, by
+    default that of ``runs``.
     """
     style = style or run_styles(runs)
     shown = [run for run in runs if tokens_of(run, site)]
