@@ -101,10 +101,8 @@ def fitted_to(
 ) -> None:
     """Declare the parameters of every prior's config: the signature is the schema.
 
-    Args:
-        space: the cloud that the prior is fitted to.
-        pool: one point a token, or one an example.
-        length_matched: whether the domains of a union have texts of the same lengths.
+    A prior is fitted to a space, pooled to one point a token or one an example; ``length_matched``
+    says whether the domains of a union have texts of the same lengths.
     """
 
 
@@ -137,7 +135,6 @@ def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
     Raises:
         InputError: as ``read_config``.
     """
-    sections = validate(_CaptureSections, override(read_toml(path), overrides), "config")
-    spec = sections.device.model_spec(sections.model)
-    task = choose_task(sections.task)
-    return CaptureConfig(spec, task, sections.capture, sections.device.threads)
+    found = validate(_CaptureSections, override(read_toml(path), overrides), "config")
+    model, task = found.device.model_spec(found.model), choose_task(found.task)
+    return CaptureConfig(model, task, found.capture, found.device.threads)
