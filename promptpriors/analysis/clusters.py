@@ -26,11 +26,18 @@ def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> flo
 
 
 class Agreement(NamedTuple):
-    """Agreement of clusters, found without the labels, with the labels."""
+    """Agreement of clusters, found without the labels, with the labels.
 
-    rand: float  # adjusted Rand index: 1 for equal divisions, 0 for chance
-    clusters: int  # found
-    outside: float  # share of the points in none; for the index they are one more cluster
+    Attributes:
+        rand: adjusted Rand index: 1 for equal divisions, 0 for chance. Points outside all clusters
+            count as one more cluster.
+        clusters: number found.
+        outside: share of the points that are in none.
+    """
+
+    rand: float
+    clusters: int
+    outside: float
 
 
 def hdbscan_agreement(

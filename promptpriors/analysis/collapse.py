@@ -33,11 +33,16 @@ def nearest(
 
 
 class Against(NamedTuple):
-    """Mean of a run over its vectors beside one null."""
+    """Mean of a run over its vectors beside one null.
+
+    Attributes:
+        null: mean over the null draws.
+        p: share of the draws that are as near as the run or nearer, one-sided.
+    """
 
     observed: float
-    null: float  # mean over the null draws
-    p: float  # share of the draws that are as near as the run or nearer, one-sided
+    null: float
+    p: float
 
     @property
     def effect(self) -> float:
@@ -75,9 +80,15 @@ def collapse(
 ) -> Collapse:
     """Distance of a trained prompt to the cloud, against three kinds of chance.
 
-    The cloud is the vocabulary, or real activations at the prompt's site; ``redrawn`` are fresh
-    draws of the run's prior, ``gaussian`` draws of the Gaussian fitted to the cloud, and ``draws``
-    is the number of random displacements.
+    Args:
+        initial: a run's vectors before training.
+        final: and after it.
+        cloud: the vocabulary, or real activations at the prompt's site.
+        redrawn: fresh draws of the run's prior.
+        gaussian: draws of the Gaussian fitted to the cloud.
+        generator: of the random displacements.
+        draws: number of these.
+        metric: of the distance.
 
     Raises:
         InputError: for so few draws that p could not reach 5 %.

@@ -11,13 +11,21 @@ from promptpriors.errors import InputError
 
 
 class Component(NamedTuple):
-    """Source of variance: a term, or ``residual``."""
+    """Source of variance.
+
+    Attributes:
+        source: the term, or ``residual``.
+        variance: estimated; 0 where the estimate is negative.
+        share: of the sum of all variances.
+        df: degrees of freedom of the term's sum of squares.
+        note: the estimate where it was negative, else "".
+    """
 
     source: str
-    variance: float  # estimated; 0 where the estimate is negative
-    share: float  # of the sum of all variances
-    df: int  # degrees of freedom of the term's sum of squares
-    note: str  # the estimate where it was negative, else ""
+    variance: float
+    share: float
+    df: int
+    note: str
 
 
 def components(
@@ -31,8 +39,11 @@ def components(
     analysis of variance, and where none is negative those of REML; on others they depend on the
     order of terms. Levels of a fixed factor count by their variance, Σ (α − ᾱ)² / (levels − 1).
 
-    Factors are by name the level of each run; terms are factors, main effects first, or several
-    joined by ``:`` (which nests: ``arm:draw`` without ``draw`` is a draw within its arm).
+    Args:
+        values: one a run.
+        factors: by name the level of each run.
+        terms: factors, or several joined by ``:`` for their combinations (which nests: ``arm:draw``
+            without ``draw`` is a draw within its arm); main effects first.
 
     Raises:
         InputError: for terms that can't be told apart, and where nothing is left for the residual.

@@ -13,10 +13,14 @@ Verdict = Literal["equal", "different", "undecided"]
 
 
 class Pair(NamedTuple):
-    """Test of two arms: first less second, with its interval of confidence 1 − 2α.
+    """Test of two arms.
 
-    ``equal`` is within the margin, ``different`` beyond it by an interval that holds for all pairs
-    together; ``p`` is that of a difference beyond the margin, as far as its nearer end goes.
+    Attributes:
+        difference: first less second.
+        low: of the interval of confidence 1 − 2α.
+        p: that the difference is beyond the margin, as far as the nearer end of it goes.
+        verdict: ``equal``: within the margin; ``different``: beyond it, by an interval that holds
+            for all pairs together; else ``undecided``.
     """
 
     first: str
@@ -29,11 +33,16 @@ class Pair(NamedTuple):
 
 
 class Equality(NamedTuple):
-    """Test of all pairs of arms."""
+    """Test of all pairs of arms.
+
+    Attributes:
+        p: the largest of the pairs.
+        verdict: ``equal`` where every pair is, ``different`` where one is, else ``undecided``.
+    """
 
     pairs: list[Pair]
-    p: float  # the largest of the pairs
-    verdict: Verdict  # equal where every pair is, different where one is, else undecided
+    p: float
+    verdict: Verdict
 
 
 def equality(

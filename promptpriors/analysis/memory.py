@@ -11,11 +11,17 @@ from promptpriors.analysis.significance import permuted, refuse_few
 
 
 class Memory(NamedTuple):
-    """Dependence of finals on starts."""
+    """Dependence of finals on starts.
 
-    share: float  # of the finals' variance between runs explained by the start, in [0, 1]
-    slope: float  # of the final position on the start: 1 where all of it is kept
-    p: float  # share of the ways to give starts to finals that explain at least as much
+    Attributes:
+        share: of the finals' variance between runs explained by the start, in [0, 1].
+        slope: of the final position on the start: 1 where all of it is kept.
+        p: share of the ways to give starts to finals that explain at least as much.
+    """
+
+    share: float
+    slope: float
+    p: float
 
 
 def memory(
@@ -32,7 +38,10 @@ def memory(
     For independent isotropic starts the share is 1 / ((runs − 1) · length · dim) on average.
     The test gives each final the start of another run; all runs! ways are looked at where they are
     no more than ``permutations``. The runs differ in their draw alone; p must be able to reach
-    ``level``. Where starts or finals do not differ, share and slope are 0 and p is 1.
+    ``level``.
+
+    Returns:
+        Zeros with p = 1 where starts or finals do not differ.
 
     Raises:
         InputError: for too few runs.

@@ -16,10 +16,15 @@ Curve = Sequence[tuple[int, float]]  # steps, rising, and the loss after each
 
 
 class Rest(NamedTuple):
-    """Movement of a curve at its end."""
+    """Movement of a curve at its end.
 
-    fall: float  # of the line over the last third of the steps, in nats; negative where it rises
-    at_rest: bool  # whether it is less than the margin, up or down
+    Attributes:
+        fall: of the line over the last third of the steps, in nats; negative where it rises.
+        at_rest: whether it is less than the margin, up or down.
+    """
+
+    fall: float
+    at_rest: bool
 
 
 def rest(curve: Curve, margin: float) -> Rest:
@@ -96,15 +101,24 @@ def mean_loss(curve: Curve) -> float:
 
 
 class MeanCurve(NamedTuple):
-    """Mean loss of an arm's runs at a rate, with its interval."""
+    """Mean loss of an arm's runs at a rate, with its interval.
+
+    Attributes:
+        rate: a word for it.
+        steps: those at which every run was evaluated.
+        mean: nats per target token at each.
+        low: lower ends of the 95 % t intervals of the mean; empty for a single run.
+        high: upper ends, likewise.
+        runs: number of these.
+    """
 
     arm: str
-    rate: str  # a word for it
-    steps: list[int]  # those at which every run was evaluated
-    mean: list[float]  # nats per target token at each
-    low: list[float]  # ends of the 95 % t intervals of the mean; empty for a single run
+    rate: str
+    steps: list[int]
+    mean: list[float]
+    low: list[float]
     high: list[float]
-    runs: int  # number of these
+    runs: int
 
 
 def mean_curve(

@@ -14,28 +14,47 @@ from promptpriors.errors import InputError, unknown
 
 
 class Outcome(NamedTuple):
-    """Value of one run, with its arm, rate and block."""
+    """Value of one run, with its arm, rate and block.
+
+    Attributes:
+        rate: where on the grid that an arm's mean is over.
+        block: what runs of different arms share, such as the seed of the data's order.
+        value: such as a loss, in nats.
+    """
 
     arm: str
-    rate: str  # where on the grid that an arm's mean is over
-    block: str  # what runs of different arms share, such as the seed of the data's order
-    value: float  # such as a loss, in nats
+    rate: str
+    block: str
+    value: float
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """Adjusted means of arms over a grid of rates."""
+    """Adjusted means of arms over a grid of rates.
+
+    Attributes:
+        arms: in the order of the means.
+        rates: that every mean is over.
+        aside: rates left out of the means, since some arm has no run there.
+        incomplete: arm and block of the units left out, since they lack a run at some rate.
+        units: independent values of each arm.
+        blocks: whether differences between blocks were taken out.
+        means: of the arms.
+        covariance: of the means, with blocks held as they are.
+        df: degrees of freedom of the spread.
+        sd: spread of a unit about its arm's mean, blocks taken out.
+    """
 
     arms: list[str]
-    rates: list[str]  # that every mean is over
-    aside: list[str]  # rates left out of the means, since some arm has no run there
-    incomplete: list[tuple[str, str]]  # arm and block of units left out: a rate lacks their run
-    units: dict[str, int]  # independent values of each arm
-    blocks: bool  # whether differences between blocks were taken out
+    rates: list[str]
+    aside: list[str]
+    incomplete: list[tuple[str, str]]
+    units: dict[str, int]
+    blocks: bool
     means: Float[Tensor, " arms"]
-    covariance: Float[Tensor, "arms arms"]  # of the means, with blocks held as they are
-    df: int  # degrees of freedom of the spread
-    sd: float  # spread of a unit about its arm's mean, blocks taken out
+    covariance: Float[Tensor, "arms arms"]
+    df: int
+    sd: float
 
     def interval(self, arm: str, *, level: float = 0.95) -> Interval:
         """Mean of an arm with its t interval."""
@@ -60,12 +79,17 @@ class Pooled:
 
 
 class Contrasts(NamedTuple):
-    """Differences of means, first less second, with what tests of them need."""
+    """Differences of means, first less second, with what tests of them need.
+
+    Attributes:
+        covariance: of the estimates.
+        df: degrees of freedom of its scale.
+    """
 
     pairs: list[tuple[str, str]]
     estimates: Float[Tensor, " k"]
-    covariance: Float[Tensor, "k k"]  # of the estimates
-    df: int  # degrees of freedom of its scale
+    covariance: Float[Tensor, "k k"]
+    df: int
 
     @property
     def errors(self) -> Float[Tensor, " k"]:
@@ -79,8 +103,11 @@ def pool(outcomes: Sequence[Outcome], *, rates: Sequence[str] | None = None) -> 
     The mean over the rates of each arm and block is one value: runs that share arm and block start
     from the same draw, so they are no independent replicates and their scatter is no measure of how
     means would change with another draw (a split-plot layout: Cochran & Cox 1957, section 7.1).
-    Blocks are weighted equally; with blocks in one arm each nothing is taken out. Without ``rates``
-    the mean is over all at which every arm has a run.
+    Blocks are weighted equally; with blocks in one arm each nothing is taken out.
+
+    Args:
+        outcomes: no two of one arm, rate and block.
+        rates: to average over; otherwise all at which every arm has a run.
 
     Raises:
         InputError: for values that are not finite or there twice, arms without a common rate or

@@ -22,9 +22,13 @@ def equality_power(
     ∫ f(s) P(W ≤ …) ds, with P(W ≤ w) = k ∫ φ(x) (Φ(x + w) − Φ(x))^{k−1} dx for k standard normal
     variables (Hartley 1942). By Gauss–Legendre quadrature.
 
-    ``sd`` is the spread of a unit about its arm's mean, blocks taken out, estimated with ``df``
-    degrees of freedom; each of ``arms`` has ``units`` independent ones. The margin has the unit of
-    ``sd``, and ``alpha`` is the level of each test.
+    Args:
+        sd: spread of a unit about its arm's mean, blocks taken out.
+        units: independent ones an arm, as many in each.
+        arms: that are compared, pair by pair.
+        df: degrees of freedom that ``sd`` is estimated with.
+        margin: of equality, in the unit of ``sd``.
+        alpha: level of each test.
     """
     error = sd / units**0.5
     cost = quantile(1 - alpha, df) * 2**0.5  # in units of the range, a unit of s / σ

@@ -11,11 +11,17 @@ MASSIVE = 10.0  # norm, in medians, beyond which a point is massive
 
 
 class Plane(NamedTuple):
-    """Plane of largest variance."""
+    """Plane of largest variance.
 
-    mean: Float[Tensor, " dim"]  # of the cloud
-    components: Float[Tensor, "2 dim"]  # orthogonal unit directions, of larger variance first
-    explained: Float[Tensor, " 2"]  # share of the cloud's variance along each, in [0, 1]
+    Attributes:
+        mean: of the cloud.
+        components: two orthogonal unit directions, the one of larger variance first.
+        explained: share of the cloud's variance along each of them, in [0, 1].
+    """
+
+    mean: Float[Tensor, " dim"]
+    components: Float[Tensor, "2 dim"]
+    explained: Float[Tensor, " 2"]
 
 
 def fit_plane(points: Float[Tensor, "n dim"]) -> Plane:

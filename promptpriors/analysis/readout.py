@@ -17,17 +17,24 @@ from promptpriors.geometry import nearest_by_cosine
 
 
 class Readout(NamedTuple):
-    """Row that each vector reads as, the nearest by cosine.
+    """Row that each vector reads as.
 
-    Where the margin to the runner-up's cosine is small, the vector may be read as one of several.
+    Attributes:
+        rows: number of the nearest row by cosine.
+        cosine: to that row.
+        margin: by which it is above the cosine to the runner-up; where it is small, the vector may
+            be read as one of several rows.
+        p: share of nulls whose own best cosine reaches it, (1 + reached) / (1 + nulls).
+        adjusted: p by Holm over the vectors.
+        read: whether ``adjusted`` is at most the level.
     """
 
     rows: Int[Tensor, " length"]
     cosine: Float[Tensor, " length"]
     margin: Float[Tensor, " length"]
-    p: Float[Tensor, " length"]  # (1 + nulls whose own best cosine reaches it) / (1 + nulls)
-    adjusted: Float[Tensor, " length"]  # p by Holm over the vectors
-    read: Bool[Tensor, " length"]  # whether ``adjusted`` is at most the level
+    p: Float[Tensor, " length"]
+    adjusted: Float[Tensor, " length"]
+    read: Bool[Tensor, " length"]
 
 
 def read_out(
@@ -39,10 +46,15 @@ def read_out(
     """Read vectors as rows; of a prompt that is drawn like the nulls one of so many is ever read.
 
     Holm holds the chance of a single false reading below ``level`` whatever the vectors have to do
-    with each other, which share their nulls at least: draws of the Gaussian fitted to the rows,
-    independent of the vectors. The rows are at least two, such as a vocabulary.
+    with each other, which share their nulls at least.
 
     Source: Phipson & Smyth 2010 for p; Holm 1979.
+
+    Args:
+        vectors: of a prompt.
+        rows: at least two to read them as, such as a vocabulary.
+        nulls: draws of the Gaussian fitted to the rows, independent of the vectors.
+        level: chance of any false reading.
 
     Raises:
         InputError: for too few nulls to read a single vector by, or fewer than two rows.

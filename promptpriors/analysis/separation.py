@@ -24,11 +24,17 @@ Pair = tuple[str, str]
 
 
 class Separation(NamedTuple):
-    """Energy distance of one domain from another, one point a document."""
+    """Distance of one domain from another.
+
+    Attributes:
+        distance: energy distance of the two, one point a document.
+        ratio: the distance over the reference, with a jackknife interval over documents.
+        p: of permuting documents; not adjusted for the number of pairs.
+    """
 
     distance: float
-    ratio: Interval  # the distance over the reference, with a jackknife interval over documents
-    p: float  # of permuting documents; not adjusted for the number of pairs
+    ratio: Interval
+    p: float
 
 
 def separations(
@@ -42,12 +48,18 @@ def separations(
 ) -> dict[Pair, Separation]:
     """Energy distance between every two domains, and between two halves of each, on one scale.
 
-    Domains are spaces of one site by name. The ``reference`` is what is 1: the energy distance
-    between two domains; of one domain twice, the mean distance between two of its documents. With
-    ``means`` a document gives its mean instead of a random point. The jackknife deletes ``blocks``
-    of documents in turn from all domains at once; for halves, which do not differ, its interval is
-    too wide rather than too narrow. A pair of one name is one half of its documents against the
-    other.
+    Args:
+        domains: spaces of one site by name.
+        reference: what is 1: the energy distance between two domains; of one domain twice, the mean
+            distance between two of its documents.
+        generator: of points, halves and permutations.
+        means: a document's mean instead of a random point.
+        permutations: of each pair.
+        blocks: of documents, that the jackknife deletes in turn from all domains at once. For
+            halves, which do not differ, its interval is too wide rather than too narrow.
+
+    Returns:
+        By pair of names; a name twice is one half of its documents against the other.
 
     Raises:
         InputError: for an unknown reference, or too few documents.
@@ -81,8 +93,16 @@ def excess(
 
     A site against ``embed``, where it is that of words alone; or behind a prompt against without
     one, where less means that the prompt bridges the domains. The same points of the same documents
-    are compared on both sides; arguments are as for ``separations``. As a ``quotient`` it is here
-    over there instead: 1 where nothing changed, 0 where domains have met.
+    are compared on both sides.
+
+    Args:
+        here: domains.
+        there: the same rows elsewhere.
+        reference: as for ``separations``, taken on each side.
+        generator: of points.
+        means: as there.
+        blocks: as there.
+        quotient: here over there instead: 1 where nothing changed, 0 where domains have met.
 
     Raises:
         InputError: for spaces of other rows, and as ``separations``.

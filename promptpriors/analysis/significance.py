@@ -113,11 +113,15 @@ def change(
 ) -> dict[str, float]:
     """Change of loss in nats per target token, Σ apart / Σ targets, with a 95 % t interval.
 
-    ``apart`` is the difference of nats of each example, summed over its target tokens. Documents,
-    numbered from 0, are the unit: with r the ratio, e the sums of apart − r·targets over each of
-    the n documents, the standard error is √(n/(n − 1) Σ e²) / Σ targets.
+    Documents are the unit: with r the ratio, e the sums of apart − r·targets over each of the n
+    documents, the standard error is √(n/(n − 1) Σ e²) / Σ targets.
 
     Source: Cochran 1977, Sampling Techniques, section 2.11 (the ratio of two sums over clusters).
+
+    Args:
+        apart: difference of nats of each example, summed over its target tokens.
+        targets: target tokens of each example.
+        document: the number of each example's document, from 0.
     """
     count = int(document.max()) + 1
     ratio = apart.sum() / targets.sum()
@@ -140,10 +144,14 @@ def jackknife_interval(
 ) -> Interval:
     """θ ± t(b − 1) · s, s² = (b − 1)/b · Σ (θ₍ᵢ₎ − θ̄)², θ₍ᵢ₎ without the i-th block of groups.
 
-    The statistic is of the numbers of the rows that are kept, smooth in their distribution; all
-    rows of a group are deleted together. Groups fewer than ``blocks`` are deleted one by one.
-
     Source: Efron & Tibshirani 1993, equation 11.5, for blocks of nearly equal size.
+
+    Args:
+        statistic: of the numbers of the rows that are kept; smooth in their distribution.
+        groups: the unit of each row: all its rows are deleted together.
+        generator: of the division into blocks.
+        level: of confidence.
+        blocks: at most so many; fewer groups are deleted one by one.
 
     Raises:
         InputError: for fewer than 2 groups.

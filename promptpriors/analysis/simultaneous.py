@@ -15,12 +15,17 @@ BINS = 256  # that neighbours among the max |A u| are averaged in; the scatter i
 
 
 class Simultaneous(NamedTuple):
-    """Adjusted p and interval of every contrast, which hold together with the stated confidence."""
+    """Test and interval of every contrast, which hold together with the stated confidence.
+
+    Attributes:
+        p: adjusted.
+        critical: what |t| must reach.
+    """
 
     p: Float[Tensor, " k"]
     low: Float[Tensor, " k"]
     high: Float[Tensor, " k"]
-    critical: float  # what |t| must reach
+    critical: float
 
 
 def simultaneous(contrasts: Contrasts, *, level: float = 0.95) -> Simultaneous:

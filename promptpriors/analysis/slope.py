@@ -12,13 +12,20 @@ from promptpriors.errors import InputError
 
 
 class Slope(NamedTuple):
-    """Movement of the value when the regressor moves by its spread within cells."""
+    """Movement of the value when the regressor moves by its spread within cells.
 
-    effect: float  # slope × the regressor's standard deviation within arm × rate and seed
-    low: float  # of its t interval
+    Attributes:
+        effect: slope × the regressor's standard deviation within arm × rate and seed.
+        low: of its t interval.
+        p: that there is no slope.
+        runs: that both values are known of.
+    """
+
+    effect: float
+    low: float
     high: float
-    p: float  # that there is no slope
-    runs: int  # that both values are known of
+    p: float
+    runs: int
 
 
 def slope(

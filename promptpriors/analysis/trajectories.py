@@ -67,13 +67,17 @@ def paths_of(space: Space, *, least: int = 8) -> Paths:
 class Against(NamedTuple):
     """Ratio and rank of paths beside one null.
 
-    A path's rank is the share of its null draws that it exceeds, minus ½: symmetric about 0 under
-    the null however skewed the draws are, which logarithms of ratios are not.
+    Attributes:
+        ratios: of each path: observed over the geometric mean of its null draws.
+        ratio: their geometric mean, of documents' geometric means; 1 under the null.
+        test: sign flips of documents' mean ranks, two-sided. A path's rank is the share of its null
+            draws that it exceeds, minus ½: symmetric about 0 under the null however skewed the
+            draws are, which logarithms of ratios are not.
     """
 
-    ratios: Float[Tensor, " n"]  # of each path: observed over the geometric mean of its null draws
-    ratio: float  # their geometric mean, of documents' geometric means; 1 under the null
-    test: Test  # sign flips of documents' mean ranks, two-sided
+    ratios: Float[Tensor, " n"]
+    ratio: float
+    test: Test
 
 
 class Localisation(NamedTuple):
@@ -93,10 +97,15 @@ def localisation(
 ) -> Localisation:
     """Step length and spread of paths, against chance.
 
-    Nulls are the path's own tokens ``shuffled``, and for each pool as many of its points at random:
-    of the domain's own tokens unigram draws, of a vocabulary with each row once the uniform draws
-    of the random walk in arXiv 2412.18582; so many ``draws`` of each null for each path. Without
-    ``documents`` each path is its own.
+    Nulls are the path's own tokens ``shuffled``, and for each pool as many of its points at random.
+
+    Args:
+        paths: of three points at least.
+        pools: clouds by name: the domain's own tokens make unigram draws, a vocabulary with each
+            row once makes the uniform draws of the random walk in arXiv 2412.18582.
+        generator: of the draws.
+        documents: that the paths come from; None: each its own.
+        draws: of each null for each path.
 
     Raises:
         InputError: for paths too short or without extent, or too few documents for a test.

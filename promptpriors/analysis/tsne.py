@@ -13,12 +13,19 @@ DIRECTIONS = 50  # principal ones, that neighbours are looked for in
 
 
 class Tsne(NamedTuple):
-    """Fitted map."""
+    """Fitted map.
 
-    coordinates: Float[Tensor, "n 2"]  # of the points that it was fitted to
-    mean: Float[Tensor, " dim"]  # of these points
-    directions: Float[Tensor, "dim k"]  # principal ones, in which neighbours are looked for
-    embedding: Any  # openTSNE's, which places further points
+    Attributes:
+        coordinates: of the points that it was fitted to.
+        mean: of these points.
+        directions: principal ones, in which neighbours are looked for.
+        embedding: openTSNE's, which places further points.
+    """
+
+    coordinates: Float[Tensor, "n 2"]
+    mean: Float[Tensor, " dim"]
+    directions: Float[Tensor, "dim k"]
+    embedding: Any
 
     def place(self, points: Float[Tensor, "m dim"]) -> Float[Tensor, "m 2"]:
         """Put further points on the map, each for itself; none of the old ones moves."""

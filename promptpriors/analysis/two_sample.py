@@ -106,12 +106,19 @@ def classifier_auc(
 ) -> Auc:
     """Area under the curve of a network that tells ``x`` from ``y`` on groups it has not seen.
 
-    Coordinates are standardised on the training part; both sides have equally many points, at most
-    ``points``. Groups are the document of each point, ``None`` where each is its own; they are
-    split ``splits`` times into a part to train on and a held-out part (``HELD_OUT``). ``hidden`` is
-    the number of units of the network's only hidden layer.
+    Coordinates are standardised on the training part; both sides have equally many points.
 
     Source: Lopez-Paz & Oquab 2017, with the area under the curve instead of the accuracy.
+
+    Args:
+        x: one sample.
+        y: the other.
+        x_groups: the document of each point; ``None`` where each is its own.
+        y_groups: the same.
+        generator: of the splits, the choice of points and the network.
+        points: at most, of each side.
+        splits: of the groups into a part to train on and a held-out part (``HELD_OUT``).
+        hidden: units of the network's only hidden layer.
     """
     values = []
     for _ in range(splits):

@@ -14,11 +14,17 @@ ROUNDS = 20  # of Lloyd's algorithm at most; both means move little after a few
 
 
 class Unimodality(NamedTuple):
-    """Dip by direction: ``component 1`` …, ``two means``."""
+    """Dip along some directions.
+
+    Attributes:
+        dips: by direction: ``component 1`` …, ``two means``.
+        p: by direction, adjusted for looking at all of them.
+        joint: the least of those: p of the hypothesis that the cloud is a Gaussian.
+    """
 
     dips: Mapping[str, float]
-    p: Mapping[str, float]  # adjusted for looking at all directions
-    joint: float  # the least of those: p of the hypothesis that the cloud is a Gaussian
+    p: Mapping[str, float]
+    joint: float
 
 
 def dip(values: Float[Tensor, " n"]) -> float:

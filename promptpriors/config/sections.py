@@ -101,8 +101,10 @@ def fitted_to(
 ) -> None:
     """Declare the parameters of every prior's config: the signature is the schema.
 
-    A prior is fitted to a space, pooled to one point a token or one an example; ``length_matched``
-    says whether the domains of a union have texts of the same lengths.
+    Args:
+        space: the cloud that the prior is fitted to.
+        pool: one point a token, or one an example.
+        length_matched: whether the domains of a union have texts of the same lengths.
     """
 
 

@@ -51,10 +51,14 @@ def bands(
     choices: Sequence[Sequence[str]] | None = None,
     reference: str | None = None,
 ) -> go.Figure:
-    """Draw each curve on its band, and the levels as lines across, the reference thicker.
+    """Draw each curve on its band, and the levels as lines across.
 
-    Arms without a style are grey. ``choices`` are for each curve those of a selector under which it
-    is shown.
+    Args:
+        curves: in the order of the study.
+        levels: losses of what is not trained, or trained otherwise.
+        styles: of the arms; grey where there is none.
+        choices: for each curve the choices of a selector under which it is shown.
+        reference: the arm whose line is thicker.
     """
     figure = canvas(height=480)
     figure.update_layout(margin={"t": 28})

@@ -100,9 +100,12 @@ def forest(
 ) -> go.Figure:
     """Draw a row an arm, the smallest difference on top and controls below.
 
-    At least one of the contrasts has a difference. The reference is at 0; the margin is half the
-    width of the band within which arms count as equal, in the same units. ``axis`` says what is
-    measured, in which unit. Arms without a style are grey.
+    Args:
+        contrasts: at least one with a difference.
+        reference: the arm at 0.
+        margin: half the width of the band within which arms count as equal, in the same units.
+        axis: what is measured, in which unit.
+        styles: of the arms; grey where there is none.
     """
     rows = ordered(contrasts)
     places = heights(rows)

@@ -12,9 +12,11 @@ from promptpriors.runs.labels import BASELINE, prior_of
 
 
 def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
-    """Draw validation losses of finished runs of one model on one task, and that without a prompt.
+    """Draw validation losses of finished runs, and the loss without a prompt.
 
-    Runs that are not done are left out. The style is the page's, by default that of ``runs``.
+    Args:
+        runs: runs of one model on one task; those that are not done are left out.
+        style: of the page; by default that of ``runs``.
     """
     style = style or run_styles(runs)
     figure = canvas(height=420)

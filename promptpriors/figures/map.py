@@ -32,9 +32,10 @@ class Marks(NamedTuple):
 def vocabulary_map(plane: Map, runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
     """Draw the vocabulary and each prior's vectors, hollow at the start and filled at the end.
 
-    Prompt vectors at the stored map's site are projected into it, of runs on that model; those that
-    are not done or have no vectors there are left out. The style is the page's, by default that of
-    ``runs``.
+    Args:
+        plane: the stored map; prompt vectors at its site are projected into it.
+        runs: runs on that model; those that are not done or have no vectors there are left out.
+        style: of the page; by default that of ``runs``.
     """
     style = style or run_styles(runs)
     figure = canvas(height=640)

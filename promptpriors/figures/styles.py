@@ -30,11 +30,17 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class RunStyles:
-    """Colours, names and lines of the runs of a page."""
+    """Colours, names and lines of the runs of a page.
 
-    styles: Mapping[str, Style]  # by prior; its seeds share them
-    names: Mapping[str, str]  # by run id: the prior and what tells the run from that prior's others
-    dashes: Mapping[str, str]  # by run id; settings of one prior differ, seeds do not
+    Attributes:
+        styles: by prior; its seeds share them.
+        names: by run id: the prior and what tells the run from that prior's others.
+        dashes: lines by run id; settings of one prior differ, seeds do not.
+    """
+
+    styles: Mapping[str, Style]
+    names: Mapping[str, str]
+    dashes: Mapping[str, str]
 
     def style(self, run: Run) -> Style:
         """Colour and marker of a run's prior."""
@@ -72,7 +78,12 @@ def arm_styles(
 
     The first arm of a prior has the prior's colour and marker; further arms of that prior have what
     the others leave free. A control has the colour of its prior's first arm, a dotted line and a
-    hollow marker. ``priors`` are those of each arm, controls among them, in the order of the study.
+    hollow marker.
+
+    Args:
+        priors: the prior of each arm, controls among them, in the order of the study.
+        page: styles of the page's runs.
+        controls: which of them are controls.
     """
     own: dict[str, Style] = {}
     owner: dict[str, str] = {}

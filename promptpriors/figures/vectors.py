@@ -22,8 +22,9 @@ NULLS = {"real_rows": "real rows", "gaussian": "Gaussian draws"}
 def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figure:
     """Draw ‖final − initial‖ / ‖initial‖ of every vector, a row a run and site.
 
-    Runs are of one model on one task; those that are not done are left out. The style is the
-    page's, by default that of ``runs``.
+    Args:
+        runs: runs of one model on one task; those that are not done are left out.
+        style: of the page; by default that of ``runs``.
     """
     style = style or run_styles(runs)
     strips = [(run, *strip) for run in runs if run.result is not None for strip in _moved(run)]
@@ -74,11 +75,13 @@ def nearest(
     site: str = "embed",
     style: RunStyles | None = None,
 ) -> go.Figure:
-    """Draw the cosine of each vector at a site to the nearest vocabulary row, with null values.
+    """Draw each vector's cosine to the nearest vocabulary row, with null values.
 
-    Runs are of one model on one task; those without stored tokens are left out. Nulls are mean
-    cosines to hold these against, from the map of the vocabulary. The style is the page's, by
-    default that of ``runs``.
+    Args:
+        runs: runs of one model on one task; those without stored tokens are left out.
+        nulls: mean cosines to hold these against, from the map of the vocabulary.
+        site: whose vectors are drawn.
+        style: of the page; by default that of ``runs``.
     """
     style = style or run_styles(runs)
     shown = [run for run in runs if tokens_of(run, site)]

@@ -31,9 +31,15 @@ def measure_bridge(
 ) -> dict[str, Any]:
     """Compare two domains' separation in the last block with and without a prompt.
 
-    The same documents of the run's own task and of another one, C4 unless given, are read with and
-    without the prompt: so many of each domain from the start of its train split, and of each at
-    most so many tokens, one of which at random counts, the same on both sides.
+    The same documents of the run's own task and of another one are read with and without the
+    prompt; each gives one random token, the same on both sides.
+
+    Args:
+        run: a finished one with vectors.
+        workspace: its models and data.
+        documents: of each domain, from the start of its train split.
+        tokens: of each document, at most.
+        other: the other domain; C4 unless given.
 
     Returns:
         What ``bridge.json`` in the run's folder holds: ``settings``, ``model`` (its revision),

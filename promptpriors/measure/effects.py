@@ -49,10 +49,18 @@ def measure_use(
 
     A vector is its number at all of the prompt's sites; halves are taken at each site by itself.
     Every change is in nats per target token against the whole prompt, with an interval over the
-    examples' documents; draws and vectors are taken as they are. Examples of the validation split
-    are drawn at random. ``draws`` are those of the run's prior, fitted anew, by which each vector
-    is replaced, and of random rows that it is projected to. Halves are taken by ``points`` at
-    blocks, such as captured activations, and by the vocabulary at ``embed``.
+    examples' documents; draws and vectors are taken as they are.
+
+    Args:
+        run: a finished one with vectors.
+        workspace: its models and data.
+        examples: of the validation split, drawn at random.
+        draws: of the run's prior, fitted anew, by which each vector is replaced, and of random rows
+            that it is projected to.
+        seed: of examples and draws.
+        points: at blocks, by which halves are taken there, such as captured activations; at
+            ``embed`` it is the vocabulary.
+        on_progress: called with stage, share done, and what is known so far.
 
     Returns:
         What ``use.json`` in the run's folder holds: ``settings``, ``model`` (its revision),

@@ -75,10 +75,14 @@ def ends_of(run: Run, site: Site) -> Ends:
 
 
 def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | None) -> Position:
-    """Measure a run at a site, in raw coordinates or, with a view, as a block reads them.
+    """Measure a run at a site, in raw coordinates or as a block reads them.
 
-    The cloud has the same view; None leaves much out. Fresh draws are of the prior that the vectors
-    were drawn from; None leaves that null out.
+    Args:
+        ends: vectors before and after training.
+        cloud: real points of the site with the same view; None where there are none, which leaves
+            much out.
+        prior: what the vectors were drawn from, for fresh draws; None leaves that null out.
+        view: into visible coordinates; None for raw ones.
     """
     see = view or (lambda points: points)
     start, end = see(ends.start), see(ends.end)

@@ -21,7 +21,12 @@ HDBSCAN_POINTS = 10_000  # at most, at random: its time grows with their square
 
 @dataclass(frozen=True)
 class ClusterPoints:
-    """Points of the chosen of ``found`` clusters at random, a ``share`` of the space's points."""
+    """Points of the chosen clusters at random.
+
+    Attributes:
+        share: of the space's points that are in them.
+        found: clusters that there are.
+    """
 
     points: Points
     share: float
@@ -38,7 +43,12 @@ class ClusterPoints:
 
 @dataclass(frozen=True)
 class ClusterGaussians:
-    """Gaussians of the chosen clusters, each weighted by its size; else as ``ClusterPoints``."""
+    """Gaussians of the chosen clusters, each weighted by its size.
+
+    Attributes:
+        share: of the space's points that are in the clusters.
+        found: clusters that there are.
+    """
 
     mixture: MixtureDensity
     share: float
@@ -68,12 +78,17 @@ def fit(
     components: Annotated[int, Field(ge=1)] = 50,
     draw: Literal["points", "gaussian"] = "points",
 ) -> ClusterPoints | ClusterGaussians:
-    """Find clusters on at most so many leading principal ``components``.
+    """Find clusters on the leading principal components.
 
-    There are as many ``clusters`` for k-means; HDBSCAN, on at most 10,000 points, finds their
-    number, of ``smallest`` points at least, and leaves points out. Those ``chosen`` to draw from
-    are numbered by size, 0 being the largest. A ``draw`` is of points of the clusters, or from a
-    Gaussian for each, with its covariance shrunk (OAS).
+    Args:
+        space: the points.
+        generator: of the clustering's own randomness, and of HDBSCAN's 10,000 points.
+        method: k-means; or HDBSCAN, which finds their number and leaves points out.
+        clusters: how many, for k-means.
+        smallest: points of the smallest cluster, for HDBSCAN.
+        chosen: the clusters to draw from, numbered by size, 0 being the largest.
+        components: principal components, at most.
+        draw: points of the clusters, or from a Gaussian for each, with its covariance shrunk (OAS).
 
     Raises:
         InputError: for clusters that do not exist, more clusters than points, and Gaussians of

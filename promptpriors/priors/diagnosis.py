@@ -22,10 +22,14 @@ def diagnose(
 ) -> dict[str, float | None]:
     """Figures of a prior's draws beside a space.
 
-    The space is usually what the prior was fitted to, or held-out points of the same kind; as many
-    points of it are taken as there are ``draws``. Where the vectors of one draw belong together
-    (``points`` with ``contiguous``, ``posterior`` with ``draw = "prompt"``, and what is made of
-    these), prompts of ``length`` vectors are drawn until there are enough.
+    Args:
+        prior: the prior.
+        space: usually what it was fitted to, or held-out points of the same kind.
+        draws: from the prior; of the space as many points are taken.
+        length: vectors of a prompt; where those of one draw belong together (``points`` with
+            ``contiguous``, ``posterior`` with ``draw = "prompt"``, and what is made of these),
+            prompts of this length are drawn until there are enough.
+        seed: of all that is random.
 
     Returns:
         ``rms``: root mean square per coordinate of the draws, over the space's; ``effective_rank``

@@ -43,12 +43,18 @@ class Exclusion:
 
     log p(x) = log(N(x; μ, kΣ) − N(x; μ, Σ)) − log(S(inner²/k) − S(inner²)), −∞ within ``inner``,
     with S the survival function of chi-square in ``dim`` dimensions.
+
+    Attributes:
+        core: N(μ, Σ).
+        k: N(μ, kΣ) is what is cut.
+        inner: the least Mahalanobis radius.
+        farther: share of the data farther out than the median draw.
     """
 
-    core: Gaussian  # N(μ, Σ)
+    core: Gaussian
     k: float
     inner: float
-    farther: float  # share of the data farther out than the median draw
+    farther: float
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, exactly and without rejection."""
@@ -85,10 +91,17 @@ def fit(
 
     Draws of N(μ, kΣ) accepted with max(0, 1 − N(μ, Σ)/N(μ, kΣ)), as in the paper's section 3.3,
     have this law; the radius is drawn by inverting its distribution function, the direction is
-    uniform. In hundreds of dimensions the default, k = c^(2/d) with d the rank of Σ, which makes
-    the two densities' ratio at the mean c, hardly moves the radius. ``outside`` does: draws lie
-    beyond this quantile of the data's own Mahalanobis radii. Covariance and shrinkage are as in
-    prior ``gaussian``.
+    uniform. In hundreds of dimensions the default hardly moves the radius: ``outside`` does.
+
+    Args:
+        space: the points.
+        generator: not needed but by the Gaussian's fit.
+        k: factor of the covariance; ``c^(2/d)`` makes the two densities' ratio at the mean c, with
+            d the rank of Σ.
+        c: for it.
+        outside: draw beyond this quantile of the data's own Mahalanobis radii.
+        covariance: as in prior ``gaussian``.
+        shrinkage: as in prior ``gaussian``.
 
     Raises:
         InputError: for a k so close to 1 that nothing is left.

@@ -81,8 +81,11 @@ def fit(
     """Fit mean and covariance, all of it or its diagonal, in float64; each point counts once.
 
     Shrinkage is towards a multiple of the identity, (1 − s)·Σ + s·(tr Σ/dim)·I, with s by Ledoit
-    & Wolf (2004) or OAS (Chen et al. 2010), as scikit-learn computes them. Where the covariance is
-    singular (for n ≤ dim always, unless shrunk) the Gaussian has no density.
+    & Wolf (2004) or OAS (Chen et al. 2010), as scikit-learn computes them.
+
+    Returns:
+        A Gaussian, or, where the covariance is singular (for n ≤ dim always, unless shrunk), an
+        AffineGaussian, which has no density.
 
     Raises:
         InputError: for a single point, and for shrinkage of a diagonal.

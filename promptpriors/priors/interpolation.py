@@ -33,7 +33,12 @@ class InterpolationDensity:
     """The same between two Gaussians.
 
     p(z) = ∫₀¹ N(z; αμ₁ + (1 − α)μ₂, α²Σ₁ + (1 − α)²Σ₂) dα by Gauss–Legendre quadrature, in
-    coordinates Bz, B the ``basis``, in which Σ₂ is the identity and Σ₁ diagonal: ``values``.
+    coordinates Bz in which Σ₂ is the identity and Σ₁ diagonal.
+
+    Attributes:
+        basis: B.
+        values: the diagonal of B Σ₁ Bᵀ.
+        nodes: of the quadrature.
     """
 
     first: Gaussian

@@ -22,18 +22,26 @@ HOPELESS = 1e-3  # acceptance below which the prior is refused
 
 @dataclass(frozen=True)
 class LowDensity:
-    """Candidates whose k-th nearest of the rows lies ``low`` to ``high`` times ``unit`` away.
+    """Candidates whose k-th nearest point lies ``low`` to ``high`` times ``unit`` away.
 
-    They come from ``wide``, or are αx + (1 − α)y of two of the rows, α ~ U[0, 1].
+    Attributes:
+        rows: the points among which neighbours are looked for.
+        wide: where candidates come from; where it is None, αx + (1 − α)y of two of the points,
+            α ~ U[0, 1].
+        neighbours: k.
+        unit: median distance of a point to its own k-th nearest.
+        low: least multiple.
+        high: largest multiple.
+        acceptance: share of candidates that are accepted, measured at the fit.
     """
 
     rows: Float[Tensor, "m dim"]
     wide: Gaussian | AffineGaussian | None
-    neighbours: int  # k
-    unit: float  # median distance of a point to its own k-th nearest
+    neighbours: int
+    unit: float
     low: float
     high: float
-    acceptance: float  # share of candidates that are accepted, measured at the fit
+    acceptance: float
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors."""
@@ -76,10 +84,14 @@ def fit(
 ) -> LowDensity:
     """Measure the data's distance to its neighbours, and how many candidates are accepted.
 
-    Neighbours are looked for among at most 8,192 of the points, at random. Candidates lie on the
-    line between two points, or come from the points' Gaussian, its standard deviations times
-    ``widen``. What counts is the distance to the neighbour number ``neighbours``, from ``low`` to
-    ``high`` times the median distance of a point to its own.
+    Args:
+        space: the points; neighbours are looked for among at most 8,192 of them, at random.
+        generator: of the choice of points and of the candidates.
+        candidates: on the line between two points, or from the points' Gaussian, widened.
+        widen: factor of that Gaussian's standard deviations.
+        neighbours: which neighbour's distance counts.
+        low: least distance, as a multiple of the median distance of a point to its own neighbour.
+        high: largest distance.
 
     Raises:
         InputError: for too few points, an empty interval, points that are mostly copies of each

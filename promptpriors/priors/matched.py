@@ -59,10 +59,17 @@ class MatchedDensity:
 def fit(
     space: Space, *, generator: Generator, prior: Prior, match: Literal["rms", "moments"] = "rms"
 ) -> Prior | Density:
-    """Rescale ``prior`` to the space; a Gaussian stays one.
+    """Rescale ``prior`` to the space.
 
-    ``rms`` multiplies, so that the root mean square per coordinate about zero agrees; ``moments``
-    moves the mean too, and matches the spread about it.
+    Args:
+        space: whose size is matched.
+        generator: of the draws that measure the inner prior.
+        prior: the inner prior.
+        match: ``rms`` multiplies, so that the root mean square per coordinate about zero agrees;
+            ``moments`` moves the mean too, and matches the spread about it.
+
+    Returns:
+        The inner prior with its scale; a Gaussian stays one.
 
     Raises:
         InputError: if the inner prior draws nothing but zeros (or, for ``moments``, one point).

@@ -23,10 +23,15 @@ class Points:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Uniform over all stretches of consecutive points, of the length that is asked for."""
+    """Uniform over all stretches of consecutive points, of the length that is asked for.
 
-    rows: Float[Tensor, "m dim"]  # in the order of their texts
-    left: Int[Tensor, " m"]  # how many from each row on are consecutive
+    Attributes:
+        rows: the points in the order of their texts.
+        left: for each row, how many from it on are consecutive.
+    """
+
+    rows: Float[Tensor, "m dim"]
+    left: Int[Tensor, " m"]
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw one stretch of ``n`` points.

@@ -16,7 +16,12 @@ from promptpriors.types import Space
 
 @dataclass(frozen=True)
 class Prompts:
-    """One run's whole prompt, repeated or cut to the length, of ``rows`` with ``counts`` a run."""
+    """One run's whole prompt, its vectors in order, repeated or cut to the length.
+
+    Attributes:
+        rows: the vectors, run by run.
+        counts: vectors of each run.
+    """
 
     rows: Float[Tensor, "m dim"]
     counts: Int[Tensor, " runs"]
@@ -37,9 +42,12 @@ def fit(
 ) -> Gaussian | AffineGaussian | Points | Prompts:
     """Fit to trained prompts.
 
-    The space's groups are the runs. Draws are from the Gaussian, its covariance shrunk since there
-    are usually fewer vectors than dimensions; single vectors at random; or one run's whole prompt,
-    a warm start (Su et al. 2022, arXiv 2111.06719, start from a prompt of another task).
+    Args:
+        space: trained vectors; its groups are the runs.
+        generator: not needed but by the Gaussian's fit.
+        draw: from their Gaussian; single vectors at random; or one run's whole prompt, a warm start
+            (Su et al. 2022, arXiv 2111.06719, start from a prompt of another task).
+        shrinkage: of the Gaussian's covariance: there are usually fewer vectors than dimensions.
 
     Raises:
         InputError: for a space that is no trained prompts.

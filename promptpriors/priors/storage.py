@@ -20,7 +20,14 @@ REMEDY = "Fit and save the prior again"
 
 
 def save(prior: Prior, folder: str | Path, table: Mapping[str, Any]) -> Path:
-    """As ``save_prior``, of classes that modules of the table's functions define."""
+    """Write a prior into a folder: ``prior.safetensors``, then ``prior.json``.
+
+    The folder is made when missing; an earlier prior in it is replaced. ``table`` is ``PRIORS``.
+
+    Raises:
+        InputError: for a prior of a class that no row's module defines, or a folder that can't be
+            written.
+    """
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
     names = {cls: name for name, cls in _classes(table).items()}
@@ -36,7 +43,13 @@ def save(prior: Prior, folder: str | Path, table: Mapping[str, Any]) -> Path:
 
 
 def load(folder: str | Path, table: Mapping[str, Any]) -> Prior:
-    """As ``load_prior``, of classes that modules of the table's functions define."""
+    """Read a prior back; its draws and densities are the same to the bit.
+
+    Every field's type and shape is checked against the annotations of its class.
+
+    Raises:
+        InputError: for a missing or damaged folder, or one of another format.
+    """
     folder = Path(folder)
     file, numbers = folder / "prior.json", folder / "prior.safetensors"
     if not file.is_file():

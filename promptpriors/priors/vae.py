@@ -46,15 +46,25 @@ class Network:
 
 @dataclass(frozen=True)
 class Vae:
-    """x = μ + D·(decoder(z) + σ ε) with z ~ q(z|y) of a random training point y."""
+    """x = μ + D·(decoder(z) + σ ε) with z ~ q(z|y) of a random training point y.
 
-    encoder: Network  # from whitened points to the mean and log-variance of each latent unit
-    decoder: Network  # from latent units to whitened points
-    log_variance: Float[Tensor, " rank"]  # log σ² of the decoder, per whitened coordinate
-    mean: Float[Tensor, " dim"]  # μ, of the training points
-    colour: Float[Tensor, "rank dim"]  # D, from whitened coordinates back
-    codes: Float[Tensor, "m rank"]  # training points, whitened, whose posteriors are drawn from
-    active: int  # latent units that are used
+    Attributes:
+        encoder: from whitened points to the mean and log-variance of each latent unit.
+        decoder: from latent units to whitened points.
+        log_variance: of the decoder, per whitened coordinate.
+        mean: μ, of the training points.
+        colour: D, from whitened coordinates back.
+        codes: training points, whitened, whose posteriors are drawn from.
+        active: latent units that are used.
+    """
+
+    encoder: Network
+    decoder: Network
+    log_variance: Float[Tensor, " rank"]
+    mean: Float[Tensor, " dim"]
+    colour: Float[Tensor, "rank dim"]
+    codes: Float[Tensor, "m rank"]
+    active: int
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors."""
@@ -86,10 +96,15 @@ def fit(
 ) -> Vae:
     """Train the autoencoder with Adam on whitened points.
 
-    There are as many latent units as the points have dimensions; ``hidden`` is the width of the
-    hidden layers, ``epochs`` the passes over at most so many ``points``, drawn at random.
-    ``free_bits`` are nats a latent unit that cost nothing; more follow the data more closely, up to
-    repeating them, and none collapse.
+    Args:
+        space: the points.
+        generator: of the start, the order and the noise.
+        hidden: width of the hidden layers; there are as many latent units as the points have
+            dimensions.
+        free_bits: nats a latent unit that cost nothing; more follow the data more closely, up to
+            repeating them, and none collapse.
+        epochs: passes over the points.
+        points: at most so many, drawn at random.
 
     Raises:
         InputError: for fewer than 20 points.
