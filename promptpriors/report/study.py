@@ -15,14 +15,8 @@ from promptpriors.report.study_curves import Curves, curves_of
 from promptpriors.report.tables import ShownTable, study_table
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of
-from promptpriors.runs.studies import (
-    BASELINES,
-    CONTROLS,
-    StudyRecord,
-    StudyRun,
-    list_study_records,
-)
-from promptpriors.runs.study_results import SettingResult, list_study_results
+from promptpriors.runs.studies import BASELINES, CONTROLS, StudyRecord, StudyRun
+from promptpriors.runs.study_results import SettingResult, list_study_records, list_study_results
 from promptpriors.verdicts.study_tables import NOTES
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}

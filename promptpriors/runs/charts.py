@@ -23,8 +23,7 @@ class Chart(NamedTuple):
         model: the revision of the model.
         title: what a reader sees in a list of charts.
         domains: what the points come from, such as ``vocabulary`` or ``C4``.
-        domain: number of each point's domain.
-        document: number of each point's document within its domain.
+        domain: number of each point's domain; ``document`` is its document within that.
         labels: token of each point.
         layouts: coordinates by layout, ``pca`` among them and ``tsne`` where it was computed.
         explained: share of the points' variance along the two directions of ``pca``.
@@ -47,13 +46,9 @@ class Chart(NamedTuple):
 
 
 class Map(NamedTuple):
-    """A plane through a model's vocabulary, and the tokens on it.
+    """A plane through a model's vocabulary (rows' ``mean``), and the tokens on it.
 
     Attributes:
-        model: whose vocabulary it is.
-        site: where its points live.
-        coordinates: the points on the plane.
-        mean: of the vocabulary.
         components: the plane's two unit directions.
         explained: share of the vocabulary's variance along each of them.
         labels: the token string of each point.
@@ -103,11 +98,7 @@ def _write(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def read_chart(path: Path) -> Chart:
-    """Read a stored chart.
-
-    Raises:
-        InputError: if the file is missing, damaged or no chart, or if its parts do not fit.
-    """
+    """Read a stored chart; raises InputError if it is missing or damaged, or no chart."""
     tensors, about = read_tensors(path)
     layouts: dict[str, Tensor] = {}
     prompts: dict[str, dict[str, Tensor]] = {}
@@ -157,14 +148,11 @@ def _wrong_points(chart: Chart) -> str:
 
 def _wrong_prompts(chart: Chart) -> str:
     for run, layouts in chart.prompts.items():
-        paths = layouts.values()
-        if len({path.shape for path in paths}) != 1 or not all(map(_is_path, paths)):
+        kinds = {(path.shape, path.is_floating_point()) for path in layouts.values()}
+        shape, is_float = kinds.pop() if len(kinds) == 1 else ((), False)
+        if not (is_float and len(shape) == 3 and shape[-1] == 2 and min(shape) > 0):
             return f"prompts of {run} must be moments × vectors × 2, the same in every layout"
     return ""
-
-
-def _is_path(path: Tensor) -> bool:
-    return path.ndim == 3 and path.shape[-1] == 2 and path.numel() > 0 and path.is_floating_point()
 
 
 def list_charts(runs: Path) -> list[Path]:

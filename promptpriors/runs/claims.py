@@ -15,7 +15,6 @@ VERSION = 2
 """Version of the file. Version 1, which states none, has one kind of evidence for each claim."""
 Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
 Kind = Literal["study", "figure"]
-"""Kind of evidence."""
 
 
 class _Stored(BaseModel):
@@ -121,11 +120,7 @@ def read_claims(folder: Path) -> list[Claim | InputError]:
 
 
 def read_list(path: Path, key: str) -> list[Any]:
-    """Read the list under a key of a JSON file.
-
-    Raises:
-        InputError: if the file is not JSON, or there is no such list in it.
-    """
+    """Read the list under a key of a JSON file; raises InputError if there is none."""
     value = read_json(path)
     rows = value.get(key) if isinstance(value, dict) else None
     if not isinstance(rows, list):

@@ -60,11 +60,7 @@ def encode_rows(rows: Sequence[Row], shapes: Sequence[Shape] = ()) -> dict[str, 
 
 
 def decode_rows(encoded: Mapping[str, Any], shapes: Sequence[Shape] = ()) -> list[Row]:
-    """Decode what ``encode_rows`` made.
-
-    Raises:
-        InputError: if it is nothing of the kind.
-    """
+    """Decode what ``encode_rows`` made; raises InputError if it is nothing of the kind."""
     try:
         if "rows" in encoded:
             return [dict(row) for row in encoded["rows"]]
@@ -91,10 +87,8 @@ def _columns(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Any]] | None:
 def _flat(row: Row) -> dict[tuple[str, ...], Any]:
     flat: dict[tuple[str, ...], Any] = {}
     for key, value in row.items():
-        if isinstance(value, dict) and value:
-            flat |= {(key, name): inner for name, inner in value.items()}
-        else:
-            flat[(key,)] = value
+        inner = value if isinstance(value, dict) else {}
+        flat |= {(key, name): v for name, v in inner.items()} or {(key,): value}
     return flat
 
 

@@ -46,9 +46,7 @@ def prior_of(run: Run) -> str:
     A prior made of others names them, such as ``matched(gaussian)``. Priors chosen per site are
     called by the one that the others replace.
     """
-    if run.config["prompt"]["mode"] == "none":
-        return BASELINE
-    return _spoken(run.config["prior"])
+    return BASELINE if run.config["prompt"]["mode"] == "none" else _spoken(run.config["prior"])
 
 
 def _spoken(prior: Mapping[str, Any]) -> str:

@@ -27,11 +27,9 @@ Vectors = Literal["none", "final", "all"]
 
 
 class Header(Stored):
-    """First line of a packed file.
+    """First line of a packed file, of a format, by a version of the program.
 
     Attributes:
-        format: version of packed files.
-        version: version of the program that wrote it.
         runs: their number.
         vectors: those that were asked for.
         left_out: parts of results that are left out.
@@ -105,11 +103,7 @@ def find_packs(runs: Path) -> list[Path]:
 
 
 def find_packed(runs: Path, run_id: str) -> PackedRun | None:
-    """Find a run in the packed files of a folder; None where it is in none of them.
-
-    Raises:
-        InputError: as ``read_pack``.
-    """
+    """Find a run in the packed files of a folder, or None; raises InputError as ``read_pack``."""
     packed = (run for path in find_packs(runs) for run in read_pack(path).runs)
     return next((run for run in packed if run.line.id == run_id), None)
 
@@ -122,11 +116,11 @@ def read_pack(path: Path) -> Pack:
     """
     status = path.stat()
     found = _read(path, status.st_mtime_ns, status.st_size)
-    files = found.header.files
+    files = found.header.files if path.name in found.header.files else []
     missing = [
         f"{path.with_name(name)} is missing: it was packed together with others that are here"
         for name in files
-        if path.name in files and not path.with_name(name).is_file()
+        if not path.with_name(name).is_file()
     ]
     if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
         missing.append(lost_vectors(path, "its runs"))

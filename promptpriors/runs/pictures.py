@@ -46,14 +46,12 @@ class Panel(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's contents.
+    """A figure's contents, by its number in the paper.
 
     Attributes:
-        number: the figure's, as in the paper.
         caption: what is seen, and what it does not say.
-        panels: in reading order.
+        panels: in reading order, ``columns`` beside each other.
         numbers: what the figure is used to say, as figures with nulls, intervals and p-values.
-        columns: panels beside each other.
         one_map: whether the panels show one map, and so one part of it.
         source: what it was gathered from, so that a later start knows whether it is still good.
     """
@@ -99,11 +97,7 @@ def _fields(picture: Picture, *names: str) -> dict[str, Any]:
 
 
 def read_picture(folder: Path, number: int) -> Picture:
-    """Read a stored picture.
-
-    Raises:
-        InputError: if it is missing or damaged; says which command makes it.
-    """
+    """Read a stored picture; raises InputError if it is missing or damaged."""
     path = folder / f"{stem(number)}.safetensors"
     if not path.exists():
         raise InputError(
@@ -112,18 +106,13 @@ def read_picture(folder: Path, number: int) -> Picture:
         )
     tensors, about = read_tensors(path)
     try:
-        panels = [
-            Panel(panel["title"], tuple(panel["axes"]), _layers(panel["layers"], tensors, i))
-            for i, panel in enumerate(about["panels"])
-        ]
+        panels = []
+        for i, panel in enumerate(about["panels"]):
+            layers = [
+                Layer._make([*words, tensors[f"{i}/{j}"]]) for j, words in enumerate(panel["layers"])
+            ]
+            panels.append(Panel(panel["title"], tuple(panel["axes"]), layers))
         rest = {name: about[name] for name in (*WORDS, *SETTINGS)}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None
     return Picture(number=number, panels=panels, **rest)
-
-
-def _layers(words: list[Any], tensors: dict[str, Tensor], panel: int) -> list[Layer]:
-    return [
-        Layer(kind, name, role, tensors[f"{panel}/{j}"])
-        for j, (kind, name, role) in enumerate(words)
-    ]

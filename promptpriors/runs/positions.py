@@ -91,10 +91,7 @@ Positions = dict[tuple[Site, str], Position]
 
 
 def write_positions(run: Run, positions: Positions, against: Mapping[Site, str]) -> None:
-    """Write ``position.json`` beside a run's result.
-
-    ``against`` are at each site the names of the points that it was measured against.
-    """
+    """Write ``position.json`` beside a run's result; ``against`` are the points' names by site."""
     rows = [
         {"site": site, "coordinates": kind, "values": found.model_dump(exclude_unset=True)}
         for (site, kind), found in positions.items()

@@ -3,12 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from promptpriors.runs.studies import Stored
-from promptpriors.runs.study_results import (
-    Difference,
-    SettingResult,
-    StudyResult,
-    Verdict,
-)
+from promptpriors.runs.study_results import Difference, SettingResult, StudyResult, Verdict
 from promptpriors.runs.tables import Cell, Table, tabulate
 
 Record = Mapping[str, Cell | Verdict]
