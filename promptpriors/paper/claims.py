@@ -33,11 +33,7 @@ def paper_claims() -> dict[int, PaperClaim]:
 
 
 def paper_claim(number: int) -> PaperClaim:
-    """Find a claim of the paper by its number.
-
-    Raises:
-        InputError: if the paper has none of this number.
-    """
+    """Find a claim of the paper by its number; raises InputError if there is none."""
     known = paper_claims()
     if number not in known:
         raise InputError(f"the paper has no claim {number}; expected 1 to {max(known)}")
@@ -48,15 +44,8 @@ def claim_with(
     number: int, *, study: Evidence | None = None, figure: Evidence | None = None
 ) -> Claim:
     """Put evidence on a claim of the paper."""
-    paper = paper_claim(number)
-    return Claim(
-        claim=number,
-        text=paper.text,
-        section=paper.section,
-        figures=paper.figures,
-        study=study,
-        figure=figure,
-    )
+    paper = paper_claim(number).model_dump(exclude={"evidence"})
+    return Claim(**paper, study=study, figure=figure)
 
 
 def judged(

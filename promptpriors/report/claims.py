@@ -16,10 +16,8 @@ from promptpriors.report.formatting import MISSING, significant
 from promptpriors.runs.claims import Claim, Evidence, read_claims
 
 PNG, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-
 ROOM = 5_000_000
 """Bytes of all images together, as they lie on the disk."""
-
 MAX_LISTED = 40
 """Values of one list that are written out."""
 
@@ -36,13 +34,9 @@ class Figure(BaseModel):
 
 @dataclass(frozen=True)
 class Picture:
-    """Figure with its PNG as the page shows it.
+    """Figure with its PNG as a data address, its size in pixels, and its numbers by path.
 
-    Attributes:
-        image: as a data address, empty where it can't be shown.
-        size: width and height in pixels.
-        numbers: the figure's numbers, path and value.
-        problem: why there is no image.
+    Where there is a problem, the image is empty.
     """
 
     figure: Figure

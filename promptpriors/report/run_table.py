@@ -106,10 +106,9 @@ def _moved(run: Run) -> float | None:
 
 
 def _rate(run: Run) -> float | None:
-    lr = (run.result or {}).get("lr")
-    if not isinstance(lr, dict):
-        return lr
-    return next((v for v in lr.values() if isinstance(v, float | int)), None)
+    lr = _of("lr")(run)
+    rates = lr.values() if isinstance(lr, dict) else [lr]
+    return next((rate for rate in rates if isinstance(rate, float | int)), None)
 
 
 def _by_site(values: Mapping[str, float | None] | None) -> str:

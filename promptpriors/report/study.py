@@ -20,22 +20,14 @@ from promptpriors.runs.study_results import SettingResult, list_study_records, l
 from promptpriors.verdicts.study_tables import NOTES
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}
-"""Names of losses."""
 
 
 @dataclass(frozen=True)
 class StudyPanel:
-    """Study in one setting.
+    """Study in one setting; ``record`` and ``result`` are None where their file is missing.
 
-    Attributes:
-        record: the planned runs; None where the file is missing.
-        result: None where nothing is stored.
-        notes: warnings.
-        styles: how each arm and control is drawn.
-        forest: the figure of differences.
-        bands: the figure of curves.
-        drawn: the curves in that figure, and the runs that are in none.
-        tables: those with rows.
+    ``styles`` are by arm and control. The figures are ``forest``, of differences, and ``bands``, of
+    the curves in ``drawn``; tables are those with rows.
     """
 
     study: str
@@ -73,12 +65,8 @@ def studies(folder: Path, runs: Sequence[Run], page_styles: RunStyles) -> Studie
     problems = [f"A study can’t be shown: {error}" for error in damaged]
     problems += [f"A study’s result can’t be shown: {error}" for error in damaged_results]
     by_id = {run.id: run for run in runs}
-    planned = {
-        (record.name, member.setting): record for record in records for member in record.runs
-    }
-    judged = {
-        (result.name, setting.setting): setting for result in results for setting in result.settings
-    }
+    planned = {(record.name, run.setting): record for record in records for run in record.runs}
+    judged = {(result.name, one.setting): one for result in results for one in result.settings}
     panels = [
         _panel(key, planned.get(key), judged.get(key), by_id, page_styles)
         for key in dict.fromkeys([*planned, *judged])
@@ -132,11 +120,9 @@ def _panel(
 def _prior(arm: str, members: Sequence[StudyRun], runs: Mapping[str, Run]) -> str:
     """The prior of an arm's first run that is there; without any, what the study varies."""
     mine = [member for member in members if member.arm == arm]
-    for member in mine:
-        if member.id in runs:
-            return prior_of(runs[member.id])
+    there = [prior_of(runs[member.id]) for member in mine if member.id in runs]
     names = (member.factors.get("prior.name") for member in mine)
-    return next((name for name in names if isinstance(name, str)), arm)
+    return next((name for name in (*there, *names) if isinstance(name, str)), arm)
 
 
 def _forest(
@@ -160,9 +146,8 @@ def _facts(
     metric, share = record.compare.metric if record else "", record.compare.margin if record else 0
     if result:
         metric, share = result.metric, result.margin_share
-    margin = f"{100 * share:.3g} % of floor to ceiling"
-    if result and result.margin is not None:
-        margin = f"±{result.margin:.3g}, {margin}"
+    known = f"±{result.margin:.3g}, " if result and result.margin is not None else ""
+    margin = f"{known}{100 * share:.3g} % of floor to ceiling"
     there = [runs[member.id].config for member in members if member.id in runs]
     arms = [(member.arm, member.rate, member.seed) for member in members if member.kind == "arm"]
     sizes = " × ".join(whole(len(set(values))) for values in zip(*arms, strict=True))

@@ -24,10 +24,7 @@ class _Stored(BaseModel):
 
 
 class Evidence(_Stored):
-    """Statistic of a claim in words (or none), its 95 % interval, and the verdict by it alone.
-
-    ``evidence`` is the reason in words.
-    """
+    """Statistic of a claim in words (or none), its 95 % interval, the verdict by it, and why."""
 
     statistic: str
     value: float | None
@@ -74,11 +71,7 @@ class Claim(_Stored):
 
 
 def write_claims(folder: Path, claims: Sequence[Claim]) -> None:
-    """Merge claims into ``claims.json``; evidence of the other kind is kept.
-
-    Raises:
-        InputError: if the file that is there is damaged.
-    """
+    """Merge claims into ``claims.json``, keeping the other kind's evidence; InputError if damaged."""
     known: dict[int, Claim] = {}
     for claim in read_claims(folder):
         if isinstance(claim, InputError):

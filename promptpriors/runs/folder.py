@@ -118,15 +118,16 @@ def find_run(name: str, runs: Path) -> Run:
     Raises:
         InputError: if there is none, more than one, or it is not finished.
     """
-    run = read_run(Path(name)) if name and has_run(Path(name)) else None
-    if run is None:
+    folder = Path(name)
+    if not (name and has_run(folder)):
         folders = [path.parent.name for path in runs.glob("*/config.toml")]
         packed = [run.line.id for pack in find_packs(runs) for run in read_pack(pack).runs]
         found = sorted({id_ for id_ in [*folders, *packed] if name and id_.startswith(name)})
         if len(found) != 1:
             many = f"{len(found)} runs begin with" if found else "no run is called"
             raise InputError(f"{many} {name!r} in {runs}; see `promptpriors list runs`")
-        run = read_run(runs / found[0])
+        folder = runs / found[0]
+    run = read_run(folder)
     if run.result is None:
         raise InputError(f"run {run.id} is {run.status}: {run.error or 'start it again to end it'}")
     return run

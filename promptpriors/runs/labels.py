@@ -1,12 +1,14 @@
 """Names of runs that are shown together, and the settings that runs have in common."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from promptpriors.files import canonical
 from promptpriors.runs.run import Run
 
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 BASELINE = "no prompt"
 COMPARED = ("prior", "prompt", "train")
 """Sections of a config that may tell runs on one model and task apart."""
@@ -25,8 +27,8 @@ def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
     The beginning of the id is added where labels would be the same.
     """
     labels: dict[str, Label] = {}
-    for mine in _by(runs, setting_of):
-        for alike in _by(mine, prior_of):
+    for mine in grouped(runs, setting_of).values():
+        for alike in grouped(mine, prior_of).values():
             variants = _variants(alike)
             kinds = sorted(set(variants))
             for run, variant in zip(alike, variants, strict=True):
@@ -64,12 +66,12 @@ def setting_of(run: Run) -> str:
     return canonical([run.config["model"], kept])
 
 
-def _by(runs: Sequence[Run], key: Callable[[Run], str]) -> list[list[Run]]:
-    """Runs with equal keys together, in the order in which the keys first occur."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        found.setdefault(key(run), []).append(run)
-    return list(found.values())
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Put items with equal keys together, in the order in which the keys first occur."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def _variants(runs: Sequence[Run]) -> list[tuple[str, ...]]:

@@ -129,11 +129,7 @@ def _paths(file: Path, count: int) -> list[Path]:
 
 
 def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -> dict[Path, bytes]:
-    """Studies, tables, claims, figures, and with all vectors maps and charts, by where they go.
-
-    Raises:
-        InputError: if another file is there.
-    """
+    """Studies, tables, claims, figures, and with all vectors maps and charts, by where they go."""
     if target.resolve() == runs.resolve():
         return {}
     paths = [path for pattern in COPIED for path in sorted(runs.glob(pattern))]

@@ -27,14 +27,10 @@ Vectors = Literal["none", "final", "all"]
 
 
 class Header(Stored):
-    """First line of a packed file, of a format, by a version of the program.
+    """First line of a packed file: its format, and the version of the program that wrote it.
 
-    Attributes:
-        runs: their number.
-        vectors: those that were asked for.
-        left_out: parts of results that are left out.
-        files: names of all files that were packed together.
-        shapes: schedules that the metrics refer to.
+    ``runs`` is their number, ``vectors`` what was asked for, ``left_out`` parts of results that are
+    missing, ``files`` what was packed together, ``shapes`` the schedules that metrics refer to.
     """
 
     format: int
@@ -48,15 +44,10 @@ class Header(Stored):
 
 
 class Line(Stored):
-    """A run's line in a packed file.
+    """A run's line in a packed file: its text of ``config.toml``, result without what is left out.
 
-    Attributes:
-        config: text of ``config.toml``.
-        metrics: encoded rows of ``metrics.jsonl``.
-        records: JSON files beside the result, by name.
-        vectors: those that are kept.
-        about: metadata of ``prompt.safetensors``; None where no vectors are kept.
-        left_out: parts of the result that are left out.
+    ``metrics`` are encoded rows, ``records`` the JSON files beside the result, by name; ``about``
+    is the metadata of ``prompt.safetensors``, None where no ``vectors`` are kept.
     """
 
     id: str

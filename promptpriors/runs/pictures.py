@@ -109,7 +109,8 @@ def read_picture(folder: Path, number: int) -> Picture:
         panels = []
         for i, panel in enumerate(about["panels"]):
             layers = [
-                Layer._make([*words, tensors[f"{i}/{j}"]]) for j, words in enumerate(panel["layers"])
+                Layer._make([*words, tensors[f"{i}/{j}"]])
+                for j, words in enumerate(panel["layers"])
             ]
             panels.append(Panel(panel["title"], tuple(panel["axes"]), layers))
         rest = {name: about[name] for name in (*WORDS, *SETTINGS)}

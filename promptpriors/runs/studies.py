@@ -28,13 +28,10 @@ class Stored(BaseModel):
 
 
 class Comparison(Stored):
-    """Rules of a study's comparison, fixed before its first run.
+    """Rules of a study's comparison by a number of ``result.json``, fixed before its first run.
 
-    Attributes:
-        reference: the arm that others are held against.
-        margin: share of the gap from floor to ceiling within which two arms count as equal.
-        metric: a number of ``result.json``.
-        controls: the study has a positive and a negative one.
+    Arms are held against the reference. ``margin`` is the share of the gap from floor to ceiling
+    within which two count as equal; ``controls`` that there are a positive and a negative one.
     """
 
     reference: str | None = None

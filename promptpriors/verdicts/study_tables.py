@@ -149,9 +149,8 @@ def _power(setting: SettingResult) -> list[Record]:
 
 
 def _components(setting: SettingResult) -> list[Record]:
-    reason = setting.components.reason
-    if reason:
-        return [{"source": "none", "note": reason}]
+    if setting.components.reason:
+        return [{"source": "none", "note": setting.components.reason}]
     return [_row(source) for source in setting.components.sources]
 
 
