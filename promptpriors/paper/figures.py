@@ -139,9 +139,8 @@ def _trajectory(run: Run, site: Site, revision: str) -> Tensor | None:
 
 
 def _sampled(inputs: FigureInputs, domain: str, site: Site) -> Space:
+    """At most ``POINTS`` of a space's points, in their old order."""
     space = inputs.space(domain, site)
-    if len(space.points) <= POINTS:
-        return space
     rows = torch.randperm(len(space.points), generator=inputs.random("chart", domain))[:POINTS]
     return rows_of(space, rows.sort().values)
 

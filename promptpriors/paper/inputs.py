@@ -152,10 +152,9 @@ class FigureInputs:
         def report(stage: str, share: float, known: Mapping[str, Any]) -> None:
             self.on_progress(f"{name}: {stage}", share, known)
 
-        def make() -> Run:
-            return execute(self.run_config(name), self.runs, self.workspace, on_progress=report)
-
-        return self._once("figure run", name, make)
+        config = self.run_config(name)
+        train = partial(execute, config, self.runs, self.workspace, on_progress=report)
+        return self._once("figure run", name, train)
 
     def run_config(self, name: str) -> RunConfig:
         """The resolved config of a run of the plan, whose stores are captured."""

@@ -60,11 +60,12 @@ def columns(runs: Sequence[Run]) -> list[Column]:
 
 def rows(runs: Sequence[Run], table: Sequence[Column], page_styles: RunStyles) -> list[Row]:
     """One row per run, in the order given."""
-    names, colours = page_styles.names, {run.id: page_styles.style(run).colour for run in runs}
-    return [
-        Row(run, names[run.id], colours[run.id], [_cell(column, run) for column in table])
-        for run in runs
-    ]
+    found = []
+    for run in runs:
+        pairs = [(column, column.value(run)) for column in table]
+        cells = [ShownCell("" if v is None else repr(float(v)), c.text(v)) for c, v in pairs]
+        found.append(Row(run, page_styles.names[run.id], page_styles.style(run).colour, cells))
+    return found
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -90,11 +91,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Peak memory", MISSING if memory is None else f"{whole(memory)} MiB"),
         ("Versions", ", ".join(f"{k} {v}" for k, v in versions.items()) or MISSING),
     ]
-
-
-def _cell(column: Column, run: Run) -> ShownCell:
-    value = column.value(run)
-    return ShownCell("" if value is None else repr(float(value)), column.text(value))
 
 
 def _of(*keys: str) -> Callable[[Run], Any]:

@@ -71,7 +71,7 @@ class Claim(_Stored):
 
 
 def write_claims(folder: Path, claims: Sequence[Claim]) -> None:
-    """Merge claims into ``claims.json``, keeping the other kind's evidence; InputError if damaged."""
+    """Merge claims into ``claims.json``, keeping other evidence; raises InputError if damaged."""
     known: dict[int, Claim] = {}
     for claim in read_claims(folder):
         if isinstance(claim, InputError):

@@ -10,8 +10,6 @@ from promptpriors.runs.run import Run
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 BASELINE = "no prompt"
-COMPARED = ("prior", "prompt", "train")
-"""Sections of a config that may tell runs on one model and task apart."""
 
 
 class Label(NamedTuple):
@@ -76,7 +74,8 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 
 def _variants(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     """Of each run the settings in which the runs differ, as ``key=value``."""
-    flat = [_flatten({k: run.config.get(k, {}) for k in COMPARED}) for run in runs]
+    sections = ("prior", "prompt", "train")
+    flat = [_flatten({k: run.config.get(k, {}) for k in sections}) for run in runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)
     differing = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
     return [

@@ -18,8 +18,6 @@ from promptpriors.runs.folder import list_runs
 from promptpriors.runs.packed import PACK_FORMAT, SUFFIX, Header, Line, Vectors, vectors_path
 from promptpriors.runs.run import Run
 
-MAX_BYTES = 2_500_000
-"""Size above which runs are packed into several files."""
 OPTIONAL = ("nearest_tokens",)
 """Parts of a result that may be left out."""
 COPIED = (
@@ -47,7 +45,7 @@ def pack_runs(
     precision: Precision = "float16",
     without: Sequence[str] = (),
     leave_out_unfinished: bool = False,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int = 2_500_000,
 ) -> Packing:
     """Pack the runs of a folder, and copy what a reader needs besides them beside the file.
 
@@ -209,10 +207,8 @@ def _note_missing(runs: Sequence[Run], vectors: Vectors) -> None:
     prompts = [run for run in runs if run.result and run.config["prompt"]["mode"] != "none"]
     missing = [run.id for run in prompts if _kept(run, vectors) != vectors]
     if missing:
-        note(
-            f"{len(missing)} of {len(prompts)} prompts have no vectors to keep"
-            f" ({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''})"
-        )
+        some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        note(f"{len(missing)} of {len(prompts)} prompts have no vectors to keep ({some})")
 
 
 def _gzip(text: str) -> bytes:

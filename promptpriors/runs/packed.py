@@ -18,7 +18,6 @@ from promptpriors.runs.columns import Shape
 from promptpriors.runs.studies import Stored
 
 SUFFIX = ".runs.jsonl.gz"
-VECTORS_SUFFIX = ".runs.safetensors"
 PACK_FORMAT = 1
 """Version of packed files; raised whenever an older program would read one wrongly."""
 
@@ -85,7 +84,7 @@ class Pack(NamedTuple):
 
 def vectors_path(pack: Path) -> Path:
     """Name the file of the vectors that belong to a packed file."""
-    return pack.with_name(pack.name.removesuffix(SUFFIX) + VECTORS_SUFFIX)
+    return pack.with_name(pack.name.removesuffix(SUFFIX) + ".runs.safetensors")
 
 
 def find_packs(runs: Path) -> list[Path]:

@@ -9,16 +9,8 @@ from pydantic import BeforeValidator
 from promptpriors.errors import InputError
 from promptpriors.files import finite, write_json
 from promptpriors.registry import validate
-from promptpriors.runs.studies import (
-    RESULT,
-    Kind,
-    Name,
-    Stored,
-    StudyRecord,
-    read_object,
-    read_study_record,
-    study_paths,
-)
+from promptpriors.runs import studies
+from promptpriors.runs.studies import RESULT, Kind, Name, Stored, StudyRecord, read_object
 
 VERSION = 1
 
@@ -275,7 +267,7 @@ def read_study_result(path: Path) -> StudyResult:
 
 def list_study_records(runs: Path) -> tuple[list[StudyRecord], list[str]]:
     """Read the records of a runs folder; those that are damaged or there twice are errors."""
-    return _read_each(study_paths(runs), read_study_record)
+    return _read_each(studies.study_paths(runs), studies.read_study_record)
 
 
 def list_study_results(runs: Path) -> tuple[list[StudyResult], list[str]]:
