@@ -92,8 +92,7 @@ def compare(
 def _with_positions(runs: Sequence[Run]) -> list[Run]:
     """The runs whose vectors are there, or were when they were compared before."""
     known = [run for run in runs if run.has_vectors or run.record(FILE) is not None]
-    if len(known) < len(runs):
-        without = [run.id for run in runs if run not in known]
+    if without := [run.id for run in runs if run not in known]:
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
         note(f"left out of positions: {len(without)} runs without prompt.safetensors ({some})")
     return known

@@ -26,7 +26,6 @@ RUNS: dict[int, tuple[str, ...]] = {
     11: ("deep-gaussian", "deep-xavier"),
     12: ("deep-interpolation",),
 }
-"""The runs that a figure shows."""
 NEEDED = tuple(dict.fromkeys(name for names in RUNS.values() for name in names))
 
 

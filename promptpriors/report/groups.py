@@ -110,22 +110,20 @@ def _section(
 
 def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Runs whose vectors are stored, and sentences about what others are shown without."""
-    there, missing, problems = [], 0, []
+    there, problems = [], []
+    missing = sum(not run.has_vectors for run in runs)
+    if missing:
+        problems.append(
+            f"{missing} of {len(runs)} runs are here without their vectors (prompt.safetensors): "
+            "they are in the tables and the losses, and in no map and no displacement."
+        )
     for run in runs:
         try:
             if run.has_vectors:
                 run.tensors()
                 there.append(run)
-            else:
-                missing += 1
         except InputError as error:
             problems.append(f"Left out of maps and displacements: {error}")
-    if missing:
-        said = (
-            f"{missing} of {len(runs)} runs are here without their vectors (prompt.safetensors): "
-            "they are in the tables and the losses, and in no map and no displacement."
-        )
-        problems.insert(0, said)
     counts = Counter(name for run in runs for name in run.left_out)
     problems += [
         f"{count} of {len(runs)} runs were packed without {name}, which is not shown of them."

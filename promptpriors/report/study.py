@@ -167,8 +167,7 @@ def _facts(
 def _scale(metric: str, result: SettingResult | None, drawn: Curves) -> list[tuple[str, str]]:
     """Floor and ceiling in the metric; without a result they are known of the loss alone."""
     if result:
-        scale = result.scale
-        return [("floor", fixed(scale.floor)), ("ceiling", fixed(scale.ceiling))] if scale else []
+        return [(end, fixed(value)) for end, value in result.scale or ()]
     levels = drawn.levels if metric == "val_loss" else []
     return [(level.role, fixed(level.value)) for level in levels if level.role != "text"]
 

@@ -16,7 +16,6 @@ from promptpriors.runs.labels import grouped
 from promptpriors.runs.studies import BASELINES, StudyRun
 
 BEST = "best"
-"""Choice of each arm's best rate."""
 
 
 class Lost(NamedTuple):

@@ -77,11 +77,8 @@ def write_picture(folder: Path, picture: Picture) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors, panels = {}, []
     for i, panel in enumerate(picture.panels):
-        layers = []
-        for j, layer in enumerate(panel.layers):
-            tensors[f"{i}/{j}"] = layer.points.float()
-            layers.append([layer.kind, layer.name, layer.role])
-        panels.append({"title": panel.title, "axes": panel.axes, "layers": layers})
+        tensors |= {f"{i}/{j}": layer.points.float() for j, layer in enumerate(panel.layers)}
+        panels.append(panel._asdict() | {"layers": [layer[:3] for layer in panel.layers]})
     about = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
     write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, about)
     write_numbers(folder, picture)

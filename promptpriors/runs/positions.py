@@ -83,7 +83,6 @@ HEADINGS: dict[str, str] = {
     for null in NULLS
     for name, field in NullComparison.model_fields.items()
 }
-"""Heading of every number of a ``Position``, by dotted field."""
 Positions = dict[tuple[Site, str], Position]
 """By site and kind of coordinates."""
 

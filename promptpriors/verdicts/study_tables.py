@@ -173,4 +173,3 @@ RECORDS: Mapping[str, Callable[[SettingResult], Sequence[Record]]] = {
     "plateaus": lambda setting: [_row(plateau) for plateau in setting.plateaus],
     "verdicts": _verdicts,
 }
-"""Rows of each table in a setting, by its name."""
