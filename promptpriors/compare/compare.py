@@ -39,9 +39,14 @@ def compare(
     What can't be compared is named and left out. Where the folder has the record of a study, its
     result is stored beside the record, and its tables come last.
 
-    ``use`` is how many validation examples measure what each run's vectors do, ``bridge`` how many
-    documents of C4 and of each run's task measure whether its prompt brings them closer; 0 shows
-    only what was measured before.
+    Args:
+        runs_dir: the folder.
+        workspace: has models and tasks.
+        on_progress: called with stage, share done, and what is known so far.
+        use: validation examples by which to measure what each run's vectors do; 0 shows only what
+            was measured before.
+        bridge: documents of C4 and of each run's task by which to measure whether its prompt brings
+            them closer; 0 as for ``use``.
 
     Raises:
         InputError: if there is neither a finished run with a prompt nor a study, or if the record

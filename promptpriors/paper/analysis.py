@@ -30,6 +30,7 @@ class ClaimPlan(Strict):
     """Plan of a study's verdict on one claim.
 
     Attributes:
+        claim: its number in the paper's list.
         setting: of the study; None where it has one.
         arms: that count; None for all.
         reach: whether nothing is said where training could not have moved vectors far enough.
@@ -72,7 +73,11 @@ def read_analysis(path: Path) -> Analysis:
 
 
 def judge_claims(analysis: Analysis, runs: Path) -> list[Claim]:
-    """Judge each claim by a folder's studies; raises InputError for a study's damaged record."""
+    """Judge each claim of an analysis by the studies of a runs folder.
+
+    Raises:
+        InputError: for a damaged record of a study, or a value that there is not.
+    """
     settings = read_settings(runs)
     return [claim_with(planned.claim, study=_evidence(planned, settings)) for planned in analysis]
 

@@ -33,7 +33,11 @@ def paper_claims() -> dict[int, PaperClaim]:
 
 
 def paper_claim(number: int) -> PaperClaim:
-    """Find a claim of the paper by its number; raises InputError if there is none."""
+    """Find a claim of the paper by its number.
+
+    Raises:
+        InputError: if the paper has none of this number.
+    """
     known = paper_claims()
     if number not in known:
         raise InputError(f"the paper has no claim {number}; expected 1 to {max(known)}")

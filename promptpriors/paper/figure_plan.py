@@ -61,7 +61,8 @@ class FigurePlan(Strict):
     """Plan of the figures.
 
     Attributes:
-        model: of every figure but the fifth, which has the ``encoder`` (an encoder–decoder) too.
+        model: of every figure but the fifth.
+        encoder: the encoder–decoder of figure 5.
         seed: of draws, maps and tests.
         base: what the configs of all runs share.
         runs: by name, whole configs whose spaces may say ``store:DOMAIN``.

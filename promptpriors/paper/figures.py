@@ -54,7 +54,14 @@ def produce(
     """Make and store figures; those of the same plan are found again.
 
     All of them together are followed by the charts of the page and what they say of the claims.
-    Pictures go to ``figures`` below the runs folder, each with the command that made it.
+
+    Args:
+        plan: what they are made from.
+        numbers: of ``FIGURES``.
+        runs: the runs folder; pictures go to ``figures`` below it.
+        workspace: models and tasks.
+        command: kept with each picture.
+        on_progress: told of each stage.
 
     Raises:
         InputError: for whatever model, data or config have wrong.

@@ -34,9 +34,13 @@ class Figure(BaseModel):
 
 @dataclass(frozen=True)
 class Picture:
-    """Figure with its PNG as a data address, its size in pixels, and its numbers by path.
+    """Figure with its PNG as the page shows it.
 
-    Where there is a problem, the image is empty.
+    Attributes:
+        image: as a data address, empty where it can't be shown.
+        size: width and height in pixels.
+        numbers: the figure's numbers, path and value.
+        problem: why there is no image.
     """
 
     figure: Figure

@@ -34,7 +34,11 @@ STYLES = ("page.css", "charts.css", "claims.css", "study.css")
 
 
 def build(runs_dir: Path) -> str:
-    """HTML page about the runs below ``runs_dir``; raises InputError if there are none."""
+    """HTML page about the runs below ``runs_dir``.
+
+    Raises:
+        InputError: if there is no such folder or no run in it.
+    """
     runs = list_runs(runs_dir)
     if not runs:
         raise InputError(

@@ -24,10 +24,17 @@ METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation lo
 
 @dataclass(frozen=True)
 class StudyPanel:
-    """Study in one setting; ``record`` and ``result`` are None where their file is missing.
+    """Study in one setting.
 
-    ``styles`` are by arm and control. The figures are ``forest``, of differences, and ``bands``, of
-    the curves in ``drawn``; tables are those with rows.
+    Attributes:
+        record: the planned runs; None where the file is missing.
+        result: None where nothing is stored.
+        notes: warnings.
+        styles: how each arm and control is drawn.
+        forest: the figure of differences.
+        bands: the figure of curves.
+        drawn: the curves in that figure, and the runs that are in none.
+        tables: those with rows.
     """
 
     study: str

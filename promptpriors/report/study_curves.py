@@ -32,10 +32,13 @@ class Lost(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves of each arm and rate, arms in the order of the study, and runs that are in none.
+    """Curves of a setting, lines across them, and runs that are in neither.
 
-    ``choices`` are those under which each curve is shown, ``levels`` validation losses of baselines
-    and ceilings; the setting has so many ``members``.
+    Attributes:
+        curves: of each arm and rate, arms in the order of the study.
+        choices: for each curve the choices under which it is shown.
+        levels: validation losses of baselines and ceilings.
+        members: how many runs the study has in the setting.
     """
 
     curves: list[MeanCurve]

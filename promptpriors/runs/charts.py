@@ -23,7 +23,8 @@ class Chart(NamedTuple):
         model: the revision of the model.
         title: what a reader sees in a list of charts.
         domains: what the points come from, such as ``vocabulary`` or ``C4``.
-        domain: number of each point's domain; ``document`` is its document within that.
+        domain: number of each point's domain.
+        document: number of each point's document within its domain.
         labels: token of each point.
         layouts: coordinates by layout, ``pca`` among them and ``tsne`` where it was computed.
         explained: share of the points' variance along the two directions of ``pca``.
@@ -46,9 +47,13 @@ class Chart(NamedTuple):
 
 
 class Map(NamedTuple):
-    """A plane through a model's vocabulary (rows' ``mean``), and the tokens on it.
+    """A plane through a model's vocabulary, and the tokens on it.
 
     Attributes:
+        model: whose vocabulary it is.
+        site: where its points live.
+        coordinates: the points on the plane.
+        mean: of the vocabulary.
         components: the plane's two unit directions.
         explained: share of the vocabulary's variance along each of them.
         labels: the token string of each point.
@@ -98,7 +103,11 @@ def _write(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def read_chart(path: Path) -> Chart:
-    """Read a stored chart; raises InputError if it is missing or damaged, or no chart."""
+    """Read a stored chart.
+
+    Raises:
+        InputError: if the file is missing, damaged or no chart, or if its parts do not fit.
+    """
     tensors, about = read_tensors(path)
     layouts: dict[str, Tensor] = {}
     prompts: dict[str, dict[str, Tensor]] = {}

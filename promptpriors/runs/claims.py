@@ -71,7 +71,11 @@ class Claim(_Stored):
 
 
 def write_claims(folder: Path, claims: Sequence[Claim]) -> None:
-    """Merge claims into ``claims.json``, keeping other evidence; raises InputError if damaged."""
+    """Merge claims into ``claims.json``; evidence of the other kind is kept.
+
+    Raises:
+        InputError: if the file that is there is damaged.
+    """
     known: dict[int, Claim] = {}
     for claim in read_claims(folder):
         if isinstance(claim, InputError):
@@ -113,7 +117,11 @@ def read_claims(folder: Path) -> list[Claim | InputError]:
 
 
 def read_list(path: Path, key: str) -> list[Any]:
-    """Read the list under a key of a JSON file; raises InputError if there is none."""
+    """Read the list under a key of a JSON file.
+
+    Raises:
+        InputError: if the file is not JSON, or there is no such list in it.
+    """
     value = read_json(path)
     rows = value.get(key) if isinstance(value, dict) else None
     if not isinstance(rows, list):

@@ -60,7 +60,11 @@ def encode_rows(rows: Sequence[Row], shapes: Sequence[Shape] = ()) -> dict[str, 
 
 
 def decode_rows(encoded: Mapping[str, Any], shapes: Sequence[Shape] = ()) -> list[Row]:
-    """Decode what ``encode_rows`` made; raises InputError if it is nothing of the kind."""
+    """Decode what ``encode_rows`` made.
+
+    Raises:
+        InputError: if it is nothing of the kind.
+    """
     try:
         if "rows" in encoded:
             return [dict(row) for row in encoded["rows"]]

@@ -139,7 +139,11 @@ class Busy(InputError):
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a run for this process alone; raises Busy if another works on it."""
+    """Hold a run for this process alone.
+
+    Raises:
+        Busy: if another process works on it.
+    """
     try:
         lock = FileLock(_lock_of(folder)).acquire(timeout=0)
     except Timeout:

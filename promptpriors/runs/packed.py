@@ -26,10 +26,16 @@ Vectors = Literal["none", "final", "all"]
 
 
 class Header(Stored):
-    """First line of a packed file: its format, and the version of the program that wrote it.
+    """First line of a packed file.
 
-    ``runs`` is their number, ``vectors`` what was asked for, ``left_out`` parts of results that are
-    missing, ``files`` what was packed together, ``shapes`` the schedules that metrics refer to.
+    Attributes:
+        format: version of packed files.
+        version: version of the program that wrote it.
+        runs: their number.
+        vectors: those that were asked for.
+        left_out: parts of results that are left out.
+        files: names of all files that were packed together.
+        shapes: schedules that the metrics refer to.
     """
 
     format: int
@@ -43,10 +49,15 @@ class Header(Stored):
 
 
 class Line(Stored):
-    """A run's line in a packed file: its text of ``config.toml``, result without what is left out.
+    """A run's line in a packed file.
 
-    ``metrics`` are encoded rows, ``records`` the JSON files beside the result, by name; ``about``
-    is the metadata of ``prompt.safetensors``, None where no ``vectors`` are kept.
+    Attributes:
+        config: text of ``config.toml``.
+        metrics: encoded rows of ``metrics.jsonl``.
+        records: JSON files beside the result, by name.
+        vectors: those that are kept.
+        about: metadata of ``prompt.safetensors``; None where no vectors are kept.
+        left_out: parts of the result that are left out.
     """
 
     id: str
@@ -93,7 +104,11 @@ def find_packs(runs: Path) -> list[Path]:
 
 
 def find_packed(runs: Path, run_id: str) -> PackedRun | None:
-    """Find a run in the packed files of a folder, or None; raises InputError as ``read_pack``."""
+    """Find a run in the packed files of a folder; None where it is in none of them.
+
+    Raises:
+        InputError: as ``read_pack``.
+    """
     packed = (run for path in find_packs(runs) for run in read_pack(path).runs)
     return next((run for run in packed if run.line.id == run_id), None)
 

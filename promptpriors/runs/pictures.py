@@ -46,12 +46,14 @@ class Panel(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's contents, by its number in the paper.
+    """A figure's contents.
 
     Attributes:
+        number: the figure's, as in the paper.
         caption: what is seen, and what it does not say.
-        panels: in reading order, ``columns`` beside each other.
+        panels: in reading order.
         numbers: what the figure is used to say, as figures with nulls, intervals and p-values.
+        columns: panels beside each other.
         one_map: whether the panels show one map, and so one part of it.
         source: what it was gathered from, so that a later start knows whether it is still good.
     """
@@ -94,7 +96,11 @@ def _fields(picture: Picture, *names: str) -> dict[str, Any]:
 
 
 def read_picture(folder: Path, number: int) -> Picture:
-    """Read a stored picture; raises InputError if it is missing or damaged."""
+    """Read a stored picture.
+
+    Raises:
+        InputError: if it is missing or damaged; says which command makes it.
+    """
     path = folder / f"{stem(number)}.safetensors"
     if not path.exists():
         raise InputError(

@@ -23,8 +23,10 @@ class _Measured(BaseModel):
 class NullComparison(_Measured):
     """Distance of a run's vectors to their nearest points, compared with one null.
 
-    ``null`` is the mean over its draws (of ``moved`` the change), ``p`` the share of draws at least
-    as near as the run, ``effect`` observed less null.
+    Attributes:
+        null: mean over the null's draws; of ``moved`` it is the change.
+        p: share of the draws that are as near as the run or nearer.
+        effect: observed less null.
     """
 
     null: float | None = Field(title="nearest, {} null")
@@ -97,10 +99,14 @@ def write_positions(run: Run, positions: Positions, against: Mapping[Site, str])
 
 
 def read_positions(run: Run, against: Mapping[Site, str] | None = None) -> Positions | None:
-    """Read a run's ``position.json``; raises InputError if it is damaged.
+    """Read a run's ``position.json``.
 
-    None without the file, for what a later version measured, and where ``against`` is given for
-    what was measured against points of other names.
+    Returns:
+        None without the file, for what a later version measured, and where ``against`` is given
+        for what was measured against points of other names.
+
+    Raises:
+        InputError: if the file is damaged.
     """
     if (found := run.record(FILE)) is None:
         return None

@@ -17,8 +17,12 @@ from promptpriors.runs.packed import PackedRun, Vectors, lost_vectors, vectors_p
 class Run:
     """A run, from its folder or from a packed file.
 
-    ``folder`` is named by the run's id; of a packed run it may be missing. ``config`` is resolved.
-    ``result`` (``result.json``) is None unless the run is done, ``error`` unless it failed.
+    Attributes:
+        folder: named by the run's id; of a packed run it may be missing.
+        config: the resolved config.
+        result: ``result.json``, None unless the run is done.
+        error: ``error.txt``, None unless the run failed.
+        packed: None if the run has a folder.
     """
 
     folder: Path
@@ -45,7 +49,11 @@ class Run:
         return self.packed.where if self.packed else str(self.folder)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Read the records of ``metrics.jsonl``, oldest first; raises InputError if damaged."""
+        """Read the records of ``metrics.jsonl``, oldest first.
+
+        Raises:
+            InputError: if they are damaged.
+        """
         if not self.packed:
             return read_json_lines(self.folder / "metrics.jsonl")
         try:
@@ -117,7 +125,11 @@ class Run:
         return self.packed.line.records.get(name) if self.packed else None
 
     def records(self) -> dict[str, Any]:
-        """Read all JSON files beside the result, by name; raises InputError if one is damaged."""
+        """Read all JSON files beside the result, by name.
+
+        Raises:
+            InputError: if one is damaged.
+        """
         names = {path.name for path in self.folder.glob("*.json")} - {"result.json"}
         names |= set(self.packed.line.records) if self.packed else set()
         return {name: self.record(name) for name in sorted(names)}

@@ -28,10 +28,13 @@ class Stored(BaseModel):
 
 
 class Comparison(Stored):
-    """Rules of a study's comparison by a number of ``result.json``, fixed before its first run.
+    """Rules of a study's comparison, fixed before its first run.
 
-    Arms are held against the reference. ``margin`` is the share of the gap from floor to ceiling
-    within which two count as equal; ``controls`` that there are a positive and a negative one.
+    Attributes:
+        reference: the arm that others are held against.
+        margin: share of the gap from floor to ceiling within which two arms count as equal.
+        metric: a number of ``result.json``.
+        controls: the study has a positive and a negative one.
     """
 
     reference: str | None = None
@@ -87,7 +90,11 @@ def study_path(runs: Path, name: str) -> Path:
 
 
 def read_study_record(path: Path) -> StudyRecord:
-    """Read a study's record; raises InputError if it is damaged or of another format."""
+    """Read a study's record.
+
+    Raises:
+        InputError: if it is damaged or of another version of the run folders.
+    """
     content = read_object(path, FORMAT, "start the study again to have it written anew")
     return validate(StudyRecord, content, str(path))
 
@@ -110,7 +117,11 @@ def write_study_record(runs: Path, record: StudyRecord) -> Path:
 
 
 def check_versions(runs: Path) -> None:
-    """Refuse with an InputError a folder whose studies were written by an incompatible version."""
+    """Refuse a folder whose studies were written by an incompatible version.
+
+    Raises:
+        InputError: if their runs would not be found again or would be read wrongly.
+    """
     for path in study_paths(runs):
         content = read_object(path)
         found = {key: content.get(key) for key in VERSIONS}

@@ -215,9 +215,11 @@ class SettingResult(Stored):
         lower_is_better: the metric is a loss or another objective.
         scale_reason: why there is no scale.
         margin: of equality, in units of the metric, and ``margin_share`` as a share of the scale.
-        reference: the arm that ``contrasts`` of arms and controls are against.
+        reference: the arm that others are compared with.
         arms: arms, controls, baselines and ceilings.
+        contrasts: arms and controls less the reference.
         all_pairs: None for fewer than two arms.
+        plateaus: curves by arm.
     """
 
     setting: str
@@ -260,7 +262,11 @@ def write_study_result(runs: Path, result: StudyResult) -> Path:
 
 
 def read_study_result(path: Path) -> StudyResult:
-    """Read a study's result; raises InputError if it is damaged or of another version."""
+    """Read a study's result.
+
+    Raises:
+        InputError: if it is damaged or of another version.
+    """
     content = read_object(path, VERSION, "`promptpriors compare` writes it anew")
     return validate(StudyResult, content, str(path), brief=True)
 

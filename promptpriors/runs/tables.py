@@ -14,9 +14,14 @@ Cell = str | float | int | bool | None
 
 
 class Table(BaseModel):
-    """Table with a note on what its numbers are, and what they do not say.
+    """Table with what must be known to read it.
 
-    It is named as its file is. Each row has a cell a column; None where nothing is known.
+    Attributes:
+        name: of its file.
+        title: its heading.
+        note: what its numbers are, and what they do not say.
+        columns: the headings of the columns.
+        rows: as many cells each; None where nothing is known.
     """
 
     name: str

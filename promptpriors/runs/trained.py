@@ -11,7 +11,10 @@ from promptpriors.runs.run import Run
 
 
 def load_prompt(folder: str | Path) -> Prompt:
-    """Load the trained prompt of a finished run; a packed one is named by the folder it would have.
+    """Load the trained prompt of a finished run.
+
+    Args:
+        folder: the run's; of a packed run the folder that it would have.
 
     Raises:
         InputError: if it is not a finished run, one of an adapter, which is not kept, or one that

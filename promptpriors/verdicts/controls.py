@@ -56,7 +56,11 @@ def differs(difference: Difference) -> bool:
 
 
 def against(pooled: Pooled, reference: str) -> dict[str, Difference]:
-    """Compare every other arm with the reference, by Dunnett's test; InputError without any."""
+    """Compare every other arm with the reference, by Dunnett's test.
+
+    Raises:
+        InputError: if there is no other.
+    """
     others = [arm for arm in pooled.arms if arm != reference]
     contrasts = pooled.differences((arm, reference) for arm in others)
     found = simultaneous(contrasts, level=1 - ALPHA)
@@ -73,7 +77,11 @@ def differences_of(
 
 
 def checked(reference: str | None, aside: Mapping[str, str], arms: Sequence[str]) -> str:
-    """Return the reference to compare with; raises InputError if there is none."""
+    """Check that there is a reference to compare with, and return it.
+
+    Raises:
+        InputError: otherwise.
+    """
     if reference is None:
         raise InputError("the study names no reference")
     if reference in aside:

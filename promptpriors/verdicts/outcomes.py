@@ -100,7 +100,11 @@ def lacks(runs: Sequence[RunOutcome]) -> str:
 
 
 def curve_of(run: RunOutcome) -> Curve:
-    """Read the validation losses of a run by step; raises InputError if they are damaged."""
+    """Read the validation losses of a run by step.
+
+    Raises:
+        InputError: if its records are damaged.
+    """
     rows = run.run.metrics() if run.run else []
     pairs = [(row.get("step"), row.get("val_loss")) for row in rows]
     return [(int(s), float(loss)) for s, loss in pairs if _is_number(s) and _is_number(loss)]
