@@ -86,12 +86,23 @@ def critical_value(correlation: Float[Tensor, "k k"], df: int, *, level: float =
 
 def _reach(correlation: Tensor) -> tuple[Tensor, int]:
     """Max |A u| over directions u, sorted and averaged in bins, and the rank of A."""
-    found = torch.linalg.eigh(correlation.double())
-    kept = found.eigenvalues > 1e-9 * found.eigenvalues.max()
-    factor = found.eigenvectors[:, kept] * found.eigenvalues[kept].sqrt()
-    rank = int(kept.sum())
+    factor = _factor(correlation)
+    rank = factor.shape[1]
     reach = (factor @ _directions(rank)).abs().amax(dim=0)
     return reach.sort().values.view(BINS, -1).mean(dim=1), rank
+
+
+def _factor(correlation: Tensor) -> Tensor:
+    """Cholesky's factor without the columns of pivots that are nothing.
+
+    It is the same on every machine, as the eigenvectors of equal eigenvalues are not.
+    """
+    rest, columns = correlation.double(), []
+    for j in range(len(rest)):
+        if rest[j, j] > 1e-9:
+            columns.append(rest[:, j] / rest[j, j].sqrt())
+            rest = rest - columns[-1].outer(columns[-1])
+    return torch.stack(columns, dim=1)
 
 
 @cache
