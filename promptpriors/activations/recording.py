@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,18 +16,17 @@ from promptpriors.activations.shards import DTYPES, tensors_of
 from promptpriors.activations.store import (
     MANIFEST,
     Plan,
-    about,
+    metadata_of,
     read_manifest,
-    shard_path,
     write_manifest,
 )
-from promptpriors.activations.texts import Text, documents, read_texts
+from promptpriors.activations.texts import documents, filled, read_texts
 from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_tensors
 from promptpriors.models import Backbone
 from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
-from promptpriors.types import Example, Site
+from promptpriors.types import Example
 
 SHARD_BYTES = 64 * 2**20
 """Activations of a shard, about; memory stays at a few of them."""
@@ -84,15 +84,18 @@ def capture(
     reader = Reader(backbone, plan.sites, prompt=prompt, longest=plan.tokens)
     documents_read = texts_read = rows = computed = 0
     with _held(folder, plan, wait=wait):
-        write_manifest(folder, plan, None)
+        write_manifest(folder, plan)
         chosen = islice(documents(examples), plan.documents)
         texts = (read_texts(backbone, document, plan.tokens) for document in chosen)
-        whole = (document for document in texts if document)
-        for number, shard in enumerate(_shards(whole, _shard_rows(backbone, plan))):
-            path = shard_path(folder, number)
-            stamp = {"key": plan.key, "shard": number, "digest": _digest(shard, plan.sites)}
-            known = _known(path, stamp)
-            if known is None:
+        width = len(plan.sites) * backbone.dim * DTYPES[plan.dtype].itemsize
+        # where a shard ends depends on the texts alone
+        shards = filled((texts_of for texts_of in texts if texts_of), SHARD_BYTES // width)
+        for number, shard in enumerate(shards):
+            path = folder / f"shard-{number:05d}.safetensors"
+            digest = hashlib.sha256(repr((shard, list(plan.sites))).encode()).hexdigest()
+            stamp = {"key": plan.key, "shard": number, "digest": digest}
+            known = metadata_of(path)
+            if known is None or any(known.get(key) != value for key, value in stamp.items()):
                 tensors = tensors_of(reader, shard, plan, documents_read)
                 ids = [text.id for document in shard for text in document]
                 known = {**stamp, "ids": ids, "rows": len(tensors["document"])}
@@ -106,8 +109,7 @@ def capture(
             raise InputError("nothing to capture: no example has any tokens")
         if prompt is not None:
             _write(folder / "prompt.safetensors", reader.prompt_rows(), {"run": plan.prompt})
-        totals = {"documents_read": documents_read, "examples": texts_read, "rows": rows}
-        write_manifest(folder, plan, totals)
+        write_manifest(folder, plan, documents_read=documents_read, examples=texts_read, rows=rows)
     seconds = time.perf_counter() - began
     return Captured(folder, documents_read, texts_read, rows, computed, seconds)
 
@@ -120,41 +122,6 @@ def content_of(examples: Iterable[Example], count: int) -> str:
     return digest.hexdigest()
 
 
-def _shard_rows(backbone: Backbone, plan: Plan) -> int:
-    """Tokens of a shard."""
-    row = len(plan.sites) * backbone.dim * DTYPES[plan.dtype].itemsize
-    return max(1, SHARD_BYTES // row)
-
-
-def _shards(texts: Iterable[list[Text]], rows: int) -> Iterator[list[list[Text]]]:
-    """Documents until there are so many tokens; where a shard ends depends on the texts alone."""
-    shard: list[list[Text]] = []
-    size = 0
-    for document in texts:
-        shard.append(document)
-        size += sum(len(text.ids) for text in document)
-        if size >= rows:
-            yield shard
-            shard, size = [], 0
-    if shard:
-        yield shard
-
-
-def _digest(shard: Sequence[Sequence[Text]], sites: Sequence[Site]) -> str:
-    return hashlib.sha256(repr((shard, list(sites))).encode()).hexdigest()
-
-
-def _known(path: Path, stamp: dict[str, Any]) -> dict[str, Any] | None:
-    """What a shard says, if it is whole and the one that is wanted."""
-    if not path.exists():
-        return None
-    try:
-        known = about(path)
-    except InputError:
-        return None
-    return known if {key: known.get(key) for key in stamp} == stamp else None
-
-
 def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> None:
     try:
         write_tensors(path, tensors, known)
@@ -165,49 +132,34 @@ def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> Non
         ) from None
 
 
-class _held:  # noqa: N801 used like a function
+@contextmanager
+def _held(folder: Path, plan: Plan, *, wait: bool) -> Iterator[None]:
     """Hold a store for this process alone, if the folder is empty or holds the same plan."""
-
-    def __init__(self, folder: Path, plan: Plan, *, wait: bool) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"the store {folder} can't be made ({error.strerror}); set capture.out to another"
-            ) from None
-        self._folder, self._plan = folder, plan
-        self._lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"store {self._folder} is being written by another process; wait for it to end"
-            ) from None
-        try:
-            self._check()
-        except InputError:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def _check(self) -> None:
-        for stale in self._folder.glob(".*.tmp"):  # left by a process that was killed
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the store {folder} can't be made ({error.strerror}); set capture.out to another"
+        ) from None
+    try:
+        lock = FileLock(folder / ".lock", timeout=-1 if wait else 0).acquire()
+    except Timeout:
+        raise InputError(
+            f"store {folder} is being written by another process; wait for it to end"
+        ) from None
+    with lock:
+        for stale in folder.glob(".*.tmp"):  # left by a process that was killed
             stale.unlink(missing_ok=True)
-        if not (self._folder / MANIFEST).exists():
-            others = [path.name for path in self._folder.iterdir() if path.name != ".lock"]
-            if others:
+        if (folder / MANIFEST).exists():
+            there = read_manifest(folder)
+            if there["key"] != plan.key or tuple(there["sites"]) != plan.sites:
                 raise InputError(
-                    f"{self._folder} holds {others[0]!r} and is no store; set capture.out to a new "
-                    "or an empty folder"
+                    f"{folder} holds another capture (of {there['model']}, {there['task']['name']},"
+                    f" {', '.join(there['sites'])}); set capture.out to another"
                 )
-            return
-        there = read_manifest(self._folder)
-        if there["key"] != self._plan.key or tuple(there["sites"]) != self._plan.sites:
+        elif others := [path.name for path in folder.iterdir() if path.name != ".lock"]:
             raise InputError(
-                f"{self._folder} holds another capture (of {there['model']}, "
-                f"{there['task']['name']}, {', '.join(there['sites'])}); set capture.out to another"
+                f"{folder} holds {others[0]!r} and is no store; set capture.out to a new or an "
+                "empty folder"
             )
+        yield

@@ -18,13 +18,7 @@ DTYPES = {"float16": torch.float16, "float32": torch.float32}
 def tensors_of(
     reader: Reader, shard: Sequence[Sequence[Text]], plan: Plan, first: int
 ) -> dict[str, Tensor]:
-    """The contents of a shard.
-
-    Args:
-        reader: reads the documents.
-        shard: the documents.
-        plan: what is kept of them.
-        first: the number of the first document.
+    """The contents of a shard of documents, the first of which has the number ``first``.
 
     Raises:
         InputError: for activations that are not finite, naming site, example and token.
@@ -32,19 +26,20 @@ def tensors_of(
     parts: dict[str, list[Tensor]] = {}
     rows = texts = 0
     for number, reading in enumerate(reader.read(shard)):
-        states = {
-            site: _kept(value, site, reading, shard[number], plan)
+        found = {
+            f"site/{site}": _kept(value, site, reading, shard[number], plan)
             for site, value in reading.states.items()
         }
-        found = {f"site/{site}": value for site, value in states.items()}
+        size = len(next(iter(found.values())))
         found |= _structure(reading, plan, rows, texts)
-        found["document"] = torch.full((len(next(iter(states.values()))),), first + number)
+        found["document"] = torch.full((size,), first + number)
         for name, value in found.items():
             parts.setdefault(name, []).append(value)
         rows += len(reading.tokens)
         texts += len(reading.last)
     joined = {name: torch.cat(values) for name, values in parts.items()}
-    return {name: _small(value) for name, value in joined.items()}
+    # whole numbers in four bytes
+    return {k: v if v.is_floating_point() else v.to(torch.int32) for k, v in joined.items()}
 
 
 def _structure(reading: Reading, plan: Plan, rows: int, texts: int) -> dict[str, Tensor]:
@@ -63,13 +58,13 @@ def _structure(reading: Reading, plan: Plan, rows: int, texts: int) -> dict[str,
 
 
 def _counts(reading: Reading) -> Tensor:
-    ones = ordinary(reading.positions, reading.roles).float()[:, None]
+    ones = _ordinary(reading).float()[:, None]
     return chain_sums(ones, reading.before, reading.positions)[reading.last, 0].long()
 
 
-def ordinary(positions: Tensor, roles: Tensor) -> Tensor:
+def _ordinary(reading: Reading) -> Tensor:
     """Tokens that count by default: neither the first, an attention sink, nor special ones."""
-    return (positions > 0) & (roles != SPECIAL)
+    return (reading.positions > 0) & (reading.roles != SPECIAL)
 
 
 def _kept(
@@ -94,11 +89,6 @@ def _kept(
         )
     if plan.what == "tokens":
         return kept
-    counted = ordinary(reading.positions, reading.roles)[:, None]
-    sums = chain_sums(states * counted, reading.before, reading.positions)[reading.last]
+    counted = states * _ordinary(reading)[:, None]
+    sums = chain_sums(counted, reading.before, reading.positions)[reading.last]
     return (sums / _counts(reading).clamp_min(1)[:, None]).to(DTYPES[plan.dtype])
-
-
-def _small(value: Tensor) -> Tensor:
-    """Whole numbers in four bytes."""
-    return value if value.is_floating_point() else value.to(torch.int32)
