@@ -33,16 +33,7 @@ SHARD_BYTES = 64 * 2**20
 
 
 class Captured(NamedTuple):
-    """What a capture did.
-
-    Attributes:
-        folder: the store.
-        documents: in it.
-        examples: in it.
-        tokens: rows in it.
-        computed: documents that were read now; the others were there.
-        seconds: of reading and writing now.
-    """
+    """What is in a store now; ``computed`` documents were captured just now, in ``seconds``."""
 
     folder: Path
     documents: int

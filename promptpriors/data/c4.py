@@ -36,10 +36,7 @@ PLACE = np.dtype([("file", "u4"), ("line", "u4"), ("start", "u8")])
 class Documents(Sequence[Example]):
     """Examples that stand in files and are read one by one.
 
-    Attributes:
-        files: in the order of their names.
-        places: of each document, an array of ``PLACE``.
-        characters: the most that a trained text may have.
+    ``places`` is an array of ``PLACE``; trained texts have at most so many ``characters``.
     """
 
     files: tuple[Path, ...]

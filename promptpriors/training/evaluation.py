@@ -39,13 +39,10 @@ def quality(
     *,
     trunk: Trunk | None = None,
 ) -> Quality:
-    """Loss and teacher-forced accuracy, every target token counted once.
+    """Loss and teacher-forced accuracy over a split, every target token counted once.
 
-    Args:
-        backbone: the frozen model.
-        prompt: None for the plain model.
-        encoded: the split.
-        trunk: what the blocks below the prompt make of the split, if it is kept.
+    Without a prompt they are the plain model's; ``trunk`` is what the blocks below the prompt make
+    of the split, if it is kept.
     """
     return measure("quality", backbone, prompt, encoded, trunk=trunk)()
 
@@ -63,16 +60,9 @@ def measure(
     """Divide the measuring of a split among a team; what is returned measures.
 
     The split is cut into the same rows whatever the team, and their losses are added in the same
-    order, so the result does not depend on the number of processes.
-
-    Args:
-        name: of this work, the same on every process.
-        backbone: the frozen model.
-        prompt: None for the plain model.
-        encoded: the split.
-        trunk: as in ``quality``.
-        team: who does it.
-        trained: parameters that may have changed between two measurements.
+    order, so the result does not depend on the number of processes. ``name`` is the same on every
+    process, ``trained`` are parameters that may have changed between two measurements; the rest is
+    as in ``quality``.
     """
     rows = list(chunks(encoded, BUDGET))
 
@@ -84,18 +74,17 @@ def measure(
             batch = [encoded[i] for i in rows[row]]
             found = token_losses(backbone, prompt, batch, trunk=trunk)
             nats, correct = float(found.nats.double().sum()), int(found.correct.sum())
-            numbers = (nats, correct, len(found.nats), found.computed)
-            table[row] = torch.tensor(numbers, dtype=table.dtype)
+            table[row] = table.new_tensor([nats, correct, len(found.nats), found.computed])
         return table.flatten()
 
     asked = team.divided(name, share, trained)
 
     def found() -> Quality:
         table = asked([range(first, len(rows), team.size) for first in range(team.size)])
-        nats, correct, targets, computed = 0.0, 0.0, 0.0, 0.0
-        for row in table.view(-1, 4).tolist():
-            nats, correct = nats + row[0], correct + row[1]
-            targets, computed = targets + row[2], computed + row[3]
+        totals = table.new_zeros(4)
+        for row in table.view(-1, 4):  # one after another: the order of a sum decides its last bits
+            totals += row
+        nats, correct, targets, computed = totals.tolist()
         return Quality(nats / targets, correct / targets, int(computed))
 
     return found
@@ -153,7 +142,7 @@ def evaluate(
             )
             for i, answer in zip(part, answers, strict=True):
                 scores = task.score(answer, examples[i])
-                table[i] = torch.tensor([scores[key] for key in keys], dtype=table.dtype)
+                table[i] = table.new_tensor([scores[key] for key in keys])
         return table.flatten()
 
     asked = team.divided(f"answers of {split}", share, trained)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, encode, epochs
+from promptpriors.packing import encode, epochs
 from promptpriors.prompts import Prompt, trunk_of
 from promptpriors.prompts.objectives import mean_objective, objective_of
 from promptpriors.training.evaluation import measure
@@ -62,14 +62,13 @@ class Progress:
         adapter: weights in the model that are trained in place of the prompt's vectors. They are no
             part of a checkpoint.
 
+    Attributes ``step``, ``seconds`` and ``tokens`` are as in ``Record``; ``training_seconds`` are
+    those of the steps alone.
+
     Attributes:
         trained: what is trained, by site; an adapter's weights as ``adapter``.
-        step: steps taken.
         peak: the rate by site before schedule and warm-up.
         optimiser: AdamW over what is trained, one group a site.
-        seconds: as ``Record.seconds``.
-        training_seconds: of the steps alone.
-        tokens: as ``Record.tokens``.
         useful: tokens of the examples trained on, each counted in full.
         ceiling: the loss above which training counts as diverged, known after the first evaluation.
     """
@@ -92,10 +91,8 @@ class Progress:
             self.trained, self.peak = {"adapter": list(adapter)}, {"adapter": float(lr)}
         groups = [{"params": part, "lr": self.peak[site]} for site, part in self.trained.items()]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
-        self.seconds = 0.0
-        self.training_seconds = 0.0
-        self.tokens = 0
-        self.useful = 0
+        self.seconds = self.training_seconds = 0.0
+        self.tokens = self.useful = 0
         self.ceiling = math.inf
 
     @property
@@ -197,18 +194,13 @@ def train(
         encode(backbone, task.splits[split], before=prompt.before)
         for split in ("train", "validation")
     )
-    targets = sum(map(_predicted, learn))
+    # without a source the first token of the target is not predicted
+    targets = sum(len(example.target) - (not example.pieces) for example in learn)
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
     forward = partial(forward, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
     descend = backward(team, forward, learn, state.parameters)
     measured = measure(
-        "validation",
-        backbone,
-        prompt,
-        check,
-        trunk=trunks[1],
-        team=team,
-        trained=state.parameters,
+        "validation", backbone, prompt, check, trunk=trunks[1], team=team, trained=state.parameters
     )
     if not team.main:
         return
@@ -224,16 +216,8 @@ def train(
             _check_loss(found, state)
         state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
-        return Record(
-            step=state.step,
-            train_loss=train_loss,
-            val_loss=val_loss,
-            lr=rate,
-            seconds=state.seconds,
-            tokens=state.tokens,
-            penalty=penalty,
-            val_objective=aim,
-        )
+        seconds, tokens = state.seconds, state.tokens
+        return Record(state.step, train_loss, val_loss, rate, seconds, tokens, penalty, aim)
 
     if state.step == 0:
         first = record(None, None, 0.0)
@@ -252,11 +236,6 @@ def train(
         state.tokens += computed
         state.useful += sum(learn[i].read + 1 for i in chosen)
         yield record(train_loss, None if penalty is None else float(penalty.detach()), share)
-
-
-def _predicted(example: Encoded) -> int:
-    """Target tokens of an example; without a source the first is none."""
-    return len(example.target) - (not example.pieces)
 
 
 def _penalty(state: Progress, regularisers: Sequence[Regulariser], targets: int) -> Tensor | None:

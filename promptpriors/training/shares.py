@@ -45,13 +45,7 @@ def backward(
 
     Each process gives the sum of nats over its own targets, their number, and the gradient of that
     sum; the gradient of the batch's mean is the quotient of the sums, whoever computed what. The
-    penalty is added once, by the main process.
-
-    Args:
-        team: who does it.
-        forward: the losses of a batch.
-        examples: of which batches are made.
-        trained: what gets gradients, as the main process has it.
+    penalty is added once, by the main process. Batches are made of ``examples``.
 
     Returns:
         From the batch's positions in ``examples`` and a penalty, if there is one, to the mean
@@ -72,8 +66,7 @@ def backward(
         nats = float(losses.nats.detach().double().sum())
         head = torch.tensor([nats, targets, losses.computed], dtype=torch.float64)
         slopes = [torch.zeros_like(v) if v.grad is None else v.grad for v in trained]
-        flat = [slope.flatten().cpu().double() * targets for slope in slopes]
-        return torch.cat([head, *flat])
+        return torch.cat([head, *(s.flatten().cpu().double() * targets for s in slopes)])
 
     asked = team.divided("gradient", share, trained)
 
