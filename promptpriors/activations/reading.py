@@ -60,11 +60,7 @@ class _Call(NamedTuple):
 class Reader:
     """Reads documents with a frozen model, and with a prompt in front of them if there is one.
 
-    Args:
-        backbone: the frozen model.
-        sites: of ``backbone.sites``.
-        prompt: what stands before every text; its own rows are kept apart.
-        longest: tokens of the longest text.
+    A prompt's own rows are kept apart; ``longest`` is in tokens of a text.
 
     Raises:
         InputError: for a site that the model does not have, a text longer than its context, or a
@@ -108,26 +104,23 @@ class Reader:
         At its own sites these are its vectors. Further up a ``soft`` or ``deep`` prompt's rows run
         on; a ``deep-cut`` prompt is cut away, and ``kv`` has no rows.
         """
-        if self.prompt is None or self.prompt.mode in {"none", "kv"}:
+        prompt = self.prompt
+        if prompt is None or prompt.mode in {"none", "kv"}:
             return {}
-        values = self.prompt.values
+        values = prompt.values
         found = {site: values[site].detach() for site in self.sites if site in values}
-        if self.prompt.mode == "deep-cut" or self.backbone.seq2seq:
+        if prompt.mode == "deep-cut" or self.backbone.seq2seq:
             return found
+        if self._packs:
+            with observed(self.backbone.model, self.sites) as passed:
+                insert(self.backbone, prompt)
+        else:
+            passed = self._padded_states([(0,)])  # the prompt's rows see no text
         first = min(map(block_of, values))
-        for site, rows in self._run_on(self.prompt).items():
+        for site, rows in passed.items():
             if site not in found and (site in ENDS or block_of(site) >= first):
-                found[site] = rows
+                found[site] = rows[0, prompt.bos : prompt.before]
         return found
-
-    def _run_on(self, prompt: Prompt) -> dict[Site, Float[Tensor, "length dim"]]:
-        """What passes the sites above the input in a prompt's rows; they see no text."""
-        if not self._packs:
-            whole = self._padded_states([(0,)])
-            return {site: value[0, prompt.bos : prompt.before] for site, value in whole.items()}
-        with observed(self.backbone.model, self.sites) as passed:
-            insert(self.backbone, prompt)
-        return {site: value[0, prompt.bos :] for site, value in passed.items()}
 
     def _packed(self, texts: Sequence[Text]) -> _Call:
         """One packed row; what documents share is computed once and given to each of them."""

@@ -2,17 +2,18 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from promptpriors.activations.reading import Reader
-from promptpriors.activations.shards import DTYPES, tensors_of
+from promptpriors.activations.chains import chain_sums
+from promptpriors.activations.reading import Reader, Reading
 from promptpriors.activations.store import (
     MANIFEST,
     Plan,
@@ -20,14 +21,15 @@ from promptpriors.activations.store import (
     read_manifest,
     write_manifest,
 )
-from promptpriors.activations.texts import documents, filled, read_texts
+from promptpriors.activations.texts import SPECIAL, Text, documents, filled, read_texts
 from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_tensors
 from promptpriors.models import Backbone
 from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
-from promptpriors.types import Example
+from promptpriors.types import Example, Site
 
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
 SHARD_BYTES = 64 * 2**20
 """Activations of a shard, about; memory stays at a few of them."""
 
@@ -56,15 +58,10 @@ def capture(
 ) -> Captured:
     """Read documents and keep what passes the plan's sites; what is there is not read again.
 
-    Args:
-        backbone: the frozen model.
-        examples: in a fixed order; taken one after another, never held.
-        plan: what is captured.
-        folder: the store; made when missing.
-        prompt: stands before every text.
-        wait: for another process that writes the same store, instead of refusing.
-        stage: name of this work for ``on_progress``.
-        on_progress: called with the stage and the share done.
+    Examples, in a fixed order, are taken one after another and never held; the prompt, if there is
+    one, stands before every text. The store is ``folder``, made when missing; where another process
+    writes it, ``wait`` says whether to wait instead of refusing. ``on_progress`` is called with
+    ``stage`` and the share done.
 
     Raises:
         InputError: for a site that the model does not have, texts that do not fit, activations that
@@ -87,7 +84,7 @@ def capture(
             stamp = {"key": plan.key, "shard": number, "digest": digest}
             known = metadata_of(path)
             if known is None or any(known.get(key) != value for key, value in stamp.items()):
-                tensors = tensors_of(reader, shard, plan, documents_read)
+                tensors = _tensors(reader, shard, plan, documents_read)
                 ids = [text.id for document in shard for text in document]
                 known = {**stamp, "ids": ids, "rows": len(tensors["document"])}
                 _write(path, tensors, known)
@@ -111,6 +108,81 @@ def content_of(examples: Iterable[Example], count: int) -> str:
     for document in islice(documents(examples), count):
         digest.update(repr([tuple(example) for example in document]).encode())
     return digest.hexdigest()
+
+
+def _tensors(
+    reader: Reader, shard: Sequence[Sequence[Text]], plan: Plan, first: int
+) -> dict[str, Tensor]:
+    """The contents of a shard of documents, the first of which has the number ``first``."""
+    parts: dict[str, list[Tensor]] = {}
+    rows = texts = 0
+    for number, reading in enumerate(reader.read(shard)):
+        found = {
+            f"site/{site}": _kept(value, site, reading, shard[number], plan)
+            for site, value in reading.states.items()
+        }
+        size = len(next(iter(found.values())))
+        found |= _structure(reading, plan, rows, texts)
+        found["document"] = torch.full((size,), first + number)
+        for name, value in found.items():
+            parts.setdefault(name, []).append(value)
+        rows += len(reading.tokens)
+        texts += len(reading.last)
+    joined = {name: torch.cat(values) for name, values in parts.items()}
+    # whole numbers in four bytes
+    return {k: v if v.is_floating_point() else v.to(torch.int32) for k, v in joined.items()}
+
+
+def _structure(reading: Reading, plan: Plan, rows: int, texts: int) -> dict[str, Tensor]:
+    """What a document's rows are, numbered within the shard."""
+    if plan.what == "mean":
+        return {"count": _counts(reading)}
+    before = torch.where(reading.before < 0, reading.before, reading.before + rows)
+    return {
+        "token": reading.tokens,
+        "position": reading.positions,
+        "role": reading.roles,
+        "example": reading.example + texts,
+        "before": before,
+        "last": reading.last + rows,
+    }
+
+
+def _counts(reading: Reading) -> Tensor:
+    ones = _ordinary(reading).float()[:, None]
+    return chain_sums(ones, reading.before, reading.positions)[reading.last, 0].long()
+
+
+def _ordinary(reading: Reading) -> Tensor:
+    """Tokens that count by default: neither the first, an attention sink, nor special ones."""
+    return (reading.positions > 0) & (reading.roles != SPECIAL)
+
+
+def _kept(
+    value: Tensor, site: Site, reading: Reading, document: Sequence[Text], plan: Plan
+) -> Tensor:
+    """Activations as they are kept; refused if they are not finite."""
+    states = value.to("cpu", torch.float32)
+    kept = states.to(DTYPES[plan.dtype])
+    bad = ~torch.isfinite(kept).all(dim=1)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        where = f"example {document[int(reading.example[row])].id!r}, token "
+        where += f"{int(reading.positions[row])}"
+        if bool(torch.isfinite(states[row]).all()):
+            raise InputError(
+                f"the activations at {site} are too large for {plan.dtype} ({where}); "
+                "set capture.dtype to 'float32'"
+            )
+        raise InputError(
+            f"the activations at {site} are not finite ({where}); leave the example out, or try "
+            "device.dtype = 'float32'"
+        )
+    if plan.what == "tokens":
+        return kept
+    counted = states * _ordinary(reading)[:, None]
+    sums = chain_sums(counted, reading.before, reading.positions)[reading.last]
+    return (sums / _counts(reading).clamp_min(1)[:, None]).to(DTYPES[plan.dtype])
 
 
 def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> None:

@@ -65,15 +65,8 @@ class Plan:
 class Store:
     """A store that is read: its manifest, and the shards that can be read.
 
-    Shards that are damaged or cut off are named in a warning and left out; the rest is usable.
-
-    Args:
-        folder: of the store.
-
-    Attributes:
-        manifest: the plan, and when the capture has ended ``complete`` with totals.
-        sites: what it holds.
-        shards: readable shards, in order.
+    Shards that are damaged or cut off are named in a warning and left out; the rest is usable. The
+    ``manifest`` is the plan, and when the capture has ended ``complete`` with totals.
 
     Raises:
         InputError: if it is no store or has no readable shard.
@@ -152,11 +145,8 @@ def write_manifest(folder: Path, plan: Plan, **totals: int) -> None:
 
 
 def metadata_of(path: Path) -> dict[str, Any] | None:
-    """A shard's number, examples and digest of its tokens; None if it is not whole or none.
-
-    A shard's header says how long the file must be.
-    """
+    """A shard's number, examples and digest of its tokens; None if it is not whole or none."""
     try:
-        return read_tensors(path, prefix=None)[1]
+        return read_tensors(path, prefix=None)[1]  # the header says how long the file must be
     except InputError:
         return None

@@ -2,7 +2,8 @@
 
 A row is a function with keyword parameters only. ``folder`` (the data folder that the user named,
 or None) is supplied by code; the others, with their annotations, are the schema of ``[task]`` in a
-config. Which examples are in a split depends on ``task.seed`` only, never on a run's seed.
+config. ``train``, ``validation`` and ``test`` are sizes. Which examples are in a split depends on
+``task.seed`` only, never on a run's seed.
 """
 
 import hashlib

@@ -25,12 +25,8 @@ Module = Literal[
 ]
 MODULES: tuple[str, ...] = get_args(Module)
 LONGER: Mapping[str, str] = {
-    "add_or_sub": "add_or_sub_big",
-    "add_sub_multiple": "add_sub_multiple_longer",
-    "mul": "mul_big",
-    "div": "div_big",
-    "mul_div_multiple": "mul_div_multiple_longer",
-    "mixed": "mixed_longer",
+    **{name: f"{name}_big" for name in ("add_or_sub", "mul", "div")},
+    **{name: f"{name}_longer" for name in ("add_sub_multiple", "mul_div_multiple", "mixed")},
 }
 """The extrapolating generator of each module that has one."""
 LEVELS: Mapping[str, tuple[float, float]] = {

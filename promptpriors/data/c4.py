@@ -44,7 +44,6 @@ class Documents(Sequence[Example]):
     characters: int
 
     def __len__(self) -> int:
-        """How many."""
         return len(self.places)
 
     @overload
@@ -76,17 +75,12 @@ def build(
     text stands in two splits. Files are read once to find where documents start; ids are the
     file's place in the order of names and the line.
 
-    Args:
-        path: JSON lines with the field ``text``, or a folder of such files. None: the folder
-            ``c4`` of the data folder, else the hub's ``allenai/c4`` in English, of which
-            train is the beginning of its shuffled train part, and validation and test of its
-            validation part.
-        characters: the most that is taken of a document, cut before white space where there is any.
-        train: documents; None: all, or 2000 from the hub.
-        validation: documents; None: 200, or a fifth of all where that is less.
-        test: documents; None: as for validation.
-        seed: decides which documents are in a split.
-        folder: the data folder.
+    ``path`` holds JSON lines with the field ``text``, or is a folder of such files; None: the
+    folder ``c4`` of the data folder, else the hub's ``allenai/c4`` in English, of which train is
+    the beginning of its shuffled train part, and validation and test of its validation part.
+    ``characters`` is the most that is taken of a document, cut before white space where there is
+    any. Sizes are in documents; None: for train all, or 2000 from the hub; for the others 200, or a
+    fifth of all where that is less.
 
     Raises:
         InputError: when files are missing, malformed or too small, or the hub is out of reach.
@@ -101,12 +95,8 @@ def build(
 
 
 def _example(identity: str, text: str, characters: int) -> Example:
-    kept = _beginning(text, characters)
+    kept = cut(text[: characters + 1], characters)[0]
     return Example(identity, (), (kept,), kept, ends=len(kept) == len(text))
-
-
-def _beginning(text: str, characters: int) -> str:
-    return cut(text[: characters + 1], characters)[0]
 
 
 def _files(where: Path) -> tuple[Path, ...]:
@@ -131,7 +121,7 @@ def _index(files: tuple[Path, ...], characters: int) -> Documents:
         for number, file in enumerate(files):
             for record in records(file):
                 if text := text_of(record, "text"):
-                    kept = _beginning(text, characters).encode()
+                    kept = _example("", text, characters).targets[0].encode()
                     marks.append(int.from_bytes(hashlib.blake2b(kept, digest_size=8).digest()))
                     yield number, record.number, record.start
 

@@ -176,11 +176,7 @@ def records(file: Path) -> Iterator[Record]:
 
 
 def record_at(file: Path, number: int, start: int) -> Record:
-    """The object of the line that starts at a byte.
-
-    Raises:
-        InputError: as ``records``.
-    """
+    """The object of the line that starts at a byte; errors as of ``records``."""
     try:
         with file.open("rb") as stream:
             stream.seek(start)

@@ -21,10 +21,8 @@ BUDGET = 800
 class Quality(NamedTuple):
     """Teacher-forced quality over a split.
 
-    Attributes:
-        loss: mean nats per target token.
-        token_accuracy: share of target tokens that were the likeliest.
-        computed: tokens that ran through the network.
+    The loss is in mean nats per target token; token accuracy is the share of target tokens that
+    were the likeliest; ``computed`` are the tokens that ran through the network.
     """
 
     loss: float

@@ -121,10 +121,10 @@ class Progress:
         self.peak = {site: self.peak[site] for site in self.trained}  # in the order of the sites
         for site, parameter in self.prompt.values.items():
             parameter.data.copy_(tensors[f"value/{site}"])
-            names = {name.partition("/")[0] for name in tensors if name.endswith(f"/{site}")}
-            for name in names & {"step", "exp_avg", "exp_avg_sq"}:
-                device = "cpu" if name == "step" else parameter.device
-                self.optimiser.state[parameter][name] = tensors[f"{name}/{site}"].to(device)
+            for name in ("step", "exp_avg", "exp_avg_sq"):
+                if f"{name}/{site}" in tensors:
+                    device = "cpu" if name == "step" else parameter.device
+                    self.optimiser.state[parameter][name] = tensors[f"{name}/{site}"].to(device)
 
 
 def train(
@@ -214,10 +214,9 @@ def train(
             aim = mean_objective(objective, backbone, prompt, check)
         for found in (train_loss, val_loss if objective == "answer" else None, aim):
             _check_loss(found, state)
-        state.seconds = time.perf_counter() - began
+        seconds = state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
-        seconds, tokens = state.seconds, state.tokens
-        return Record(state.step, train_loss, val_loss, rate, seconds, tokens, penalty, aim)
+        return Record(state.step, train_loss, val_loss, rate, seconds, state.tokens, penalty, aim)
 
     if state.step == 0:
         first = record(None, None, 0.0)
@@ -243,11 +242,8 @@ def _penalty(state: Progress, regularisers: Sequence[Regulariser], targets: int)
     penalties = [r.penalty(state.prompt.values, targets=targets) for r in regularisers]
     for regulariser, penalty in zip(regularisers, penalties, strict=True):
         if not torch.isfinite(penalty):
-            raise Diverged(
-                f"training diverged at step {state.step}: the penalty {regulariser.name!r} is "
-                f"{float(penalty.detach()):.4g}, rate {_rates(state)}; try a smaller strength, or a"
-                " smaller rate"
-            )
+            problem = f"the penalty {regulariser.name!r} is {float(penalty.detach()):.4g}"
+            raise _diverged(state, problem, "a smaller strength, or a smaller rate")
     return torch.stack(penalties).sum() if penalties else None
 
 
@@ -269,11 +265,11 @@ def _update(
 
 def _check_loss(found: float | None, state: Progress) -> None:
     if found is not None and not (math.isfinite(found) and found <= state.ceiling):
-        raise Diverged(
-            f"training diverged at step {state.step}: the loss is {found:.4g} nats per token, rate "
-            f"{_rates(state)}; try a smaller rate, warm-up or clipping"
-        )
+        problem = f"the loss is {found:.4g} nats per token"
+        raise _diverged(state, problem, "a smaller rate, warm-up or clipping")
 
 
-def _rates(state: Progress) -> str:
-    return ", ".join(f"{rate:.3g} at {site}" for site, rate in state.peak.items())
+def _diverged(state: Progress, problem: str, remedy: str) -> Diverged:
+    rate = ", ".join(f"{peak:.3g} at {site}" for site, peak in state.peak.items())
+    problem = f"training diverged at step {state.step}: {problem}"
+    return Diverged(f"{problem}, rate {rate}; try {remedy}")

@@ -14,7 +14,6 @@ ALPHA = 2
 """LoRA's alpha over its rank, so that BA is always added twice. PEFT's default is alpha = 8 for
 every rank: at rank 16 it adds half of BA, and the best rate would change with the rank."""
 NAME = "ceiling"
-"""What the adapter is called inside the model."""
 
 
 @contextmanager
@@ -25,12 +24,7 @@ def adapted(backbone: Backbone, rank: int, *, seed: int) -> Iterator[list[nn.Par
     model's architecture (Llama's: queries and values), in all linear ones where PEFT has none. B
     starts at zero, so the start is the plain model. The modules are replaced inside
     ``backbone.model``, so everything that calls the model, packed or padded, finds the adapter.
-    Afterwards, also after an error, the modules that were there before are back.
-
-    Args:
-        backbone: the frozen model; its weights are not changed.
-        rank: of the update.
-        seed: of A.
+    Afterwards, also after an error, the modules that were there before are back. The seed is A's.
 
     Yields:
         The adapter's weights, float32, which take gradients.

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from heapq import heapify, heapreplace
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +25,11 @@ def share_out(encoded: Sequence[Encoded], size: int) -> list[list[int]]:
     units = groups(encoded, largest=math.ceil(len(encoded) / size))
     costs = [len(pack([encoded[i] for i in unit]).tokens) for unit in units]
     parts: list[list[int]] = [[] for _ in range(size)]
-    loads = [(0, part) for part in range(size)]
-    heapify(loads)
+    loads = [0] * size
     for cost, unit in sorted(zip(costs, units, strict=True), reverse=True):
-        load, part = loads[0]
-        parts[part] += unit
-        heapreplace(loads, (load + cost, part))
+        least = loads.index(min(loads))
+        parts[least] += unit
+        loads[least] += cost
     return [sorted(part) for part in parts]
 
 
@@ -41,16 +39,15 @@ def backward(
     examples: Sequence[Encoded],
     trained: Sequence[nn.Parameter],
 ) -> Callable[[Sequence[int], Tensor | None], tuple[float, int]]:
-    """Divide a step's work among a team; what is returned does it.
+    """Divide a step's work among a team, with batches of ``examples``; what is returned does it.
 
     Each process gives the sum of nats over its own targets, their number, and the gradient of that
     sum; the gradient of the batch's mean is the quotient of the sums, whoever computed what. The
-    penalty is added once, by the main process. Batches are made of ``examples``.
+    penalty is added once, by the main process.
 
     Returns:
-        From the batch's positions in ``examples`` and a penalty, if there is one, to the mean
-        before the update and the tokens computed, by all processes together. Gradients of mean plus
-        penalty are left in ``trained``.
+        From the batch's positions and a penalty, if there is one, to the mean before the update and
+        the tokens computed by all. Gradients of mean plus penalty are left in ``trained``.
     """
     sizes = [value.numel() for value in trained]
 
