@@ -84,8 +84,8 @@ def write_picture(folder: Path, picture: Picture) -> None:
             tensors[f"{i}/{j}"] = layer.points.float()
             layers.append([layer.kind, layer.name, layer.role])
         panels.append({"title": panel.title, "axes": panel.axes, "layers": layers})
-    about = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
-    write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, about)
+    metadata = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
+    write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, metadata)
     write_numbers(folder, picture)
 
 
@@ -110,13 +110,13 @@ def read_picture(folder: Path, number: int) -> Picture:
             f"figure {number} has no data in {folder}: `promptpriors figures {number} "
             f"--all configs/paper/figures.toml --runs {folder.parent}` makes them"
         )
-    tensors, about = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     try:
         panels = [
             Panel(panel["title"], tuple(panel["axes"]), _layers(panel["layers"], tensors, i))
-            for i, panel in enumerate(about["panels"])
+            for i, panel in enumerate(metadata["panels"])
         ]
-        rest = {name: about[name] for name in (*WORDS, *SETTINGS)}
+        rest = {name: metadata[name] for name in (*WORDS, *SETTINGS)}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None
     return Picture(number=number, panels=panels, **rest)
