@@ -58,8 +58,6 @@ def choose(
 ) -> Choice:
     """Check a config such as ``{name = "gaussian", covariance = "diag"}`` against ``table``.
 
-    The choice has every default filled in; parameters that are priors are Choices themselves.
-
     Args:
         kind: what the table holds, for messages: "prior", "task" …
         table: name to function.
@@ -67,6 +65,9 @@ def choose(
         supplied: keyword parameters that the code supplies and a config must not.
         common: a function whose keyword parameters every method of the table takes as well.
         defaults: values that stand above the signature's, for parameters of these names.
+
+    Returns:
+        The choice with every default filled in; parameters that are priors are Choices themselves.
 
     Raises:
         InputError: for unknown names and parameters, wrong types and ranges.

@@ -12,7 +12,10 @@ def chain_sums(
 ) -> Float[Tensor, "row k"]:
     """For each row the sum of ``values`` over it and all rows before it in its text.
 
-    ``before`` is the row of the token before (−1 for a text's first); positions count from 0.
+    Args:
+        values: a row a token.
+        before: the row of the token before; −1 for a text's first.
+        positions: of each token in its text, from 0.
     """
     total = values.clone()
     order = torch.argsort(positions, stable=True)

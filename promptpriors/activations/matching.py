@@ -20,8 +20,15 @@ def matched_spaces(
 
     Of each store as many documents are drawn, and of each document one text; then the k-th longest
     of every domain is cut to the shortest of the k-th longest. What a decoder makes of a token does
-    not depend on later ones, so a text that is cut afterwards is a text that was cut before. First
-    tokens are left out.
+    not depend on later ones, so a text that is cut afterwards is a text that was cut before.
+
+    Args:
+        stores: of decoders, a row a token.
+        site: one that was captured in all of them.
+        seed: of the draw.
+
+    Returns:
+        A space for each store; first tokens are left out.
 
     Raises:
         InputError: for a store of means or of an encoder.

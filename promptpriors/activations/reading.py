@@ -60,7 +60,11 @@ class _Call(NamedTuple):
 class Reader:
     """Reads documents with a frozen model, and with a prompt in front of them if there is one.
 
-    A prompt's own rows are kept apart; ``longest`` is in tokens of a text.
+    Args:
+        backbone: the frozen model.
+        sites: of ``backbone.sites``.
+        prompt: what stands before every text; its own rows are kept apart.
+        longest: tokens of the longest text.
 
     Raises:
         InputError: for a site that the model does not have, a text longer than its context, or a

@@ -35,7 +35,16 @@ SHARD_BYTES = 64 * 2**20
 
 
 class Captured(NamedTuple):
-    """What is in a store now; ``computed`` documents were captured just now, in ``seconds``."""
+    """What a capture did.
+
+    Attributes:
+        folder: the store.
+        documents: in it.
+        examples: in it.
+        tokens: rows in it.
+        computed: documents that were read now; the others were there.
+        seconds: of reading and writing now.
+    """
 
     folder: Path
     documents: int
@@ -58,10 +67,15 @@ def capture(
 ) -> Captured:
     """Read documents and keep what passes the plan's sites; what is there is not read again.
 
-    Examples, in a fixed order, are taken one after another and never held; the prompt, if there is
-    one, stands before every text. The store is ``folder``, made when missing; where another process
-    writes it, ``wait`` says whether to wait instead of refusing. ``on_progress`` is called with
-    ``stage`` and the share done.
+    Args:
+        backbone: the frozen model.
+        examples: in a fixed order; taken one after another, never held.
+        plan: what is captured.
+        folder: the store; made when missing.
+        prompt: stands before every text.
+        wait: for another process that writes the same store, instead of refusing.
+        stage: name of this work for ``on_progress``.
+        on_progress: called with the stage and the share done.
 
     Raises:
         InputError: for a site that the model does not have, texts that do not fit, activations that

@@ -83,7 +83,11 @@ def moments_of(
 ) -> Moments:
     """Mean and covariance of a site's tokens in float64, a shard at a time and merged.
 
-    The arguments are those of ``load_space``.
+    Args:
+        store: as for ``load_space``.
+        site: one that was captured.
+        first: as for ``load_space``.
+        roles: as for ``load_space``.
 
     Raises:
         InputError: as ``load_space``; for a store of means.

@@ -65,8 +65,15 @@ class Plan:
 class Store:
     """A store that is read: its manifest, and the shards that can be read.
 
-    Shards that are damaged or cut off are named in a warning and left out; the rest is usable. The
-    ``manifest`` is the plan, and when the capture has ended ``complete`` with totals.
+    Shards that are damaged or cut off are named in a warning and left out; the rest is usable.
+
+    Args:
+        folder: of the store.
+
+    Attributes:
+        manifest: the plan, and when the capture has ended ``complete`` with totals.
+        sites: what it holds.
+        shards: readable shards, in order.
 
     Raises:
         InputError: if it is no store or has no readable shard.

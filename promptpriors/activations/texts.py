@@ -17,7 +17,13 @@ LARGEST = 64
 
 
 class Text(NamedTuple):
-    """One example as it is read: its id, its tokens, and the role of each, a place in ``ROLES``."""
+    """One example as it is read.
+
+    Attributes:
+        id: the example's.
+        ids: tokens.
+        roles: of each token, a place in ``ROLES``.
+    """
 
     id: str
     ids: tuple[int, ...]

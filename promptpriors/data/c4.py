@@ -36,7 +36,10 @@ PLACE = np.dtype([("file", "u4"), ("line", "u4"), ("start", "u8")])
 class Documents(Sequence[Example]):
     """Examples that stand in files and are read one by one.
 
-    ``places`` is an array of ``PLACE``; trained texts have at most so many ``characters``.
+    Attributes:
+        files: in the order of their names.
+        places: of each document, an array of ``PLACE``.
+        characters: the most that a trained text may have.
     """
 
     files: tuple[Path, ...]
@@ -75,12 +78,16 @@ def build(
     text stands in two splits. Files are read once to find where documents start; ids are the
     file's place in the order of names and the line.
 
-    ``path`` holds JSON lines with the field ``text``, or is a folder of such files; None: the
-    folder ``c4`` of the data folder, else the hub's ``allenai/c4`` in English, of which train is
-    the beginning of its shuffled train part, and validation and test of its validation part.
-    ``characters`` is the most that is taken of a document, cut before white space where there is
-    any. Sizes are in documents; None: for train all, or 2000 from the hub; for the others 200, or a
-    fifth of all where that is less.
+    Args:
+        path: JSON lines with the field ``text``, or a folder of such files. None: the folder ``c4``
+            of the data folder, else the hub's ``allenai/c4`` in English, of which train is the
+            beginning of its shuffled train part, and validation and test of its validation part.
+        characters: the most that is taken of a document, cut before white space where there is any.
+        train: documents; None: all, or 2000 from the hub.
+        validation: documents; None: 200, or a fifth of all where that is less.
+        test: documents; None: as for validation.
+        seed: decides which documents are in a split.
+        folder: the data folder.
 
     Raises:
         InputError: when files are missing, malformed or too small, or the hub is out of reach.

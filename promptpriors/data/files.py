@@ -54,8 +54,11 @@ def read_parts(
 ) -> Sequence[Found]:
     """The train part of a task's data, and the other part where there is one.
 
-    They come from a file, which is the train part; from a folder, where ``patterns`` name the
-    train file and the other; or, where there is neither, both from the hub.
+    Args:
+        where: a file, which is the train part; a folder that holds a file of each; None: the hub.
+        patterns: names of the train file and of the other.
+        read: reads a file.
+        from_hub: reads both parts.
 
     Raises:
         InputError: when a folder has no train file, or several of a kind.

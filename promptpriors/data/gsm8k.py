@@ -38,11 +38,17 @@ def build(
     derivation, a line feed, ``#### `` and the number, and answers do not end at a line feed.
     Test comes from the test file where there is one, else from further questions of the only file.
 
-    ``path`` holds JSON lines with the fields ``question`` and ``answer``, or is a folder with
-    train*.jsonl and perhaps test*.jsonl; None: the folder ``gsm8k`` of the data folder, else the
-    hub's ``openai/gsm8k``. With ``annotations`` the calculator's stay in the derivation. Sizes are
-    in questions; None: all for train; for validation 200, or a fifth of the train file's where that
-    is less; for test as many, or 200 of a test file.
+    Args:
+        path: JSON lines with the fields ``question`` and ``answer``, or a folder with train*.jsonl
+            and perhaps test*.jsonl. None: the folder ``gsm8k`` of the data folder, else the hub's
+            ``openai/gsm8k``.
+        reasoning: train on the derivation too.
+        annotations: leave the calculator's annotations in it.
+        train: questions; None: all.
+        validation: questions; None: 200, or a fifth of the train file's where that is less.
+        test: questions; None: as many as for validation, or 200 of a test file.
+        seed: decides which questions are in a split.
+        folder: the data folder.
 
     Raises:
         InputError: when files are missing, malformed or too small, or the hub is out of reach.

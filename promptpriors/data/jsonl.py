@@ -31,15 +31,22 @@ def build(
     """One example a line, scored like SQuAD. Answers end at a line feed unless a target has one.
 
     Without a file of their own, validation and test are drawn from ``path``. Equal sources stay in
-    one split, and a source of validation or test is left out of train. Sizes are in examples; None:
-    all for train; for the others 200, or a fifth of ``path`` where that is less and they have no
-    file of their own.
+    one split, and a source of validation or test is left out of train. Both fields hold a string or
+    a list of strings.
 
-    Files, looked for in the data folder too, are JSON lines, or CSV with a header where the name
-    ends in .csv. ``source_field`` has the text before the answer: a string, or a list of strings,
-    of which equal first ones are computed once. ``targets_field`` has the accepted answers: a
-    string, or a list of strings, of which the first is trained on. ``max_new_tokens`` is how long a
-    generated answer may become.
+    Args:
+        path: JSON lines, or CSV with a header where the name ends in .csv.
+        validation_path: the same for validation.
+        test_path: the same for test.
+        source_field: the field with the text before the answer; equal first ones are computed once.
+        targets_field: the field with the accepted answers, of which the first is trained on.
+        train: examples; None: all.
+        validation: examples; None: 200, or a fifth of ``path`` where that is less, or 200 of a file
+            of its own.
+        test: examples; None: as for validation.
+        max_new_tokens: how long a generated answer may become.
+        seed: decides which examples are in a split.
+        folder: the data folder, where the files are looked for too.
 
     Raises:
         InputError: when a file is missing, a line malformed, or there are too few.

@@ -54,9 +54,15 @@ def build(
     an id begins with the split that its question was made for. Train is drawn last, so its size
     changes no other split.
 
-    ``modules`` are the package's for arithmetic; ``difficulty`` is that of train and validation, as
-    in its train, train-easy, train-medium and train-hard. ``test_on`` says where test questions
-    come from; ``train`` means new ones of train's difficulty. Sizes are in questions.
+    Args:
+        modules: arithmetic modules of the package.
+        difficulty: of train and validation, as in the package's train, train-easy, -medium, -hard.
+        train: number of questions.
+        validation: number of questions.
+        test: number of test questions.
+        test_on: where they come from; ``train`` means new questions of train's difficulty.
+        seed: decides the questions.
+        folder: not used.
 
     Raises:
         InputError: when a module has fewer distinct questions than asked for, or none of the

@@ -20,10 +20,12 @@ MODEST = 200
 
 
 class Unit(NamedTuple):
-    """Examples that are drawn together because they share text, which is the key.
+    """Examples that are drawn together because they share text.
 
-    A group, such as an article or a document, is never in two splits; a unit whose key is in
-    validation or test is left out of train.
+    Attributes:
+        group: never in two splits: the article, the document.
+        key: the shared text; a unit whose key is in validation or test is left out of train.
+        examples: in their order.
     """
 
     group: str
@@ -46,8 +48,13 @@ def apportion(
     units, shuffled, the first ``sizes[split]`` examples are taken: a smaller train split is the
     beginning of a larger one, and its size changes no other split.
 
-    A size of None is for train all there are; for the others 200, or a fifth of the pool where that
-    is less. ``name`` and ``seed`` are the task's.
+    Args:
+        pool: where train comes from.
+        sizes: examples asked for in ``train``, ``validation``, ``test``. None: for train all there
+            are; for the others 200, or a fifth of the pool where that is less.
+        name: the task, for messages and the random stream.
+        seed: the task's seed.
+        given: units of ``validation`` or ``test`` that have a source of their own.
 
     Raises:
         InputError: when a size asks for more than there is.
@@ -90,7 +97,11 @@ def hold_out(
 def sample(
     units: Sequence[Unit], size: int | None, *, name: str, split: str, seed: int
 ) -> list[Example]:
-    """The first ``size`` examples (None: all) of the units in random order; refused if fewer."""
+    """The first ``size`` examples (None: all) of the units in random order.
+
+    Raises:
+        InputError: when there are fewer.
+    """
     order = shuffled(units, generator=generator(seed, name, split, "units"))
     examples = list(chain.from_iterable(unit.examples for unit in order))
     if size is not None:
@@ -99,7 +110,11 @@ def sample(
 
 
 def refuse_more(size: int, exist: int, *, name: str, split: str, things: str) -> None:
-    """Refuse a size of a task's split beyond the number of things that exist."""
+    """Refuse a size of a task's split beyond the number of things that exist.
+
+    Raises:
+        InputError: if it is.
+    """
     if size > exist:
         less = f"Set task.{split} to {exist} or less, or give" if exist else "Give"
         raise InputError(

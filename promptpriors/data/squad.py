@@ -74,10 +74,15 @@ def build(
     Within a split contexts are drawn at random and all their questions taken until there are
     enough. A context of validation or test is left out of train.
 
-    ``path`` is a JSON file, or a folder with train-*.json and perhaps dev-*.json; None: the folder
-    ``squad`` of the data folder, else the data set ``hub``, by the optional library ``datasets``.
-    Sizes are in questions; None: all for train; for validation 200, or a fifth of the train file's
-    where that is less; for test as many, or 200 of a dev file.
+    Args:
+        path: a JSON file, or a folder with train-*.json and perhaps dev-*.json. None: the folder
+            ``squad`` of the data folder, else ``hub``.
+        hub: which data set is fetched from the hub, by the optional library ``datasets``.
+        train: questions; None: all.
+        validation: questions; None: 200, or a fifth of the train file's where that is less.
+        test: questions; None: as many as for validation, or 200 of a dev file.
+        seed: decides which questions are in a split.
+        folder: the data folder.
 
     Raises:
         InputError: when files are missing, malformed or too small, or the hub is out of reach.

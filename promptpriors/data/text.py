@@ -27,10 +27,15 @@ def build(
 
     The pieces of one document stay in one split and in their order; documents are drawn at random.
 
-    ``path``, looked for in the data folder too, is a text file, or a folder whose files (also in
-    subfolders; hidden ones not) are one document each; None: the help topics that come with Python,
-    which differ between its versions. A piece has at most so many ``characters``. Sizes are in
-    pieces; None: all for train; for the others 200, or a fifth of all where that is less.
+    Args:
+        path: a text file, or a folder with a file a document (also in subfolders; hidden ones not).
+            None: the help topics that come with Python, which differ between its versions.
+        characters: the most that a piece may have.
+        train: pieces; None: all.
+        validation: pieces; None: 200, or a fifth of all where that is less.
+        test: pieces; None: as for validation.
+        seed: decides which pieces are in a split.
+        folder: the data folder, where ``path`` is looked for too.
 
     Raises:
         InputError: when the text is missing, not UTF-8, blank or too short to be split.

@@ -21,8 +21,10 @@ BUDGET = 800
 class Quality(NamedTuple):
     """Teacher-forced quality over a split.
 
-    The loss is in mean nats per target token; token accuracy is the share of target tokens that
-    were the likeliest; ``computed`` are the tokens that ran through the network.
+    Attributes:
+        loss: mean nats per target token.
+        token_accuracy: share of target tokens that were the likeliest.
+        computed: tokens that ran through the network.
     """
 
     loss: float
@@ -37,10 +39,13 @@ def quality(
     *,
     trunk: Trunk | None = None,
 ) -> Quality:
-    """Loss and teacher-forced accuracy over a split, every target token counted once.
+    """Loss and teacher-forced accuracy, every target token counted once.
 
-    Without a prompt they are the plain model's; ``trunk`` is what the blocks below the prompt make
-    of the split, if it is kept.
+    Args:
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        encoded: the split.
+        trunk: what the blocks below the prompt make of the split, if it is kept.
     """
     return measure("quality", backbone, prompt, encoded, trunk=trunk)()
 
@@ -58,9 +63,16 @@ def measure(
     """Divide the measuring of a split among a team; what is returned measures.
 
     The split is cut into the same rows whatever the team, and their losses are added in the same
-    order, so the result does not depend on the number of processes. ``name`` is the same on every
-    process, ``trained`` are parameters that may have changed between two measurements; the rest is
-    as in ``quality``.
+    order, so the result does not depend on the number of processes.
+
+    Args:
+        name: of this work, the same on every process.
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        encoded: the split.
+        trunk: as in ``quality``.
+        team: who does it.
+        trained: parameters that may have changed between two measurements.
     """
     rows = list(chunks(encoded, BUDGET))
 

@@ -62,13 +62,14 @@ class Progress:
         adapter: weights in the model that are trained in place of the prompt's vectors. They are no
             part of a checkpoint.
 
-    Attributes ``step``, ``seconds`` and ``tokens`` are as in ``Record``; ``training_seconds`` are
-    those of the steps alone.
-
     Attributes:
         trained: what is trained, by site; an adapter's weights as ``adapter``.
+        step: steps taken.
         peak: the rate by site before schedule and warm-up.
         optimiser: AdamW over what is trained, one group a site.
+        seconds: as ``Record.seconds``.
+        training_seconds: of the steps alone.
+        tokens: as ``Record.tokens``.
         useful: tokens of the examples trained on, each counted in full.
         ceiling: the loss above which training counts as diverged, known after the first evaluation.
     """

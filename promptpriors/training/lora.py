@@ -24,7 +24,12 @@ def adapted(backbone: Backbone, rank: int, *, seed: int) -> Iterator[list[nn.Par
     model's architecture (Llama's: queries and values), in all linear ones where PEFT has none. B
     starts at zero, so the start is the plain model. The modules are replaced inside
     ``backbone.model``, so everything that calls the model, packed or padded, finds the adapter.
-    Afterwards, also after an error, the modules that were there before are back. The seed is A's.
+    Afterwards, also after an error, the modules that were there before are back.
+
+    Args:
+        backbone: the frozen model; its weights are not changed.
+        rank: of the update.
+        seed: of A.
 
     Yields:
         The adapter's weights, float32, which take gradients.

@@ -32,7 +32,13 @@ PATIENCE = timedelta(days=1)
 
 @runtime_checkable
 class Team(Protocol):
-    """Who does a run's work: ``size`` processes, ``local`` of them here; the main one runs it."""
+    """Who does a run's work.
+
+    Attributes:
+        main: whether this process runs the run.
+        size: processes.
+        local: processes on this machine.
+    """
 
     main: bool
     size: int
@@ -41,8 +47,10 @@ class Team(Protocol):
     def divided(self, name: str, share: Share, parameters: Sequence[nn.Parameter] = ()) -> Asked:
         """Register work that can be divided; the function that is returned is for the main process.
 
-        ``name`` is the same on every process; ``share`` does a part and depends on ``parameters``,
-        whose values are sent with each request.
+        Args:
+            name: the same on every process.
+            share: does one part of it.
+            parameters: what it depends on; the main process sends its values with each request.
         """
         ...
 
@@ -66,7 +74,11 @@ ALONE = Alone()
 
 
 class Crew:
-    """Processes that were launched together, as accelerate's ``PartialState`` knows them."""
+    """Processes that were launched together, as accelerate knows them.
+
+    Args:
+        state: accelerate's ``PartialState``.
+    """
 
     def __init__(self, state: Any) -> None:
         self.main: bool = state.is_main_process

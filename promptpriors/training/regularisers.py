@@ -41,9 +41,13 @@ EVERYWHERE: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Regulariser:
-    """A penalty on a prompt's values: ``strength`` times ``energy``, per target token if shared.
+    """A penalty on a prompt's values.
 
-    ``name`` is its row of ``REGULARISERS``.
+    Attributes:
+        name: a row of ``REGULARISERS``.
+        energy: what is penalised.
+        strength: its factor.
+        shared: whether it is divided by the number of target tokens.
     """
 
     name: str
@@ -52,9 +56,11 @@ class Regulariser:
     shared: bool
 
     def penalty(self, values: Mapping[Site, Tensor], *, targets: int) -> Float[Tensor, ""]:
-        """What is added to the loss at ``values``, differentiable, on the CPU in float64.
+        """What is added to the loss, differentiable, on the CPU in float64.
 
-        ``targets`` are the target tokens of the train split.
+        Args:
+            values: the prompt's present values by site, on any device.
+            targets: target tokens of the train split.
         """
         moved = {site: value.to("cpu", torch.float64) for site, value in values.items()}
         return self.energy(moved) * self.strength / (targets if self.shared else 1)

@@ -39,15 +39,22 @@ def backward(
     examples: Sequence[Encoded],
     trained: Sequence[nn.Parameter],
 ) -> Callable[[Sequence[int], Tensor | None], tuple[float, int]]:
-    """Divide a step's work among a team, with batches of ``examples``; what is returned does it.
+    """Divide a step's work among a team; what is returned does it.
 
     Each process gives the sum of nats over its own targets, their number, and the gradient of that
     sum; the gradient of the batch's mean is the quotient of the sums, whoever computed what. The
     penalty is added once, by the main process.
 
+    Args:
+        team: who does it.
+        forward: the losses of a batch.
+        examples: of which batches are made.
+        trained: what gets gradients, as the main process has it.
+
     Returns:
-        From the batch's positions and a penalty, if there is one, to the mean before the update and
-        the tokens computed by all. Gradients of mean plus penalty are left in ``trained``.
+        From the batch's positions in ``examples`` and a penalty, if there is one, to the mean
+        before the update and the tokens computed, by all processes together. Gradients of mean plus
+        penalty are left in ``trained``.
     """
     sizes = [value.numel() for value in trained]
 
