@@ -11,9 +11,9 @@ from promptpriors.errors import InputError
 def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> float:
     """Mean of (b − a) / max(a, b): a the mean distance to one's own label, b to the nearest other.
 
-    In [−1, 1]: near 1 for labels far apart, about 0 for labels that say nothing.
+    In [−1, 1]: near 1 for labels far apart, about 0 for labels that say nothing. By scikit-learn.
 
-    Source: Rousseeuw 1987, by scikit-learn.
+    Source: Rousseeuw 1987.
 
     Raises:
         InputError: for fewer than two labels.
@@ -45,9 +45,9 @@ def hdbscan_agreement(
 ) -> Agreement:
     """Agreement of clusters of density, of ``size`` points at least, with the labels.
 
-    Points are one of a document, labels their domains.
+    Points are one of a document, labels their domains. By scikit-learn.
 
-    Source: Campello, Moulavi & Sander 2013, by scikit-learn.
+    Source: Campello, Moulavi & Sander 2013.
 
     Raises:
         InputError: for fewer points than a cluster has.

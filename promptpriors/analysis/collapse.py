@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+from torch.nn.functional import normalize
 
 from promptpriors.analysis.significance import (
     Interval,
@@ -96,8 +97,12 @@ def collapse(
     for number, kind in zip((draws, len(redrawn), len(gaussian)), kinds, strict=True):
         refuse_few(number, kind, lambda n: 1 / (1 + n), 0.05)
     before, after = (float(nearest(x, cloud, metric=metric).mean()) for x in (initial, final))
-    moved = initial + _directions(draws, final - initial, generator)
-    normed = _rescaled(gaussian, final.norm(dim=-1))
+    displacement = final - initial
+    directions = normalize(torch.randn(draws, *final.shape, generator=generator), dim=-1)
+    moved = initial + directions * displacement.norm(dim=-1, keepdim=True)
+    by_norm = gaussian.norm(dim=-1).argsort(dim=1)[..., None]
+    unit = normalize(gaussian.take_along_dim(by_norm, dim=1), dim=-1)
+    normed = unit * final.norm(dim=-1).sort().values[:, None]
     return Collapse(
         _against(after - before, _means(moved, cloud, metric) - before),
         _against(after, _means(redrawn, cloud, metric)),
@@ -122,24 +127,6 @@ def collapse_over_runs(
     """
     test = sign_flip_test(effects, generator=generator, level=round(1 - level, 12))
     return OverRuns(t_interval(effects, level=level), test)
-
-
-def _directions(
-    draws: int, displacement: Float[Tensor, "length dim"], generator: Generator
-) -> Float[Tensor, "draws length dim"]:
-    """Uniform directions with the length of each displacement."""
-    drawn = torch.randn(draws, *displacement.shape, generator=generator)
-    unit = torch.nn.functional.normalize(drawn, dim=-1)
-    return unit * displacement.norm(dim=-1, keepdim=True)
-
-
-def _rescaled(
-    prompts: Float[Tensor, "k length dim"], norms: Float[Tensor, " length"]
-) -> Float[Tensor, "k length dim"]:
-    """Each prompt's vectors with the given norms, by rank."""
-    order = prompts.norm(dim=-1).argsort(dim=1)
-    longer = prompts.take_along_dim(order[..., None], dim=1)
-    return torch.nn.functional.normalize(longer, dim=-1) * norms.sort().values[:, None]
 
 
 def _means(

@@ -1,6 +1,6 @@
 """Components of the variance between runs: arms, rates, the data's order, the draw, the rest."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,8 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import InputError
-
-REST = "residual"
 
 
 class Component(NamedTuple):
@@ -53,7 +51,8 @@ def components(
     if not len(values):
         raise InputError("there are no runs whose variance could be taken apart")
     y = values.double()
-    effects = {term: _indicator(factors, term) for term in terms}
+    levels = {t: list(zip(*(factors[f] for f in t.split(":")), strict=True)) for t in terms}
+    effects = {term: indicator(levels[term]) for term in terms}
     ranks, sums = [1], [0.0]
     basis = torch.full((len(y), 1), len(y) ** -0.5, dtype=torch.float64)
     expected = torch.zeros(len(terms) + 1, len(terms) + 1, dtype=torch.float64)
@@ -79,16 +78,17 @@ def components(
     kept = found.clamp(min=0)
     shares = kept / kept.sum() if kept.any() else kept
     notes = [f"estimated as {raw:.3g}" if raw < 0 else "" for raw in found.tolist()]
-    sources, df = [*terms, REST], [*ranks[1:], left]
+    sources, df = [*terms, "residual"], [*ranks[1:], left]
     return list(map(Component, sources, kept.tolist(), shares.tolist(), df, notes))
 
 
-def _indicator(factors: Mapping[str, Sequence[Hashable]], term: str) -> Tensor:
-    """A column for each level, or combination of levels, of the term."""
-    levels = list(zip(*(factors[name] for name in term.split(":")), strict=True))
-    known = {level: i for i, level in enumerate(dict.fromkeys(levels))}
-    places = torch.tensor([known[level] for level in levels])
-    return torch.nn.functional.one_hot(places, len(known)).double()
+def indicator(
+    levels: Sequence[Hashable], known: Iterable[Hashable] | None = None
+) -> Float[Tensor, "n levels"]:
+    """A column of zeros and ones for each level, in the order of ``known``, or as they come."""
+    places = {level: i for i, level in enumerate(dict.fromkeys(levels) if known is None else known)}
+    found = torch.tensor([places[level] for level in levels])
+    return torch.nn.functional.one_hot(found, len(places)).double()
 
 
 def _beyond(basis: Tensor, effect: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ from torch.nn.functional import cosine_similarity
 from promptpriors.geometry import axes_of, neighbour_distance
 from promptpriors.types import Site
 
-MIN_REACH_RATIO = 3.0
-"""Reach ratio below which where a prompt ended says nothing: it could hardly get elsewhere."""
+MIN_REACH_RATIO = 3.0  # below, where a prompt ended says nothing: it could hardly get elsewhere
 
 
 def displacement(initial: Mapping[Site, Tensor], final: Mapping[Site, Tensor]) -> float:

@@ -53,16 +53,11 @@ def memory(
     if not total or not own:
         return Memory(0.0, 0.0, 1.0)
     products = s @ f.T
-    common = float(products.trace())
-    p = permuted([torch.arange(len(s))], _paired(products), "pairings", permutations, generator)
-    return Memory(common**2 / (own * total), common / own, p)
+    common, table = float(products.trace()), products.numpy()
 
-
-def _paired(products: Float[Tensor, "runs runs"]) -> Any:
-    """|Σ s·f| of the orders along ``axis``: the share rises with it and with nothing else."""
-    table = products.numpy()
-
-    def statistic(order: Any, axis: int) -> Any:
+    def size(order: Any, axis: int) -> Any:
+        """|Σ s·f| of the orders along ``axis``: the share rises with it and with nothing else."""
         return abs(table[range(len(table)), order].sum(axis=axis))
 
-    return statistic
+    p = permuted([torch.arange(len(s))], size, "pairings", permutations, generator)
+    return Memory(common**2 / (own * total), common / own, p)

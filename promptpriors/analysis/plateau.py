@@ -9,13 +9,10 @@ import torch
 from promptpriors.analysis.significance import Interval, t_interval
 from promptpriors.errors import InputError
 
-MIN_EVALUATIONS = 3
-"""Evaluations that a line is fitted to."""
-PART = 3
-"""The last third of the steps is looked at."""
+MIN_EVALUATIONS = 3  # that a line is fitted to
+PART = 3  # the last third of the steps is looked at
 
-Curve = Sequence[tuple[int, float]]
-"""Steps, rising, and the loss after each."""
+Curve = Sequence[tuple[int, float]]  # steps, rising, and the loss after each
 
 
 class Rest(NamedTuple):
@@ -76,9 +73,9 @@ def steps_to(curve: Curve, loss: float) -> float | None:
 def restricted_mean(times: Sequence[float | None], horizon: float) -> Interval:
     """The mean of min(T, horizon) over runs, with its t interval; None is a T beyond the horizon.
 
-    With every run watched until the horizon nothing is lost to censoring, and this is the area
-    under the Kaplan–Meier curve up to it (Royston & Parmar 2013). The interval's ends are kept
-    within what the mean can be. Times are one an independent unit; all share the horizon.
+    Times are one an independent unit. With every run watched until the horizon nothing is lost to
+    censoring, and this is the area under the Kaplan–Meier curve up to it (Royston & Parmar 2013).
+    The interval's ends are kept within what the mean can be.
 
     Raises:
         InputError: for fewer than 2 times.
@@ -137,9 +134,8 @@ def mean_curve(
         return None
     kept = np.linspace(0, len(shared) - 1, min(at_most, len(shared))).round().astype(int)
     steps = [shared[i] for i in kept]
-    values = torch.tensor(
-        [[found[step] for found in evaluations] for step in steps], dtype=torch.float64
-    )
+    rows = [[found[step] for found in evaluations] for step in steps]
+    values = torch.tensor(rows, dtype=torch.float64)
     intervals = [t_interval(row) for row in values] if len(evaluations) > 1 else []
     low, high = [found.low for found in intervals], [found.high for found in intervals]
     return MeanCurve(arm, rate, steps, values.mean(dim=1).tolist(), low, high, len(evaluations))

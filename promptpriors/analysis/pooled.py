@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from promptpriors.analysis.components import indicator
 from promptpriors.analysis.significance import Interval, student_interval
 from promptpriors.errors import InputError, unknown
 
@@ -122,8 +123,7 @@ def pool(outcomes: Sequence[Outcome], *, rates: Sequence[str] | None = None) -> 
             f"there is no rate at which each of {', '.join(arms)} has a run; "
             f"rates are {', '.join(grid)}"
         )
-    kept = [o for o in outcomes if o.rate in common]
-    rows, incomplete = _units(kept, common)
+    rows, incomplete = means_over(outcomes, common)
     if missing := [arm for arm in arms if all(row.arm != arm for row in rows)]:
         raise InputError(
             f"arm {missing[0]!r} has no seed with a run at each rate ({', '.join(common)})"
@@ -138,7 +138,13 @@ def means_over(
     outcomes: Sequence[Outcome], rates: Sequence[str]
 ) -> tuple[list[Outcome], list[tuple[str, str]]]:
     """The mean over ``rates`` of each arm and block that has them all, and those that do not."""
-    return _units([o for o in outcomes if o.rate in rates], list(rates))
+    groups: dict[tuple[str, str], list[float]] = {}
+    for o in outcomes:
+        if o.rate in rates:
+            groups.setdefault((o.arm, o.block), []).append(o.value)
+    whole = {key: values for key, values in groups.items() if len(values) == len(rates)}
+    rows = [Outcome(arm, "", block, sum(v) / len(v)) for (arm, block), v in whole.items()]
+    return rows, [key for key in groups if key not in whole]
 
 
 def _check(outcomes: Sequence[Outcome]) -> None:
@@ -155,37 +161,18 @@ def _check(outcomes: Sequence[Outcome]) -> None:
         seen.add(o[:3])
 
 
-def _units(
-    outcomes: Sequence[Outcome], rates: list[str]
-) -> tuple[list[Outcome], list[tuple[str, str]]]:
-    groups: dict[tuple[str, str], list[float]] = {}
-    for o in outcomes:
-        groups.setdefault((o.arm, o.block), []).append(o.value)
-    whole = {key: values for key, values in groups.items() if len(values) == len(rates)}
-    rows = [Outcome(arm, "", block, sum(v) / len(v)) for (arm, block), v in whole.items()]
-    return rows, [key for key in groups if key not in whole]
-
-
 def _least_squares(
     rows: Sequence[Outcome], arms: list[str]
 ) -> tuple[bool, Tensor, Tensor, int, float]:
-    """Fit a mean for each arm, and a deviation for each block that sums to nothing.
-
-    Whether there are blocks, the means, their covariance, degrees of freedom, spread.
-    """
+    """Whether deviations of blocks were fitted; the arms' means, their covariance, df, spread."""
     from statsmodels.regression.linear_model import OLS
 
-    blocks = list(dict.fromkeys(row.block for row in rows))
-    repeated = 1 < len(blocks) < len(rows)
-    columns = len(arms) + (len(blocks) - 1 if repeated else 0)
-    design = torch.zeros(len(rows), columns, dtype=torch.float64)
-    for i, row in enumerate(rows):
-        design[i, arms.index(row.arm)] = 1
-        block = blocks.index(row.block)
-        if repeated and block < len(blocks) - 1:
-            design[i, len(arms) + block] = 1
-        elif repeated:
-            design[i, len(arms) :] = -1
+    design = indicator([row.arm for row in rows], arms)
+    block = indicator([row.block for row in rows])
+    repeated = 1 < block.shape[1] < len(rows)
+    if repeated:  # deviations of blocks sum to nothing
+        design = torch.cat([design, block[:, :-1] - block[:, -1:]], dim=1)
+    columns = design.shape[1]
     if int(torch.linalg.matrix_rank(design)) < columns:
         raise InputError(
             "some arms share no seed with the others, so that they can't be told from the seeds; "

@@ -1,5 +1,6 @@
 """Power of the tests of equality and of difference, and the units that they need for it."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,7 @@ import torch
 from promptpriors.analysis.significance import quantile
 from promptpriors.analysis.simultaneous import critical_value
 
-MAX_UNITS = 100_000
-"""Units an arm beyond which the search ends."""
+MAX_UNITS = 100_000  # an arm, beyond which the search ends
 
 
 def equality_power(
@@ -45,10 +45,13 @@ def difference_power(
     Arguments as of ``equality_power``, the reference among the arms; ``difference`` is the true
     one, of one arm, and ``level`` the confidence of all comparisons together.
     """
-    critical = _dunnett(arms, df, level)
+    from scipy.special import ndtr
+
+    half = torch.full((arms - 1, arms - 1), 0.5, dtype=torch.float64)  # ρ of arms of one size
+    critical = critical_value(half.fill_diagonal_(1), df, level=level)
     shift = abs(difference) / (sd * (2 / units) ** 0.5)
     spread, weights = _spreads(df, float("inf"))
-    upper, lower = (_phi(sign * shift - critical * spread) for sign in (1, -1))
+    upper, lower = (ndtr(sign * shift - critical * spread) for sign in (1, -1))
     return float((weights * (upper + lower)).sum())
 
 
@@ -59,25 +62,13 @@ def units_needed(
 
     Power goes by units and degrees of freedom, and rises in units.
     """
-    low, high = 1, 2
+    high = 2
     while power(high, df_of(high)) < least:
-        low, high = high, 2 * high
+        high *= 2
         if high > MAX_UNITS:
             return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if power(middle, df_of(middle)) < least:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _dunnett(arms: int, df: int, level: float) -> float:
-    """Critical value of arms − 1 comparisons with one reference, all of one size: ρ = ½."""
-    k = arms - 1
-    half = torch.full((k, k), 0.5, dtype=torch.float64)
-    return critical_value(half + 0.5 * torch.eye(k, dtype=torch.float64), df, level=level)
+    between = range(high // 2 + 1, high)
+    return between.start + bisect_left(between, least, key=lambda n: power(n, df_of(n)))
 
 
 def _spreads(df: int, most: float) -> tuple[Any, Any]:
@@ -96,15 +87,10 @@ def _spreads(df: int, most: float) -> tuple[Any, Any]:
 
 def _range_cdf(width: Any, count: int) -> Any:
     """P(range of ``count`` standard normal variables ≤ width), width ≥ 0."""
+    from scipy.special import ndtr
     from scipy.stats import norm
 
     nodes, weights = np.polynomial.legendre.leggauss(400)
     x = 9 * nodes
-    inside = _phi(x + width[:, None]) - _phi(x)
+    inside = ndtr(x + width[:, None]) - ndtr(x)
     return count * 9 * (weights * norm.pdf(x) * inside ** (count - 1)).sum(axis=1)
-
-
-def _phi(x: Any) -> Any:
-    from scipy.stats import norm
-
-    return norm.cdf(x)

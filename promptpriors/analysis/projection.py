@@ -6,12 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-CHUNK = 8192
-"""Points centred at once: the memory needed does not grow with the cloud."""
-
-
-MASSIVE = 10.0
-"""Norm, in medians, beyond which a point is massive."""
+CHUNK = 8192  # points centred at once: the memory needed does not grow with the cloud
+MASSIVE = 10.0  # norm, in medians, beyond which a point is massive
 
 
 class Plane(NamedTuple):

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 from promptpriors.errors import InputError
 
-MIN_SHARE = 0.2
-"""Share of the way below which even the best arm shows that nothing is decided here."""
+MIN_SHARE = 0.2  # of the way; below, even the best arm shows that nothing is decided here
 
 
 class Scale(NamedTuple):

@@ -17,11 +17,8 @@ from promptpriors.analysis.two_sample import group_means, one_per_group, permuta
 from promptpriors.errors import InputError, unknown
 from promptpriors.types import Space
 
-NEEDED = 8
-"""Documents of a domain, so that its halves have a permutation test."""
-
-CHUNK = 1024
-"""Rows whose distances are computed at once."""
+NEEDED = 8  # documents of a domain, so that its halves have a permutation test
+CHUNK = 1024  # rows whose distances are computed at once
 
 Pair = tuple[str, str]
 
@@ -72,7 +69,9 @@ def separations(
     rows = torch.arange(table.blocks)
     found = {}
     for pair in combinations_with_replacement(clouds, 2):
-        x, y = _sides(clouds, pair)
+        x, y = (clouds[name] for name in pair)
+        if pair[0] == pair[1]:
+            x, y = x[: len(x) // 2], x[len(x) // 2 :]
         test = permutation_test(x, y, generator=generator, permutations=permutations)
         statistic = partial(table.ratio, pair, reference)
         ratio = jackknife_interval(statistic, rows, generator=generator, blocks=len(rows))
@@ -114,19 +113,15 @@ def excess(
                 f"domain {name!r} has other rows at {space.site} than what it is held against; "
                 "load both alike, from one store or from stores of the same documents"
             )
-    again = Generator()
-    again.set_state(generator.get_state())
-    other = {name: there[name] for name in here}
-    tables = [
-        _table(_clouds(domains, reference, stream, means), blocks)
-        for domains, stream in ((here, generator), (other, again))
-    ]
+    again = generator.clone_state()
+    one = _table(_clouds(here, reference, generator, means), blocks)
+    other = _table(_clouds({name: there[name] for name in here}, reference, again, means), blocks)
 
     def beyond(pair: Pair, kept: Int[Tensor, " kept"]) -> float:
-        one, other = (table.ratio(pair, reference, kept) for table in tables)
-        return one / other if quotient else one - other
+        found, against = (table.ratio(pair, reference, kept) for table in (one, other))
+        return found / against if quotient else found - against
 
-    rows = torch.arange(tables[0].blocks)
+    rows = torch.arange(one.blocks)
     return {
         pair: jackknife_interval(partial(beyond, pair), rows, generator=generator, blocks=len(rows))
         for pair in combinations(here, 2)
@@ -136,10 +131,7 @@ def excess(
 def document_points(
     space: Space, *, generator: Generator, means: bool = False
 ) -> Float[Tensor, "m dim"]:
-    """One point a document: a random one of its points or their mean.
-
-    Without groups each point is its own document.
-    """
+    """One point a document, without groups each: a random one of its points or their mean."""
     if space.groups is None:
         return space.points
     if not means:
@@ -209,15 +201,6 @@ def _clouds(
             raise InputError(f"domain {name!r} needs {NEEDED} documents, found {len(cloud)}")
         found[name] = cloud[torch.randperm(len(cloud), generator=generator)]
     return found
-
-
-def _sides(clouds: Mapping[str, Tensor], pair: Pair) -> tuple[Tensor, Tensor]:
-    """Two domains, or the halves of one."""
-    one, other = pair
-    if one != other:
-        return clouds[one], clouds[other]
-    half = len(clouds[one]) // 2
-    return clouds[one][:half], clouds[one][half:]
 
 
 def _same_rows(one: Space, other: Space) -> bool:

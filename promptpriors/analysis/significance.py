@@ -30,8 +30,9 @@ def sign_flip_test(
         InputError: for too few values.
     """
     refuse_few(len(values), "values", lambda n: 2.0 ** (1 - n), level)
-    p = permuted(values.double()[None], _size_of_mean, "samples", flips, generator)
-    return Test(float(values.double().mean()), p)
+    exact = values.double()
+    p = permuted([exact], lambda x, axis: abs(x.mean(axis)), "samples", flips, generator)
+    return Test(float(exact.mean()), p)
 
 
 def label_test(
@@ -54,7 +55,11 @@ def label_test(
         smaller = min(len(x), len(y))
         refuse_few(smaller, "values a side", lambda n: _least_of_labels(n, n), level)
     values = [x.double(), y.double()]
-    p = permuted(values, _size_of_difference, "independent", permutations, generator)
+
+    def size(x: Any, y: Any, axis: int) -> Any:
+        return abs(x.mean(axis) - y.mean(axis))
+
+    p = permuted(values, size, "independent", permutations, generator)
     return Test(float(values[0].mean() - values[1].mean()), p)
 
 
@@ -181,12 +186,10 @@ def in_blocks(groups: Int[Tensor, " n"], blocks: int, *, generator: Generator) -
 
 
 def refuse_few(found: int, what: str, least: Callable[[int], float], level: float) -> None:
-    """Refuse so few units that p could not reach ``level`` whatever they are.
-
-    ``what`` the units are called; ``least`` is the least p of so many.
+    """Refuse so few units, called ``what``, that the ``least`` p of so many is above ``level``.
 
     Raises:
-        InputError: if it can't.
+        InputError: if it is.
     """
     needed = next(n for n in count(1) if least(n) <= level)
     if found < needed:
@@ -220,14 +223,6 @@ def permuted(
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)
-
-
-def _size_of_mean(values: Any, axis: int) -> Any:
-    return abs(values.mean(axis=axis))
-
-
-def _size_of_difference(x: Any, y: Any, axis: int) -> Any:
-    return abs(x.mean(axis=axis) - y.mean(axis=axis))
 
 
 def _least_of_labels(n: int, m: int) -> float:

@@ -10,10 +10,8 @@ from torch import Tensor
 from promptpriors.analysis.pooled import Contrasts
 from promptpriors.errors import InputError
 
-DIRECTIONS = 15
-"""Of the sphere, as a power of 2."""
-BINS = 256
-"""That neighbouring values of max |A u| are averaged in; their scatter within one is negligible."""
+DIRECTIONS = 15  # of the sphere, as a power of 2
+BINS = 256  # that neighbours among the max |A u| are averaged in; the scatter in one is negligible
 
 
 class Simultaneous(NamedTuple):

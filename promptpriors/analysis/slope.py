@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from promptpriors.analysis.components import indicator
 from promptpriors.analysis.significance import student_interval
 from promptpriors.errors import InputError
 
@@ -37,7 +38,7 @@ def slope(
 ) -> Slope:
     """Value ~ cell + block + regressor by least squares (Frisch–Waugh–Lovell).
 
-    All are one a run: values and regressors, None where not known; cells, arm and rate; blocks,
+    All are one a run, values and regressors None where not known. Cells are arm and rate, blocks
     the seed.
 
     Raises:
@@ -50,19 +51,16 @@ def slope(
         for value, regressor, cell, block in zip(values, regressors, cells, blocks, strict=True)
         if value is not None and regressor is not None
     ]
-    kinds = list(dict.fromkeys(cell for _, _, cell, _ in rows))
-    seeds = list(dict.fromkeys(block for *_, block in rows))
-    design = torch.zeros(len(rows), len(kinds) + len(seeds) - 1, dtype=torch.float64)
-    for i, (_, _, cell, block) in enumerate(rows):
-        design[i, kinds.index(cell)] = 1
-        if seeds.index(block):
-            design[i, len(kinds) + seeds.index(block) - 1] = 1
-    df = len(rows) - design.shape[1] - 1
+    kinds = {row[2] for row in rows}
+    seeds = {row[3] for row in rows}
+    df = len(rows) - len(kinds) - len(seeds)
     if df < 2:
         raise InputError(
             f"{len(rows)} runs are too few for a slope beside {len(kinds)} cells of arm and rate; "
             "expected more seeds"
         )
+    cell, block = indicator([row[2] for row in rows]), indicator([row[3] for row in rows])
+    design = torch.cat([cell, block[:, 1:]], dim=1)
     y, x = _without(design, [row[0] for row in rows]), _without(design, [row[1] for row in rows])
     size = float(x.square().sum())
     if size <= 1e-18 * len(rows):

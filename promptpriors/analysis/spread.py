@@ -18,8 +18,8 @@ class Scale(NamedTuple):
 
 def scale_of(points: Float[Tensor, "n dim"]) -> Scale:
     """Mean and standard deviation of each coordinate, float64."""
-    fitted = moments(points)
-    return Scale(fitted.mean, fitted.covariance.diagonal().sqrt())
+    mean, covariance, _ = moments(points)
+    return Scale(mean, covariance.diagonal().sqrt())
 
 
 def effective_rank(points: Float[Tensor, "n dim"], *, scale: Scale | None = None) -> float:

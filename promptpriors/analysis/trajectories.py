@@ -57,15 +57,11 @@ def paths_of(space: Space, *, least: int = 8) -> Paths:
     starts = (space.groups.diff() != 0) | (space.positions.diff() != 1)
     ends = [*(starts.nonzero()[:, 0] + 1).tolist(), len(space.points)]
     sizes = torch.tensor([0, *ends]).diff().tolist()
-    kept = [
-        (path, group[0])
-        for path, group in zip(space.points.split(sizes), space.groups.split(sizes), strict=True)
-        if len(path) >= least
-    ]
-    if not kept:
+    paths = [path for path in space.points.split(sizes) if len(path) >= least]
+    if not paths:
         raise InputError(f"no {least} points of this space are consecutive points of one text")
-    paths, documents = zip(*kept, strict=True)
-    return Paths(list(paths), torch.stack(documents))
+    documents = [group[0] for group in space.groups.split(sizes) if len(group) >= least]
+    return Paths(paths, torch.stack(documents))
 
 
 class Against(NamedTuple):

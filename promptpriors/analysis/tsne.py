@@ -9,8 +9,7 @@ from torch import Tensor
 from promptpriors.errors import InputError
 from promptpriors.geometry import moments
 
-DIRECTIONS = 50
-"""Principal directions that neighbours are looked for in."""
+DIRECTIONS = 50  # principal ones, that neighbours are looked for in
 
 
 class Tsne(NamedTuple):
@@ -39,9 +38,8 @@ class Tsne(NamedTuple):
 def fit_tsne(points: Float[Tensor, "n dim"], *, seed: int = 0, perplexity: int = 30) -> Tsne:
     """t-SNE by openTSNE: 50 principal directions, start from the first two, a fixed seed.
 
-    Distances between far clusters and the sizes of clusters mean nothing on such a map.
-
-    The perplexity is about the number of a point's neighbours.
+    Distances between far clusters and the sizes of clusters mean nothing on such a map. The
+    perplexity is about the number of a point's neighbours.
 
     Source: Poličar, Stražar & Zupan 2024 (openTSNE); Kobak & Berens 2019 for the start.
 

@@ -11,10 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
-HELD_OUT = 0.3
-"""Share of each side's groups that the classifier is judged by."""
-EPOCHS = 20
-"""Passes of the classifier over its training part."""
+HELD_OUT = 0.3  # share of each side's groups that the classifier is judged by
+EPOCHS = 20  # passes of the classifier over its training part
 
 
 def energy_distance(
@@ -23,10 +21,8 @@ def energy_distance(
     """2·E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖, unbiased: no point is paired with itself.
 
     Zero on average, and so at times below, for two samples of one distribution. Distances are
-    float32, their sums float64.
-
-    Samples are of two points at least; ``chunk`` rows at a time bound the memory to
-    chunk · max(n, m).
+    float32, their sums float64. Samples are of two points at least; ``chunk`` rows at a time bound
+    the memory to chunk · max(n, m).
 
     Source: Székely & Rizzo 2013, equation 2.5, with n(n − 1) pairs instead of n².
 
@@ -126,10 +122,7 @@ def classifier_auc(
     """
     values = []
     for _ in range(splits):
-        sides = [
-            _split(cloud, groups, points, generator)
-            for cloud, groups in ((x, x_groups), (y, y_groups))
-        ]
+        sides = [_split(*side, points, generator) for side in ((x, x_groups), (y, y_groups))]
         train, held = (
             [part[: min(map(len, parts))] for part in parts] for parts in zip(*sides, strict=True)
         )

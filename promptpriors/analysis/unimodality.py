@@ -10,8 +10,7 @@ from torch import Generator, Tensor
 from promptpriors.analysis.significance import refuse_few
 from promptpriors.errors import InputError
 
-ROUNDS = 20
-"""Of Lloyd's algorithm at most; both means move little after a few."""
+ROUNDS = 20  # of Lloyd's algorithm at most; both means move little after a few
 
 
 class Unimodality(NamedTuple):
@@ -61,9 +60,9 @@ def unimodality_test(
     The null is a Gaussian, exact for every covariance and every n: the scores of a Gaussian sample
     on its own components are a uniformly distributed orthonormal frame times the singular values,
     and independent of these. So null draws have the sample's own singular values (hence an equal
-    covariance) and new frames; two means are fitted anew to each, from the signs of
-    each component. p is adjusted by the maximum over
-    directions of the dips, standardised by the draws and the sample together.
+    covariance) and new frames; two means are fitted anew to each, from the signs of each component.
+    p is adjusted by the maximum over directions of the dips, standardised by the draws and the
+    sample together.
 
     A small p rejects the Gaussian for a distribution with gaps; heavy tails, one hump, have smaller
     dips than the Gaussian. Points must be independent: one of a document. The two means are looked
@@ -109,11 +108,7 @@ def _dips(
 def _between_means(
     scores: Float[Tensor, "draws n rank"], second: Bool[Tensor, "draws n"]
 ) -> tuple[Float[Tensor, "draws n"], Float[Tensor, " draws"]]:
-    """Clouds along the lines through their two means, and the variance between these.
-
-    By Lloyd's algorithm from a division, all draws at once: a library's fit to each draw would take
-    longer than all else.
-    """
+    """Clouds along the lines through their two means, and the variance between, by Lloyd."""
     along, between = scores[..., 0], torch.zeros(len(scores), dtype=scores.dtype)
     for _ in range(ROUNDS):
         weights = second.to(scores.dtype)

@@ -55,7 +55,11 @@ def compare(
     studies = study_results(read_settings(runs_dir))
     for result in studies:
         write_study_result(runs_dir, result)
-    runs = [run for run in list_runs(runs_dir) if _finished(run)]
+    listed = list_runs(runs_dir)
+    for run in listed:
+        if run.result is None:
+            note(f"left out: run {run.id} is {run.status}")
+    runs = [run for run in listed if run.result is not None]
     style = run_styles(runs)
     trained = _with_positions([run for run in runs if prior_of(run) != BASELINE])
     if not trained and not studies:
@@ -69,12 +73,16 @@ def compare(
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
         measured.append(_measure(run, references))
+        further: dict[str, Callable[[], object]] = {}
         if use:
-            measure = partial(measure_use, run, workspace, examples=use)
-            _try_measure(measure, f"the use of run {run.id}")
+            further["use"] = partial(measure_use, run, workspace, examples=use)
         if bridge:
-            measure = partial(measure_bridge, run, workspace, documents=bridge)
-            _try_measure(measure, f"the bridge of run {run.id}")
+            further["bridge"] = partial(measure_bridge, run, workspace, documents=bridge)
+        for name, measure in further.items():
+            try:
+                measure()
+            except InputError as error:
+                note(f"the {name} of run {run.id} is left out: {error}")
     groups = grouped(measured)
     return [
         position_table(measured, style),
@@ -89,24 +97,10 @@ def compare(
 def _with_positions(runs: Sequence[Run]) -> list[Run]:
     """The runs whose vectors are there, or were when they were compared before."""
     known = [run for run in runs if run.has_vectors or run.record(FILE) is not None]
-    if len(known) < len(runs):
-        without = [run.id for run in runs if run not in known]
+    if without := [run.id for run in runs if run not in known]:
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
         note(f"left out of positions: {len(without)} runs without prompt.safetensors ({some})")
     return known
-
-
-def _try_measure(measure: Callable[[], object], what: str) -> None:
-    try:
-        measure()
-    except InputError as error:
-        note(f"{what} is left out: {error}")
-
-
-def _finished(run: Run) -> bool:
-    if run.result is None:
-        note(f"left out: run {run.id} is {run.status}")
-    return run.result is not None
 
 
 def _measure(run: Run, references: ReferencePoints) -> Measured:

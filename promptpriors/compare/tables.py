@@ -1,6 +1,6 @@
 """Tables of a comparison, with a row a run, a prior or a pair of priors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from promptpriors.measure.effects import FILE as USE
 from promptpriors.measure.position import Ends
 from promptpriors.rng import generator
 from promptpriors.runs import Run
-from promptpriors.runs.labels import prior_of
+from promptpriors.runs.labels import prior_of, setting_of
 from promptpriors.runs.positions import NULLS, Positions
 from promptpriors.runs.tables import Cell, Table, tabulate
 from promptpriors.types import Site
@@ -139,19 +139,12 @@ def grouped(measured: Sequence[Measured]) -> Groups:
         config = found.run.config
         lr, task, mode = config["train"]["lr"], config["task"]["name"], config["prompt"]["mode"]
         rate = f"{lr['relative']:g} relative" if isinstance(lr, dict) else f"{lr:g}"
-        words = (
-            f"{config['model']} · {task} · {mode} · lr {rate} · {config['train']['steps']} steps"
-        )
-        setting = words, _setting(config)
+        steps = config["train"]["steps"]
+        words = f"{config['model']} · {task} · {mode} · lr {rate} · {steps} steps"
+        train = {key: value for key, value in config["train"].items() if key != "order"}
+        setting = words, canonical([setting_of(found.run), config["prompt"], train])
         groups.setdefault(setting, {}).setdefault(prior_of(found.run), []).append(found)
     return groups
-
-
-def _setting(config: Mapping[str, Any]) -> str:
-    """A config without prior, seeds and device, as text."""
-    task = {k: v for k, v in config["task"].items() if k != "path" and not k.endswith("_path")}
-    train = {key: value for key, value in config["train"].items() if key != "order"}
-    return canonical([config["model"], task, config["prompt"], train])
 
 
 def priors_table(groups: Groups) -> Table:
@@ -223,16 +216,10 @@ def pairs_table(groups: Groups) -> Table:
             if not (len(x) and len(y)):
                 continue
             stream = generator(0, "compare", "pairs", one, other)
-            records.append(
-                {
-                    "setting": setting,
-                    "first": one,
-                    "second": other,
-                    "runs": f"{len(x)} and {len(y)}",
-                    "difference": float(x.mean() - y.mean()),
-                    "p": _or_reason(lambda x=x, y=y, s=stream: label_test(x, y, generator=s).p),
-                }
-            )
+            p = _or_reason(lambda x=x, y=y, s=stream: label_test(x, y, generator=s).p)
+            record: dict[str, Cell] = {"setting": setting, "first": one, "second": other}
+            record |= {"runs": f"{len(x)} and {len(y)}"}
+            records.append(record | {"difference": float(x.mean() - y.mean()), "p": p})
     return tabulate("pairs", "Prior against prior", PAIRS_NOTE, records)
 
 

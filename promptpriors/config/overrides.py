@@ -6,8 +6,7 @@ from typing import Any
 
 from promptpriors.errors import InputError
 
-SECTIONS = ("prompt", "train", "capture", "device")
-"""Sections whose values are replaced one by one; a prior or a task is replaced as a whole."""
+SECTIONS = ("prompt", "train", "capture", "device")  # whose values are replaced one by one
 
 
 def override(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -57,10 +56,8 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in changes.items():
         inner = result.get(key)
-        if key in {"prior", "task"} or not isinstance(value, Mapping):
-            result[key] = value
-        else:
-            result[key] = merged(inner, value) if isinstance(inner, Mapping) else value
+        mixed = key not in {"prior", "task"} and isinstance(value, Mapping)
+        result[key] = merged(inner, value) if mixed and isinstance(inner, Mapping) else value
     return result
 
 
@@ -68,8 +65,7 @@ def flat(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Flatten overrides into dotted keys; priors and tasks stay whole."""
     for key, value in overrides.items():
         if key in SECTIONS and isinstance(value, Mapping):
-            for inner, content in value.items():
-                yield f"{key}.{inner}", content
+            yield from ((f"{key}.{inner}", content) for inner, content in value.items())
         else:
             yield key, value
 

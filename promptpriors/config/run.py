@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +16,7 @@ from promptpriors.config.sections import (
     TrainSection,
     fitted_to,
 )
-from promptpriors.config.sources import (
-    Source,
-    differs_by_site,
-    identified,
-    nested_choices,
-    with_sources,
-)
+from promptpriors.config.sources import Source, identified, nested_choices, with_sources
 from promptpriors.data import choose_task
 from promptpriors.errors import InputError
 from promptpriors.files import read_toml
@@ -74,14 +68,13 @@ class RunConfig:
     def identified(self, identity: Callable[[Source], str]) -> dict[str, Any]:
         """The part of the config that its id depends on, with sources' identities.
 
-        The capture section counts through the sources alone.
+        The capture section counts through the sources alone, none of which a prompt without vectors
+        reads.
         """
-
-        def write(choice: Choice) -> dict[str, Any]:
-            empty = self.prompt.mode == "none"  # without vectors no source is read
-            return choice.plain() if empty else identified(choice, identity)
-
-        return {key: value for key, value in self._written(write).items() if key != "capture"}
+        empty = self.prompt.mode == "none"
+        found = self._written(Choice.plain if empty else partial(identified, identity=identity))
+        del found["capture"]
+        return found
 
     def placed(self, blocks: int) -> "RunConfig":
         """The config with the prompt's sites, in a model of so many blocks.
@@ -106,8 +99,10 @@ class RunConfig:
 
     @property
     def by_site(self) -> bool:
-        """Whether each site has a prior of its own."""
-        return bool(self.priors) or differs_by_site(self.prior)
+        """Whether each site has a prior of its own, or the fit depends on where it is drawn."""
+        parts = nested_choices(self.prior)
+        alike = all(part.name != "text" and not part.params["space"].by_site for part in parts)
+        return bool(self.priors) or not alike
 
     def prior_at(self, site: Site) -> Choice:
         """The prior of a site."""
@@ -119,16 +114,15 @@ class RunConfig:
         A prior that is drawn once for all sites, as ``kv`` has it, is drawn at ``embed``.
         """
         sites = self.prompt.sites or ["embed"]
-        spaces = [
-            (site, part.params["space"])
+        fitted = [
+            (site, part)
             for site in (sites if self.by_site else ["embed"])
             for part in nested_choices(self.prior_at(site))
         ]
-        penalised = [choice for choice in self.regularisers if "space" in choice.params]
-        spaces += [(site, choice.params["space"]) for site in sites for choice in penalised]
+        fitted += [(site, choice) for site in sites for choice in self.regularisers]
         found: dict[str, set[Site]] = {}
-        for site, space in spaces:
-            for source in space.parts:
+        for site, choice in fitted:
+            for source in choice.params["space"].parts if "space" in choice.params else ():
                 if source.kind == "task":
                     found.setdefault(source.name, set()).add(source.at(site))
         return {
@@ -200,7 +194,12 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
             "device.attention = 'flex' has no backward pass on a CPU; take 'auto', or a GPU"
         )
     given = [] if train.regulariser is None else train.regulariser
-    prior, own = _split(sections.prior)
+    prior, own = sections.prior, {}
+    if isinstance(prior, dict):
+        prior = dict(prior)
+        own = prior.pop("sites", {})
+    if not isinstance(own, Mapping):
+        raise InputError('prior.sites: expected sections such as [prior.sites."block.28"]')
     return RunConfig(
         model=sections.model,
         seed=sections.seed,
@@ -213,16 +212,6 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         capture=sections.capture,
         device=sections.device,
     )
-
-
-def _split(prior: Any) -> tuple[Any, dict[str, Any]]:
-    """The prior of all sites, and those of single ones."""
-    if not isinstance(prior, Mapping) or "sites" not in prior:
-        return prior, {}
-    own = prior["sites"]
-    if not isinstance(own, Mapping):
-        raise InputError('prior.sites: expected sections such as [prior.sites."block.28"]')
-    return {key: value for key, value in prior.items() if key != "sites"}, dict(own)
 
 
 def _prior(config: Any, length: int) -> Choice:

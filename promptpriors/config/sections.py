@@ -137,7 +137,6 @@ def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
     Raises:
         InputError: as ``read_config``.
     """
-    sections = validate(_CaptureSections, override(read_toml(path), overrides), "config")
-    spec = sections.device.model_spec(sections.model)
-    task = choose_task(sections.task)
-    return CaptureConfig(spec, task, sections.capture, sections.device.threads)
+    found = validate(_CaptureSections, override(read_toml(path), overrides), "config")
+    model, task = found.device.model_spec(found.model), choose_task(found.task)
+    return CaptureConfig(model, task, found.capture, found.device.threads)

@@ -36,10 +36,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Sources:
-    """Parsed ``space``: the sources whose points together are one space.
-
-    ``listed``: the config writes a list, which may be of one.
-    """
+    """Parsed ``space``: the sources whose points together are it, perhaps from a list of one."""
 
     parts: tuple[Source, ...]
     listed: bool = False
@@ -97,13 +94,6 @@ def nested_choices(choice: Choice) -> Iterator[Choice]:
             yield from nested_choices(value)
 
 
-def differs_by_site(choice: Choice) -> bool:
-    """Test whether a prior's fit depends on the site at which it is drawn."""
-    return any(
-        part.name == "text" or part.params["space"].by_site for part in nested_choices(choice)
-    )
-
-
 def identified(choice: Choice, identity: Callable[[Source], str]) -> dict[str, Any]:
     """Write a choice with the identity of each source in place of its text."""
     found = choice.plain()
@@ -130,8 +120,8 @@ def _source(text: str, of: str) -> Source:
 
 
 def _check_matched(name: str, space: Sources, pool: str) -> None:
-    captured = all(source.kind in {"task", "store"} for source in space.parts)
-    if not captured or len(space.parts) < 2:
+    kinds = [source.kind for source in space.parts]
+    if len(kinds) < 2 or not {*kinds} <= {"task", "store"}:
         raise InputError(
             f"prior {name!r}: length_matched needs a list of at least two captured spaces,"
             f" such as ['block.13:c4', 'block.13:squad']; found {space.plain()!r}"

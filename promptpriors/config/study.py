@@ -9,10 +9,7 @@ from promptpriors.errors import InputError
 from promptpriors.files import read_toml
 from promptpriors.registry import Field, Strict, validate
 
-Axis = tuple[str, list[Any]]
-"""A dotted key of the config and the values that it takes."""
-
-TEXT = "text:Answer the question."
+Axis = tuple[str, list[Any]]  # a dotted key of the config and the values that it takes
 
 
 class Compare(Strict):
@@ -48,7 +45,7 @@ class _File(Strict):
     grid: dict[str, Any] = Field(default_factory=dict)
     zip: list[dict[str, Any]] = Field(default_factory=list)
     runs: list[dict[str, Any]] = Field(default_factory=list)
-    baselines: list[str] = Field(default_factory=lambda: ["none", TEXT])
+    baselines: list[str] = Field(default_factory=lambda: ["none", "text:Answer the question."])
     compare: Compare = Compare()
     resources: Resources = Resources()
 
@@ -88,10 +85,8 @@ def read_study(path: Path) -> StudyFile:
         if len(set(lengths.values())) > 1:
             raise InputError(f"[[zip]] {i}: expected lists of one length, found {lengths}")
     for i, given in enumerate(file.runs, 1):
-        if not isinstance(given.get("arm", ""), str):
-            raise InputError(
-                f"[[runs]] {i}: expected a name in quotes as arm, found {given['arm']!r}"
-            )
+        if not isinstance(arm := given.get("arm", ""), str):
+            raise InputError(f"[[runs]] {i}: expected a name in quotes as arm, found {arm!r}")
     return StudyFile(
         name=path.stem,
         base=read_toml(path.parent / file.base) if isinstance(file.base, str) else file.base,

@@ -11,20 +11,9 @@ from promptpriors.figures.canvas import NEUTRAL, canvas
 from promptpriors.figures.strings import clipped, escape
 from promptpriors.figures.styles import DOTTED, PLAIN, ArmStyle
 
-FAINT, FAINTEST = 0.18, 0.06
-"""Opacity of a band, alone and among many."""
-
-MARKED = 8
-"""Marks on a curve."""
-
-NARROW = 3
-"""Runs from which on a band counts for the frame: that of two may be 13 times their range."""
-
-PAD = 0.04
-"""Of the frame's height, left free above and below."""
-
-PRECISION = np.float32
-"""Seven digits, packed in half the room."""
+FAINT, FAINTEST = 0.18, 0.06  # opacity of a band, alone and among many
+NARROW = 3  # runs from which on a band counts for the frame: that of two may be 13 times as wide
+PAD = 0.04  # of the frame's height, left free above and below
 
 
 class Level(NamedTuple):
@@ -40,10 +29,9 @@ def reach(curves: Sequence[MeanCurve], levels: Sequence[Level] = ()) -> tuple[fl
 
     It holds every mean and level, and the bands of ``NARROW`` or more runs.
     """
-    drawn = [found for found in curves if found.runs >= NARROW]
-    values = [value for found in curves for value in found.mean]
-    values += [value for found in drawn for value in (*found.low, *found.high)]
-    values += [level.value for level in levels]
+    values = [level.value for level in levels]
+    for found in curves:
+        values += [*found.mean, *((*found.low, *found.high) if found.runs >= NARROW else ())]
     if not values:
         return 0.0, 1.0
     pad = PAD * (max(values) - min(values))
@@ -79,8 +67,7 @@ def bands(
     for i, found in enumerate(curves):
         style = (styles or {}).get(found.arm, PLAIN)
         meta: dict[str, Any] = {"apart": style.dash == DOTTED}
-        if choices is not None:
-            meta["choices"] = list(choices[i])
+        meta |= {} if choices is None else {"choices": list(choices[i])}
         if found.low:
             figure.add_trace(_band(found, style, meta, faint))
         figure.add_trace(_mean(found, style, meta, thick=found.arm == reference))
@@ -99,7 +86,7 @@ def _band(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], faint: float)
     red, green, blue = (int(style.colour[i : i + 2], 16) for i in (1, 3, 5))
     return go.Scatter(
         x=np.array([*found.steps, *found.steps[::-1]], np.int32),
-        y=np.array([*found.high, *found.low[::-1]], PRECISION),
+        y=np.array([*found.high, *found.low[::-1]], np.float32),  # packed in half the room
         mode="lines",
         fill="toself",
         fillcolor=f"rgba({red}, {green}, {blue}, {faint:.3g})",
@@ -116,11 +103,11 @@ def _mean(found: MeanCurve, style: ArmStyle, meta: dict[str, Any], *, thick: boo
     count = f"{found.runs} run{'s' if found.runs > 1 else ''}"
     return go.Scatter(
         x=np.array(found.steps, np.int32),
-        y=np.array(found.mean, PRECISION),
+        y=np.array(found.mean, np.float32),
         text=spans or ["one run, no interval"] * len(found.steps),
         mode="lines+markers",
         line={"color": style.colour, "width": 3 if thick else 2, "dash": style.dash},
-        marker={"symbol": style.symbol, "size": 7, "maxdisplayed": MARKED},
+        marker={"symbol": style.symbol, "size": 7, "maxdisplayed": 8},
         name=", ".join(map(escape, filter(None, (found.arm, found.rate, count)))),
         legendgroup=found.arm,
         cliponaxis=False,

@@ -2,12 +2,8 @@
 
 import plotly.graph_objects as go
 
-NEUTRAL = "#80838a"
-"""A grey that is legible on white and on black."""
-
-CLOUD = "rgba(128, 133, 145, 0.2)"
-"""The same grey, for fifty thousand points."""
-
+NEUTRAL = "#80838a"  # a grey that is legible on white and on black
+CLOUD = "rgba(128, 133, 145, 0.2)"  # the same grey, for fifty thousand points
 AXIS = {"automargin": True, "zeroline": False, "title": {"font": {"size": 13}}}
 
 

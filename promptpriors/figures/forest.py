@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -13,15 +13,9 @@ from promptpriors.figures.styles import MARKS, PLAIN, ArmStyle, verdict_label
 from promptpriors.runs.studies import CONTROLS
 from promptpriors.runs.study_results import Contrast, Verdict
 
-ROW = 46
-"""Height of a row, in pixels."""
-
-APART = 0.8
-"""Rows of room above the controls, for the word that sets them apart."""
-
-WIDE = 6.0
-"""An interval that reaches so many times as far as the median one may leave the frame."""
-
+ROW = 46  # height of a row, in pixels
+APART = 0.8  # rows of room above the controls, for the word that sets them apart
+WIDE = 6.0  # an interval that reaches so many times as far as the median one may leave the frame
 BAND = "rgba(128, 133, 145, 0.16)"
 
 
@@ -49,16 +43,9 @@ class Effect(NamedTuple):
 def ordered(contrasts: Iterable[Contrast]) -> list[Effect]:
     """Sort arms by difference, then controls; those without a difference are left out."""
     effects = [
-        Effect(
-            name=contrast.arm,
-            difference=contrast.difference.value,
-            low=contrast.difference.low,
-            high=contrast.difference.high,
-            verdict=contrast.verdict,
-            control=contrast.kind in CONTROLS,
-        )
-        for contrast in contrasts
-        if contrast.difference is not None
+        Effect(c.arm, found.value, found.low, found.high, c.verdict, c.kind in CONTROLS)
+        for c in contrasts
+        if (found := c.difference) is not None
     ]
     return sorted(effects, key=lambda effect: (effect.control, effect.difference))
 
@@ -84,10 +71,10 @@ def frame(shown: Sequence[Effect], margin: float | None) -> tuple[float, float]:
     """
     arms = [effect for effect in shown if not effect.control] or shown
     limit = max(WIDE * median(effect.reach for effect in arms), 2 * (margin or 0.0))
-    near = [effect for effect in shown if effect.reach <= limit]
     values = [0.0, *(() if margin is None else (-margin, margin))]
-    for effect in near:
-        values += [effect.difference, effect.low, effect.high]
+    for effect in shown:
+        if effect.reach <= limit:
+            values += [effect.difference, effect.low, effect.high]
     room = 0.08 * (max(values) - min(values)) or 1.0
     return min(values) - room, max(values) + room
 
@@ -184,11 +171,10 @@ def _interval(
 
 def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> None:
     """The arm above its row, at the other side the verdict, and the numbers where there is room."""
-    common = {"yanchor": "middle", "xref": "paper", "showarrow": False, "font": {"size": 12}}
-    line = {"y": height + 0.4, **common}
-    name = escape(clipped(effect.name))
+    line: dict[str, Any] = {"y": height + 0.4, "yanchor": "middle", "xref": "paper"}
+    line |= {"showarrow": False, "font": {"size": 12}}
+    name, verdict = escape(clipped(effect.name)), escape(verdict_label(effect.verdict))
     figure.add_annotation(x=0, xanchor="left", text=name, **line)
-    verdict = escape(verdict_label(effect.verdict))
-    figure.add_annotation(x=1, xanchor="right", text=verdict, **line)
-    numbers = effect.text(digits)
-    figure.add_annotation(x=1, xanchor="right", xshift=-176, text=numbers, name="wide", **line)
+    line |= {"x": 1, "xanchor": "right"}
+    figure.add_annotation(text=verdict, **line)
+    figure.add_annotation(text=effect.text(digits), xshift=-176, name="wide", **line)

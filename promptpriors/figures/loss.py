@@ -22,21 +22,21 @@ def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.F
     figure = canvas(height=420)
     done = [run for run in runs if run.result is not None]
     for run in done:
-        if prior_of(run) != BASELINE:
-            colour, symbol = style.style(run)
-            points = evaluations(run)
-            line = go.Scatter(
-                x=list(points),
-                y=list(points.values()),
-                mode="lines+markers",
-                name=escape(style.names[run.id]),
-                legendgroup=prior_of(run),
-                line={"color": colour, "width": 2, "dash": style.dashes[run.id]},
-                marker={"symbol": symbol, "size": 7},
-                cliponaxis=False,
-                hovertemplate="step %{x}: <b>%{y:.4f}</b><extra>%{fullData.name}</extra>",
-            )
-            figure.add_trace(line)
+        if prior_of(run) == BASELINE:
+            continue
+        colour, symbol = style.style(run)
+        points = evaluations(run)
+        figure.add_scatter(
+            x=list(points),
+            y=list(points.values()),
+            mode="lines+markers",
+            name=escape(style.names[run.id]),
+            legendgroup=prior_of(run),
+            line={"color": colour, "width": 2, "dash": style.dashes[run.id]},
+            marker={"symbol": symbol, "size": 7},
+            cliponaxis=False,
+            hovertemplate="step %{x}: <b>%{y:.4f}</b><extra>%{fullData.name}</extra>",
+        )
     for value in baselines(done):
         figure.add_hline(
             y=value,
@@ -52,13 +52,12 @@ def validation_loss(runs: Sequence[Run], style: RunStyles | None = None) -> go.F
 def baselines(runs: Sequence[Run]) -> list[float]:
     """Losses without a prompt, one for those equal to four decimals."""
     found = [run.result.get("val_loss_none") for run in runs if run.result is not None]
-    found += [run.result["val_loss"] for run in runs if run.result and _is_plain(run)]
+    found += [  # of the model as it came, without an adapter
+        run.result["val_loss"]
+        for run in runs
+        if run.result and prior_of(run) == BASELINE and not run.config["train"].get("lora")
+    ]
     return sorted({round(value, 4): value for value in found if value is not None}.values())
-
-
-def _is_plain(run: Run) -> bool:
-    """Whether it is the model as it came: without a prompt, and without an adapter."""
-    return prior_of(run) == BASELINE and not run.config["train"].get("lora")
 
 
 def evaluations(run: Run) -> dict[int, float]:

@@ -16,8 +16,8 @@ from promptpriors.figures.vectors import tokens_of
 from promptpriors.runs import Map, Run
 from promptpriors.runs.labels import prior_of
 
+# outlines that set the marks off from the cloud
 RING = {"initial": {"width": 1.6}, "final": {"width": 1, "color": "white"}}
-"""Outlines that set the marks off from the cloud."""
 
 Path2 = Float[Tensor, "moments length 2"]
 
@@ -39,21 +39,20 @@ def vocabulary_map(plane: Map, runs: Sequence[Run], style: RunStyles | None = No
     """
     style = style or run_styles(runs)
     figure = canvas(height=640)
-    figure.add_trace(
-        go.Scattergl(
-            x=plane.coordinates[:, 0].float().numpy(),
-            y=plane.coordinates[:, 1].float().numpy(),
-            text=[escape(visible(label)) for label in plane.labels],
-            mode="markers",
-            name="vocabulary",
-            marker={"color": CLOUD, "size": 3},
-            hovertemplate="“%{text}”<extra></extra>",
-        )
+    x, y = plane.coordinates.float().T.numpy()
+    figure.add_scattergl(
+        x=x,
+        y=y,
+        text=[escape(visible(label)) for label in plane.labels],
+        mode="markers",
+        name="vocabulary",
+        marker={"color": CLOUD, "size": 3},
+        hovertemplate="“%{text}”<extra></extra>",
     )
-    marks = {run.id: _marks(run, plane, style) for run in runs if run.result is not None}
+    done = [run for run in runs if run.result is not None]
     for prior in style.styles:
-        mine = [marks.get(run.id) for run in runs if prior_of(run) == prior]
-        figure.add_traces(_prior(prior, [m for m in mine if m is not None], style))
+        marks = [_marks(run, plane, style) for run in done if prior_of(run) == prior]
+        figure.add_traces(_prior(prior, [m for m in marks if m is not None], style))
     share = [f"{100 * float(value):.1f} % of the variance" for value in plane.explained]
     figure.update_xaxes(title_text=f"first principal direction, {share[0]}")
     figure.update_yaxes(title_text=f"second, {share[1]}", scaleanchor="x")
@@ -91,7 +90,8 @@ def _prior(prior: str, marks: list[Marks], style: RunStyles) -> list[go.Scatterg
         return []
     colour, symbol = style.styles[prior]
     common = {"name": escape(prior), "legendgroup": prior}
-    lines = torch.cat([_broken(m.path) for m in marks])
+    paths = [torch.cat([m.path, torch.full_like(m.path[:1], torch.nan)]) for m in marks]  # a gap
+    lines = torch.cat([path.transpose(0, 1).flatten(0, 1) for path in paths])
     traces = [
         go.Scattergl(
             x=lines[:, 0].numpy(), y=lines[:, 1].numpy(), mode="lines", hoverinfo="skip",
@@ -100,23 +100,15 @@ def _prior(prior: str, marks: list[Marks], style: RunStyles) -> list[go.Scatterg
     ]  # fmt: skip
     for moment, index, suffix in (("initial", 0, "-open"), ("final", -1, "")):
         points = torch.cat([m.path[index] for m in marks])
-        marker = {"color": colour, "symbol": symbol + suffix, "size": 9, "line": RING[moment]}
-        traces.append(
-            go.Scattergl(
-                x=points[:, 0].numpy(),
-                y=points[:, 1].numpy(),
-                text=[text for m in marks for text in m.texts[moment]],
-                mode="markers",
-                marker=marker,
-                hovertemplate="%{text}<extra></extra>",
-                showlegend=moment == "final",
-                **common,
-            )
+        trace = go.Scattergl(
+            x=points[:, 0].numpy(),
+            y=points[:, 1].numpy(),
+            text=[text for m in marks for text in m.texts[moment]],
+            mode="markers",
+            marker={"color": colour, "symbol": symbol + suffix, "size": 9, "line": RING[moment]},
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=moment == "final",
+            **common,
         )
+        traces.append(trace)
     return traces
-
-
-def _broken(path: Path2) -> Float[Tensor, "n 2"]:
-    """Every vector's path as one row of points, with a gap (NaN) after each."""
-    gap = torch.full((1, *path.shape[1:]), torch.nan)
-    return torch.cat([path, gap]).transpose(0, 1).flatten(0, 1)

@@ -22,16 +22,11 @@ COLOURS = {
     "centre": "#2f9e44",
 }
 """By role, the same in every figure; they follow the paper's where it names one."""
-FEW = 3000
-"""Points from which on a cloud's points are small and faint."""
 SYMBOLS = {"sampled": "o", "trained": "D", "other": "s", "answer": "^", "centre": "P"}
-GREY = "#666666"
-OUTSIDE = 0.002
-"""Share of a cloud at each edge that a frame does not wait for."""
-INCHES, SMALL = 5.0, 1.9
-"""Side of a panel, and of one among many."""
-MANY = 6
-"""Panels from which on they are small and have no legends."""
+FEW = 3000  # points from which on a cloud's points are small and faint
+OUTSIDE = 0.002  # share of a cloud at each edge that a frame does not wait for
+INCHES, SMALL = 5.0, 1.9  # side of a panel, and of one among many
+MANY = 6  # panels from which on they are small and have no legends
 
 
 def draw(picture: Picture) -> Any:
@@ -59,8 +54,8 @@ def _panel(axes: Any, panel: Panel, framed: list[Layer], *, small: bool) -> None
         _layer(axes, layer)
     outside = _frame(axes, panel.layers, framed)
     if outside:
-        text = f"{outside:,} outside"
-        axes.text(0.99, 0.01, text, transform=axes.transAxes, ha="right", fontsize=6, color=GREY)
+        style = {"transform": axes.transAxes, "ha": "right", "fontsize": 6, "color": "#666666"}
+        axes.text(0.99, 0.01, f"{outside:,} outside", **style)
     axes.set_title(panel.title, fontsize=7 if small else 9)
     axes.set_xlabel(panel.axes[0], fontsize=8)
     axes.set_ylabel(panel.axes[1], fontsize=8)

@@ -17,9 +17,7 @@ PALETTE = (
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "hexagon", "triangle-down", "star")
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
-DOTTED = "dot"
-"""The line of controls, which no arm has."""
-
+DOTTED = "dot"  # the line of controls, which no arm has
 LINES = tuple(dash for dash in DASHES if dash != DOTTED)
 
 
@@ -143,8 +141,7 @@ MARKS: Mapping[str, Mark] = {
 }
 """Mark of each state of a study's verdicts and of a claim's."""
 
-WIDTH = 22
-"""Characters of a verdict in a figure."""
+WIDTH = 22  # characters of a verdict in a figure
 
 
 def verdict_label(verdict: Verdict) -> str:

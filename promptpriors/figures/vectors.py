@@ -14,12 +14,8 @@ from promptpriors.figures.styles import RunStyles, run_styles
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of
 
-ROW = 50
-"""Height of a row, in pixels."""
-
-WIDE = 30.0
-"""Ratio of the largest to the smallest displacement from which the axis is logarithmic."""
-
+ROW = 50  # height of a row, in pixels
+WIDE = 30.0  # ratio of the largest to the least displacement from which the axis is logarithmic
 NULLS = {"real_rows": "real rows", "gaussian": "Gaussian draws"}
 
 
@@ -39,7 +35,7 @@ def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figu
     figure = _rows(names)
     for i, (run, _, values) in enumerate(strips):
         colour, symbol = style.style(run)
-        strip = go.Box(
+        figure.add_box(
             x=values.numpy(),
             y=[-i] * len(values),
             orientation="h",
@@ -55,23 +51,20 @@ def displacement(runs: Sequence[Run], style: RunStyles | None = None) -> go.Figu
             hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
             hoveron="points",
         )
-        figure.add_trace(strip)
     drawn = [value for *_, values in strips for value in values.tolist()]
     wide = bool(drawn) and min(drawn) > 0 and max(drawn) / min(drawn) > WIDE
+    axis: dict[str, Any] = {"type": "log"} if wide else {"type": "linear", "rangemode": "tozero"}
     title = "‖final − initial‖ / ‖initial‖" + (", logarithmic" if wide else "")
-    figure.update_xaxes(title_text=title, type="log" if wide else "linear")
-    if not wide:
-        figure.update_xaxes(rangemode="tozero")
+    figure.update_xaxes(title_text=title, **axis)
     return figure
 
 
 def _moved(run: Run) -> list[tuple[str, Float[Tensor, " length"]]]:
     """Relative displacement of vectors by site, without starts of length 0."""
-    tensors = run.tensors()
-    found = []
-    for key in sorted(key for key in tensors if key.startswith("initial/")):
-        site = key.removeprefix("initial/")
-        ratio = vector_displacements(tensors[key], tensors[f"final/{site}"])
+    tensors, found = run.tensors(), []
+    sites = sorted(k.removeprefix("initial/") for k in tensors if k.startswith("initial/"))
+    for site in sites:
+        ratio = vector_displacements(tensors[f"initial/{site}"], tensors[f"final/{site}"])
         found.append((site, ratio[ratio.isfinite()]))
     return found
 

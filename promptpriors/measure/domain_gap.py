@@ -59,8 +59,8 @@ def measure_bridge(
     backbone = workspace.backbone(config.model_spec)
     warn_of_revision(run, backbone)
     domains = {"own": config.task, "other": other}
-    plain = {name: choice.plain() for name, choice in domains.items()}
-    settings = {"format": FORMAT, "documents": documents, "tokens": tokens, **plain}
+    settings: dict[str, Any] = {"format": FORMAT, "documents": documents, "tokens": tokens}
+    settings |= {name: choice.plain() for name, choice in domains.items()}
     known = run.record(FILE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
@@ -71,32 +71,20 @@ def measure_bridge(
     section = CaptureSection(split=SPLIT, documents=documents, tokens=tokens)
     prompt = load_prompt(run.folder).to(backbone.device)
 
-    def read(name: str, folder: Path | None) -> Space:
+    def read(task: Choice, folder: Path | None) -> Space:
         """A domain at the site: without the prompt from the cache, behind it into a folder."""
+        behind = None if folder is None else (run.id, prompt)
         captured = capture_task(
-            workspace,
-            backbone,
-            domains[name],
-            section,
-            [site],
-            folder=folder,
-            behind=None if folder is None else (run.id, prompt),
-            wait=True,
+            workspace, backbone, task, section, [site], folder=folder, behind=behind, wait=True
         )
         return load_space(captured.folder, site)
 
     with TemporaryDirectory() as folder:
-        without = {name: read(name, None) for name in domains}
-        behind = {name: read(name, Path(folder) / name) for name in domains}
+        without = {name: read(task, None) for name, task in domains.items()}
+        behind = {name: read(task, Path(folder) / name) for name, task in domains.items()}
     random, reference = generator(0, "bridge"), ("other", "other")
     found = excess(behind, without, reference=reference, generator=random, quotient=True)
     gap = found["own", "other"]
-    measured = {
-        "settings": settings,
-        "model": backbone.revision,
-        "site": site,
-        "ratio": gap.estimate,
-        "interval": [gap.low, gap.high],
-    }
-    run.write_record(FILE, measured)
+    measured = {"settings": settings, "model": backbone.revision, "site": site}
+    run.write_record(FILE, measured | {"ratio": gap.estimate, "interval": [gap.low, gap.high]})
     return run.record(FILE) or {}

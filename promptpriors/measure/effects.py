@@ -1,7 +1,7 @@
 """Effects of a finished run's vectors on the loss."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,8 +30,7 @@ from promptpriors.runs.trained import warn_of_revision
 from promptpriors.types import Example, Site, Space
 
 FILE, FORMAT, SPLIT = "use.json", 1, "validation"
-NULLS = 1999
-"""Draws of the vocabulary's Gaussian beside the readout, at least."""
+NULLS = 1999  # draws of the vocabulary's Gaussian beside the readout, at least
 
 Points = Mapping[Site, Float[Tensor, "n dim"]]
 
@@ -83,16 +82,10 @@ def measure_use(
     known = run.record(FILE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
+    prompt = load_prompt(run.folder).to(backbone.device)
+    chosen = _examples(config, workspace, examples, seed)
     measurement = _Measurement(
-        config=config,
-        workspace=workspace,
-        backbone=backbone,
-        prompt=load_prompt(run.folder).to(backbone.device),
-        examples=_examples(config, workspace, examples, seed),
-        draws=draws,
-        seed=seed,
-        points=points,
-        on_progress=on_progress,
+        config, workspace, backbone, prompt, chosen, draws, seed, points, on_progress
     )
     measured = {"settings": settings, "model": backbone.revision, "split": SPLIT}
     run.write_record(FILE, measured | measurement.complete())
@@ -161,32 +154,28 @@ class _Measurement:
             fresh = replace(self.config, seed=derive(self.seed, "use", "draw", k))
             other = draw_start(fresh, self.workspace, priors).to(self.backbone.device)
             prompts = [replaced(self.prompt, other, [i]) for i in range(self.prompt.length)]
-            found.append(self._of(prompts))
+            found.append(compared(self.backbone, prompts, self.examples).nats)
             self.on_progress("replacing vectors", 0.2 + 0.5 * (k + 1) / self.draws, {})
         return [self._change_by_draw(nats) for nats in torch.stack(found, dim=1)]
 
     def _halves(self, left_out: dict[str, str]) -> dict[Site, Any]:
-        """The half of a site's vectors that is nearest to points there, and the farthest.
-
-        Whatever runs through the network in the first place is where attention rests; masking it
-        can cost more than masking everything, wherever it lies. So it is in neither half.
-        """
+        """The half of a site's vectors that is nearest to points there, and the farthest."""
         self.on_progress("masking halves", 0.7, {})
         found = {}
+        # Attention rests on whatever stands first; masking it can cost more than masking all.
         excluded = [0] if self.prompt.mode in {"soft", "deep"} and not self.prompt.bos else []
         for site, values in self.prompt.snapshot().items():
-            points = self._points(site)
+            points = self.points.get(site, self._vocabulary.points if site == "embed" else None)
             size = (len(values) - len(excluded)) // 2
+            reason = ""
             if self.prompt.mode == "kv":
-                left_out[f"halves.{site}"] = f"keys and values at {site} lie in no cloud of points"
+                reason = f"keys and values at {site} lie in no cloud of points"
+            elif not size:
+                reason = "too few vectors for two halves"
+            if points is None or reason:
+                left_out[f"halves.{site}"] = reason or f"no cloud of points at {site}"
                 continue
-            if points is None or not size:
-                reason = (
-                    f"no cloud of points at {site}" if size else "too few vectors for two halves"
-                )
-                left_out[f"halves.{site}"] = reason
-                continue
-            distance = neighbour_distance(values, points)
+            distance = neighbour_distance(values, points.float())
             order = distance[len(excluded) :].argsort() + len(excluded)
             sides = [order[:size].sort().values.tolist(), order[-size:].sort().values.tolist()]
             nats = ablated(self.backbone, self.prompt, self.examples, sides, site=site).nats
@@ -198,11 +187,6 @@ class _Measurement:
                 "near_less_far": self._change(nats[0], nats[1]),
             }
         return found
-
-    def _points(self, site: Site) -> Tensor | None:
-        if site in self.points:
-            return self.points[site].float()
-        return self._vocabulary.points if site == "embed" else None
 
     def _attention(self) -> dict[str, Any]:
         """Means over examples, of the tokens that predict the answer and of all tokens."""
@@ -228,8 +212,9 @@ class _Measurement:
         random = torch.randint(len(space.points), (self.draws, len(vectors)), generator=stream)
         choices = torch.cat([nearest[None], random])
         mode, bos = self.prompt.mode, self.prompt.bos
-        prompts = [Prompt(mode, values | {"embed": space.points[i]}, bos=bos) for i in choices]
-        nats = self._of([prompt.to(self.backbone.device) for prompt in prompts])
+        sets = [Prompt(mode, values | {"embed": space.points[i]}, bos=bos) for i in choices]
+        prompts = [prompt.to(self.backbone.device) for prompt in sets]
+        nats = compared(self.backbone, prompts, self.examples).nats
         projected = {
             "nearest": self._change(nats[0]),
             "random": self._change_by_draw(nats[1:]),
@@ -247,12 +232,9 @@ class _Measurement:
         columns["token"] = [labels[i] for i in columns.pop("rows")]
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _of(self, prompts: Sequence[Prompt]) -> Float[Tensor, "sets examples"]:
-        return compared(self.backbone, prompts, self.examples).nats
-
     def _change_by_draw(self, nats: Float[Tensor, "draws examples"]) -> dict[str, Any]:
-        each = [self._change(row)["change"] for row in nats]
-        return self._change(nats.mean(dim=0)) | {"by_draw": each}
+        by_draw = [self._change(row)["change"] for row in nats]
+        return self._change(nats.mean(dim=0)) | {"by_draw": by_draw}
 
     def _change(self, nats: Tensor, other: Tensor | None = None) -> dict[str, float]:
         """Of the loss against another, the whole prompt's unless given."""

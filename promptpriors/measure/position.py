@@ -25,12 +25,9 @@ from promptpriors.runs import Run
 from promptpriors.runs.positions import Position
 from promptpriors.types import Prior, Site, Space
 
-DRAWS = 99
-"""Null prompts."""
-CENTRED = 4096
-"""Draws by which a prior's mean is measured."""
-MAX_POINTS = 20_000
-"""Real points of a site among which the nearest are sought."""
+DRAWS = 99  # null prompts
+CENTRED = 4096  # draws by which a prior's mean is measured
+MAX_POINTS = 20_000  # of a site, among which the nearest are sought
 
 View = Callable[[Tensor], Tensor]
 Made = TypeVar("Made")
@@ -89,17 +86,12 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
     """
     see = view or (lambda points: points)
     start, end = see(ends.start), see(ends.end)
-    values: dict[str, Any] = {
-        "displacement": displacement({"": start}, {"": end}),
-        "norm_start": float(start.norm(dim=1).mean()),
-        "norm_end": float(end.norm(dim=1).mean()),
-        "pair_distance_start": _pair_distance(start),
-        "pair_distance_end": _pair_distance(end),
-    }
-    if view is None and prior is not None:
-        values |= _of_prior(ends, prior)
-    if cloud is not None:
-        for when, vectors in (("start", start), ("end", end)):
+    values: dict[str, Any] = {"displacement": displacement({"": start}, {"": end})}
+    for when, vectors in (("start", start), ("end", end)):
+        values[f"norm_{when}"] = float(vectors.norm(dim=1).mean())
+        apart = float(torch.pdist(vectors).mean()) if len(vectors) > 1 else None
+        values[f"pair_distance_{when}"] = apart
+        if cloud is not None:
             radii = mahalanobis(vectors, cloud.moments.mean, cloud.moments.covariance)
             nearest = neighbour_distance(vectors, cloud.points)
             values |= {
@@ -107,6 +99,9 @@ def position(ends: Ends, cloud: Cloud | None, prior: Prior | None, view: View | 
                 f"radius_{when}": float(radii.median()),
                 f"nearest_{when}": float(nearest.mean()),
             }
+    if view is None and prior is not None:
+        values |= _of_prior(ends, prior)
+    if cloud is not None:
         if view is None:
             values["reach_ratio"] = reach_ratio(ends.rates, ends.start, cloud.points)
         values |= _nulls(ends, cloud, prior, see)
@@ -153,10 +148,6 @@ def _nulls(ends: Ends, cloud: Cloud, prior: Prior | None, see: View) -> dict[str
         for name, against in found._asdict().items()
         if name != "redrawn" or prior is not None
     }
-
-
-def _pair_distance(vectors: Tensor) -> float | None:
-    return float(torch.pdist(vectors).mean()) if len(vectors) > 1 else None
 
 
 class ReferencePoints:

@@ -62,21 +62,23 @@ def load_model(
             model that is neither causal nor an encoder–decoder, a tokenizer without an end token,
             or a hub that can't be reached.
     """
-    kind = _dtype(dtype)
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    kind = dtype if isinstance(dtype, torch.dtype) else known.get(dtype)
+    if kind is None:
+        raise InputError(f"dtype {dtype!r}: expected one of {', '.join(known)}")
     if str(device) == "meta":
         raise InputError(
             "device 'meta' holds no numbers; expected a device such as 'cpu' or 'cuda'"
         )
-    load = MODELS.get(name)
-    if load is None:
+    if name not in MODELS:
         backbone = hub.load(name, list(MODELS), dtype=kind, device_map=device_map, reading=reading)
-        if device_map is not None:
-            return replace(backbone, attention=attention)
     elif device_map is not None:
         raise InputError(f"device_map: model {name!r} fits on one device; leave it out")
     else:
-        backbone = load(dtype=kind)
+        backbone = MODELS[name](dtype=kind)
     backbone = replace(backbone, attention=attention)
+    if device_map is not None:
+        return backbone
     try:
         backbone.model.to(device)  # pyright: ignore[reportArgumentType]
     except (RuntimeError, AssertionError) as error:
@@ -91,9 +93,7 @@ def count_blocks(name: str) -> int:
     Raises:
         InputError: as ``load_model``.
     """
-    if name in MODELS:
-        return OURS[name].BLOCKS
-    return hub.count_blocks(name, list(MODELS))
+    return OURS[name].BLOCKS if name in OURS else hub.count_blocks(name, list(MODELS))
 
 
 def revision(name: str) -> str:
@@ -102,18 +102,7 @@ def revision(name: str) -> str:
     Raises:
         InputError: as ``load_model``.
     """
-    if name in MODELS:
-        return OURS[name].REVISION
-    return hub.revision(name, list(MODELS))
-
-
-def _dtype(dtype: torch.dtype | str) -> torch.dtype:
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in known:
-        raise InputError(f"dtype {dtype!r}: expected one of {', '.join(known)}")
-    return known[dtype]
+    return OURS[name].REVISION if name in OURS else hub.revision(name, list(MODELS))
 
 
 __all__ = [

@@ -62,9 +62,8 @@ class Backbone:
     def key_width(self) -> int:
         """Coordinates of one token's keys in one block: key heads times their width."""
         config = self.model.config.get_text_config()
-        heads = config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // heads
-        return (getattr(config, "num_key_value_heads", None) or heads) * width
+        width = getattr(config, "head_dim", None)
+        return self.key_heads * (width or config.hidden_size // config.num_attention_heads)
 
     @property
     def key_heads(self) -> int:
@@ -111,8 +110,7 @@ class Backbone:
             limits.append(getattr(config, "sliding_window", None))
         if rope.get("rope_type") in {"dynamic", "longrope"}:
             limits.append(rope.get("original_max_position_embeddings") or self.context)
-        known = [limit for limit in limits if isinstance(limit, int)]
-        return min(known) if known else None
+        return min((limit for limit in limits if isinstance(limit, int)), default=None)
 
     @property
     def end(self) -> int:

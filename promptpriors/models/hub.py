@@ -1,6 +1,7 @@
 """Any language model by hub id or folder. Nothing read from either is executed."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,16 @@ def load(
         InputError: if one of them is missing or damaged, the hub can't be reached, or the model is
             neither causal nor an encoder–decoder that can be given embeddings.
     """
-    local = Path(name).expanduser()
-    folder = local if local.is_dir() else _snapshot(name, rows, FILES)
-    config = _check_config(name, folder)
+    folder = _folder(name, rows, FILES)
+    config = _config(name, folder)
     kind = "encoder–decoder" if config.is_encoder_decoder else "decoder"
     if reading and kind == "decoder" and config.model_type in ENCODERS:
         kind = "encoder"
     model = _weights(name, folder, dtype, device_map, kind=kind)
-    _CHECKS[kind](name, model)
+    if kind == "decoder":
+        _check_causal(name, model)
+    elif kind == "encoder–decoder":
+        _check_encoder(name, model)
     tokenizer = _tokenizer(name, folder)
     size = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > size:
@@ -52,13 +55,20 @@ def load(
 
 
 def revision(name: str, rows: list[str]) -> str:
-    """A folder's content hash, or the commit that a hub id stands at (without a network, its copy).
+    """SHA-256 of a folder's JSON, text and weight files by name; the commit of a hub id.
 
     Raises:
         InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
-    local = Path(name).expanduser()
-    return content_hash(local) if local.is_dir() else _snapshot(name, rows, ["config.json"]).name
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return _folder(name, rows, ["config.json"]).name
+    digest = hashlib.sha256()
+    for path in sorted(p for pattern in FILES for p in folder.glob(pattern) if p.is_file()):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def count_blocks(name: str, rows: list[str]) -> int:
@@ -69,26 +79,17 @@ def count_blocks(name: str, rows: list[str]) -> int:
     Raises:
         InputError: as ``load``.
     """
-    local = Path(name).expanduser()
-    folder = local if local.is_dir() else _snapshot(name, rows, ["config.json"])
-    config = _check_config(name, folder)
+    config = _config(name, _folder(name, rows, ["config.json"]))
     return config.num_hidden_layers if config.model_type in LAYOUTS else 0
 
 
-def content_hash(folder: Path) -> str:
-    """SHA-256 over the names and contents of a model folder's JSON, text and weight files."""
-    digest = hashlib.sha256()
-    for path in sorted(p for pattern in FILES for p in folder.glob(pattern) if p.is_file()):
-        digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _snapshot(name: str, rows: list[str], patterns: list[str]) -> Path:
-    """The hub's newest copy of a model in its local cache; the folder's name is the commit."""
+def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:
+    """The folder, or the cached copy of the hub's newest version, whose name is the commit."""
     import huggingface_hub
 
+    local = Path(name).expanduser()
+    if local.is_dir():
+        return local
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"model folder {name} does not exist")
     refusal = InputError(
@@ -111,14 +112,13 @@ def _snapshot(name: str, rows: list[str], patterns: list[str]) -> Path:
         raise refusal from None
 
 
-def _check_config(name: str, folder: Path) -> Any:
+def _config(name: str, folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        return AutoConfig.from_pretrained(folder)
     except Exception as error:  # configs check themselves with errors of their own
         raise InputError(f"folder {name} is not a model folder: {_first(error)}") from None
-    return config
 
 
 def _weights(
@@ -133,23 +133,15 @@ def _weights(
         "encoder": (AutoModel, "an encoder"),
     }[kind]
 
-    def load(attention: str) -> Any:
-        return auto.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=attention,
-            use_safetensors=True,
-            device_map=device_map,
-            output_loading_info=True,
-        )
-
+    wanted: dict[str, Any] = {"dtype": dtype, "device_map": device_map, "use_safetensors": True}
+    load = partial(auto.from_pretrained, folder, output_loading_info=True, **wanted)
     try:
         try:
-            model, found = load("sdpa")
+            model, found = load(attn_implementation="sdpa")
         except ValueError as error:
             if "scaled_dot_product_attention" not in str(error):
                 raise
-            model, found = load("eager")  # outside of our attention
+            model, found = load(attn_implementation="eager")  # outside of our attention
     except Exception as error:  # readers of weights raise errors of their own
         raise InputError(
             f"the weights of model {name!r} can't be read ({_first(error)}); "
@@ -167,7 +159,6 @@ def _weights(
 @torch.no_grad()
 def _check_causal(name: str, model: Any) -> None:
     """Refuse a model whose earlier logits change with the last token: it would see the answers."""
-    model.eval()
     size = model.get_input_embeddings().num_embeddings
     ids = torch.arange(PROBE)[None] % size
     other = ids.clone()
@@ -183,9 +174,8 @@ def _check_causal(name: str, model: Any) -> None:
 
 def _hint(model: Any) -> str:
     """What an encoder is good for."""
-    if model.config.model_type not in ENCODERS:
-        return ""
-    return "\nAn encoder's activations can be captured: promptpriors capture"
+    hint = "\nAn encoder's activations can be captured: promptpriors capture"
+    return hint if model.config.model_type in ENCODERS else ""
 
 
 @torch.no_grad()
@@ -197,7 +187,6 @@ def _check_encoder(name: str, model: Any) -> None:
             f"the config of model {name!r} ({kind}) does not say what its decoder starts from; "
             "set decoder_start_token_id in its config.json (T5's is its pad_token_id)"
         )
-    model.eval()
     embeddings = model.get_input_embeddings()
     ids = (torch.arange(PROBE)[None] % embeddings.num_embeddings).to(embeddings.weight.device)
     encoder = model.get_encoder()
@@ -208,17 +197,6 @@ def _check_encoder(name: str, model: Any) -> None:
             f"model {name!r} ({kind}) does more to tokens than look up their embeddings, so a "
             "prompt can't stand beside them; expected an encoder such as T5's"
         )
-
-
-def _unchecked(name: str, model: Any) -> None:
-    """An encoder that is only read may look where it likes."""
-
-
-_CHECKS = {
-    "decoder": _check_causal,
-    "encoder–decoder": _check_encoder,
-    "encoder": _unchecked,
-}
 
 
 def _tokenizer(name: str, folder: Path) -> Any:

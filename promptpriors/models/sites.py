@@ -5,13 +5,14 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from promptpriors.errors import InputError
 from promptpriors.types import Site
 
 
 class Layout(NamedTuple):
-    """Module paths of an architecture: the list of blocks and the norm after the last one.
+    """Module paths of an architecture.
 
     Attributes:
         blocks: path of the list of blocks.
@@ -24,35 +25,20 @@ class Layout(NamedTuple):
     learned: bool = False
 
 
-_LLAMA = Layout("model.layers", "model.norm")
+LLAMAS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3", "smollm3")
+"""Architectures whose modules are named and read as Llama's."""
 LAYOUTS: dict[str, Layout] = {
-    "gemma": _LLAMA,
-    "gemma2": _LLAMA,
-    "gemma3_text": _LLAMA,
+    **dict.fromkeys((*LLAMAS, "olmo2", "phi3"), Layout("model.layers", "model.norm")),
     "gpt2": Layout("transformer.h", "transformer.ln_f", learned=True),
     "gpt_neox": Layout("gpt_neox.layers", "gpt_neox.final_layer_norm"),
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "olmo2": _LLAMA,
-    "phi3": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "smollm3": _LLAMA,
 }
 """Layouts by ``config.model_type``; soft prompts need no row here, only ``embed``."""
 
-_BERT = Layout("encoder.layer", None)
-_T5 = Layout("encoder.block", "encoder.final_layer_norm")
 ENCODERS: dict[str, Layout] = {
-    "bert": _BERT,
+    **dict.fromkeys(("bert", "electra", "roberta", "xlm-roberta"), Layout("encoder.layer", None)),
+    **dict.fromkeys(("mt5", "t5", "umt5"), Layout("encoder.block", "encoder.final_layer_norm")),
     "distilbert": Layout("transformer.layer", None),
-    "electra": _BERT,
     "modernbert": Layout("layers", "final_norm"),
-    "mt5": _T5,
-    "roberta": _BERT,
-    "t5": _T5,
-    "umt5": _T5,
-    "xlm-roberta": _BERT,
 }
 """The same for encoders, whose sites are read and hold no prompt. Those of an encoder–decoder are
 called ``encoder.block.i`` and so on."""
@@ -66,8 +52,7 @@ def table(model: Any) -> dict[Site, nn.Module]:
     architecture without a row in ``LAYOUTS`` has ``embed`` alone.
     """
     known: dict[Site, nn.Module] = {"embed": model.get_input_embeddings()}
-    kind = model.config.model_type
-    layout = LAYOUTS.get(kind) or ENCODERS.get(kind)
+    layout = _layout(model)
     if layout is None:
         return known
     prefix = "encoder." if model.config.is_encoder_decoder else ""
@@ -92,7 +77,8 @@ def observed(model: Any, sites: Collection[Site]) -> Iterator[dict[Site, Tensor]
     Yields:
         What passed each site, ``[batch, time, dim]``, filled by the call.
     """
-    known = [name for name in table(model) if name in sites and name != "embed"]
+    places, layout = table(model), _layout(model)
+    known = [name for name in places if name in sites and name != "embed"]
     found: dict[Site, Tensor] = {}
 
     def keep(site: Site, value: Any) -> None:
@@ -100,7 +86,13 @@ def observed(model: Any, sites: Collection[Site]) -> Iterator[dict[Site, Tensor]
         if site == known[-1]:
             raise _Reached
 
-    handles = [_watch(model, site, keep) for site in known]
+    def watch(site: Site) -> RemovableHandle:
+        bare = layout is not None and layout.norm is None
+        if site.endswith("normed") or (bare and site.endswith("final")):
+            return places[site].register_forward_hook(lambda _, __, out: keep(site, out))
+        return places[site].register_forward_pre_hook(lambda _, given: keep(site, given))
+
+    handles = [watch(site) for site in known]
     try:
         with suppress(_Reached):
             yield found
@@ -109,14 +101,8 @@ def observed(model: Any, sites: Collection[Site]) -> Iterator[dict[Site, Tensor]
             handle.remove()
 
 
-def _watch(model: Any, site: Site, keep: Any) -> Any:
-    """A hook where the site lies: before its module, or after it."""
-    module = table(model)[site]
-    layout = LAYOUTS.get(model.config.model_type) or ENCODERS[model.config.model_type]
-    after = site.endswith("normed") or (site.endswith("final") and layout.norm is None)
-    if after:
-        return module.register_forward_hook(lambda _, __, out: keep(site, out))
-    return module.register_forward_pre_hook(lambda _, given: keep(site, given))
+def _layout(model: Any) -> Layout | None:
+    return LAYOUTS.get(model.config.model_type) or ENCODERS.get(model.config.model_type)
 
 
 def blocks(model: Any) -> list[nn.Module]:

@@ -53,14 +53,12 @@ def _gguf() -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Dequantise into ``folder``, which appears whole or not at all.
-
-    transformers refuses to save a dequantised model, so its tensors move into a plain one.
-    """
+    """Dequantise into ``folder``, which appears whole or not at all."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     name = gguf.name
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=name, dtype=torch.float32)
+    # transformers refuses to save a dequantised model, so its tensors move into a plain one
     settings = source.config.to_dict()
     settings.pop("quantization_config", None)
     plain = LlamaForCausalLM(LlamaConfig(**settings))

@@ -7,9 +7,9 @@ import torch
 from promptpriors.models.backbone import Backbone, freeze
 
 REVISION = "tiny 1"
-CONTEXT = 2048
 BLOCKS = 2
-END = "<|end|>"
+ROWS = 264
+"""Embeddings: 256 bytes, one end token, seven rows that no token uses."""
 
 
 def load(*, dtype: torch.dtype) -> Backbone:
@@ -18,22 +18,26 @@ def load(*, dtype: torch.dtype) -> Backbone:
 
     tokenizer = byte_tokenizer()
     config = LlamaConfig(
-        vocab_size=264,  # 256 bytes, one end token, seven rows that no token uses
+        vocab_size=ROWS,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=BLOCKS,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=2048,
         initializer_range=0.2,  # lively enough for prompts to matter
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
     )
+    return freeze("tiny", REVISION, draw_weights(LlamaForCausalLM, config).to(dtype), tokenizer)
+
+
+def draw_weights(architecture: Any, config: Any) -> Any:
+    """The model of a config, its weights drawn without the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model: Any = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
-    return freeze("tiny", REVISION, model.to(dtype), tokenizer)  # pyright: ignore[reportArgumentType]
+        return architecture._from_config(config, attn_implementation="sdpa")
 
 
 def byte_tokenizer() -> Any:
@@ -42,8 +46,8 @@ def byte_tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bytes_only = models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[])
-    tokenizer = Tokenizer(bytes_only)
+    tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
+    end = "<|end|>"
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end)

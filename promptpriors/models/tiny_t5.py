@@ -1,11 +1,9 @@
 """A random two-block T5 with a byte-level tokenizer: for tests and trials, never for results."""
 
-from typing import Any
-
 import torch
 
 from promptpriors.models.backbone import Backbone, freeze
-from promptpriors.models.tiny import byte_tokenizer
+from promptpriors.models.tiny import ROWS, byte_tokenizer, draw_weights
 
 REVISION = "tiny-t5 1"
 BLOCKS = 0
@@ -18,7 +16,7 @@ def load(*, dtype: torch.dtype) -> Backbone:
 
     tokenizer = byte_tokenizer()
     config = T5Config(
-        vocab_size=264,  # 256 bytes, one end token, seven rows that no token uses
+        vocab_size=ROWS,
         d_model=32,
         d_kv=8,
         d_ff=64,
@@ -29,8 +27,6 @@ def load(*, dtype: torch.dtype) -> Backbone:
         pad_token_id=tokenizer.eos_token_id,
     )
     config.decoder_start_token_id = 260  # a row that no token uses
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model: Any = T5ForConditionalGeneration._from_config(config, attn_implementation="sdpa")
-        model.shared.weight.data *= 0.2  # else a token repeats itself past all attention
-    return freeze("tiny-t5", REVISION, model.to(dtype), tokenizer)  # pyright: ignore[reportArgumentType]
+    model = draw_weights(T5ForConditionalGeneration, config)
+    model.shared.weight.data *= 0.2  # else a token repeats itself past all attention
+    return freeze("tiny-t5", REVISION, model.to(dtype), tokenizer)

@@ -51,10 +51,7 @@ class Visible:
         return seen / size.clamp_min(torch.finfo(seen.dtype).tiny)
 
     def size(self, points: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
-        """Root mean square of Bᵀ normalise(x): all that the unit coordinates leave out.
-
-        It is small for a vector that lies mostly where the block does not look.
-        """
+        """Root mean square of Bᵀ normalise(x), small for a vector that the block hardly sees."""
         return (self.normalise(points) @ self.basis).square().mean(dim=1).sqrt()
 
     def normalise(self, points: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
@@ -81,7 +78,7 @@ def visible(backbone: Backbone, site: Site) -> Visible:
     if kind not in _READS:
         raise InputError(
             f"model {backbone.name!r} ({kind}): the visible coordinates are known for "
-            f"{', '.join(_READS)}\nTake the raw vectors"
+            f"{', '.join(sorted(_READS))}\nTake the raw vectors"
         )
     sites.check(site, backbone.model)
     if site != "embed" and not site.startswith("block."):
@@ -93,23 +90,20 @@ def visible(backbone: Backbone, site: Site) -> Visible:
         )
     reads = _READS[kind]
     block: Any = backbone.blocks[0 if site == "embed" else int(site.removeprefix("block."))]
-    norm = block.get_submodule(reads.norm)
     with torch.no_grad():
         basis = _row_space(reads.matrix(block.get_submodule(reads.attention)))
-        return Visible(*_gain(norm), basis=basis)
+        return Visible(*_gain(block.get_submodule(reads.norm)), basis=basis)
 
 
 def _gain(norm: Any) -> tuple[Tensor, Tensor, float, bool]:
-    """Gain, bias, eps and whether the mean is taken off, of a LayerNorm or an RMSNorm.
-
-    Some architectures store an RMSNorm's gain less one, so that it is asked of the module.
-    """
+    """Gain, bias, eps and whether the mean is taken off, of a LayerNorm or an RMSNorm."""
     weight = norm.weight.detach()
     if isinstance(norm, nn.LayerNorm):
         bias = torch.zeros_like(weight) if norm.bias is None else norm.bias.detach()
         return weight.cpu().float(), bias.cpu().float(), norm.eps, True
     known = getattr(norm, "variance_epsilon", None)
     eps = float(norm.eps if known is None else known)
+    # asked of the module, since some architectures store the gain less one
     gain = norm(torch.ones_like(weight)[None])[0].cpu().float() * (1 + eps) ** 0.5
     return gain, torch.zeros_like(gain), eps, False
 
@@ -136,8 +130,7 @@ def _apart(attention: Any) -> Tensor:
 
 def _behind_queries(attention: Any) -> Tensor:
     """Phi's one matrix: queries, keys, values."""
-    queries = attention.o_proj.weight.shape[1]
-    return attention.qkv_proj.weight[queries:]
+    return attention.qkv_proj.weight[attention.o_proj.weight.shape[1] :]
 
 
 def _by_head(attention: Any) -> Tensor:
@@ -148,23 +141,14 @@ def _by_head(attention: Any) -> Tensor:
 
 def _by_column(attention: Any) -> Tensor:
     """GPT-2's one matrix, stored the other way round: queries, keys, values."""
-    width = attention.c_proj.weight.shape[0]
-    return attention.c_attn.weight[:, width:].T
+    return attention.c_attn.weight[:, attention.c_proj.weight.shape[0] :].T
 
 
-_LLAMA = _Reads("input_layernorm", "self_attn", _apart)
 _READS: dict[str, _Reads] = {
-    "gemma": _LLAMA,
-    "gemma2": _LLAMA,
-    "gemma3_text": _LLAMA,
+    **dict.fromkeys(sites.LLAMAS, _Reads("input_layernorm", "self_attn", _apart)),
     "gpt2": _Reads("ln_1", "attn", _by_column),
     "gpt_neox": _Reads("input_layernorm", "attention", _by_head),
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
     "phi3": _Reads("input_layernorm", "self_attn", _behind_queries),
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "smollm3": _LLAMA,
 }
 """By ``config.model_type``. OLMo 2 has no normalisation before attention, so a vector's length acts
 too, and it has no row."""

@@ -70,11 +70,7 @@ def _rows(backbone: Backbone) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         every = torch.arange(backbone.model.get_input_embeddings().num_embeddings)
         points = backbone.embed(every).to("cpu", torch.float32)
-    return points, ordinary_rows(points, _special(backbone), len(backbone.tokenizer))
-
-
-def _special(backbone: Backbone) -> list[int]:
-    """Ids of special and added tokens."""
     tokenizer = backbone.tokenizer
     added = [i for i, token in tokenizer.added_tokens_decoder.items() if token.special]
-    return sorted({*map(int, tokenizer.all_special_ids), *map(int, added)})
+    special = sorted({*map(int, tokenizer.all_special_ids), *map(int, added)})
+    return points, ordinary_rows(points, special, len(tokenizer))

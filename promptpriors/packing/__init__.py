@@ -1,25 +1,23 @@
 """Examples become one packed row with its tree, or, where that is not exact, a rectangle."""
 
-from promptpriors.packing.attention import AttentionContext, entered
+from promptpriors.packing.attention import entered
 from promptpriors.packing.batches import chunks, epochs, units
 from promptpriors.packing.exactness import packs_exactly
-from promptpriors.packing.forward import Entry, Prefixes, logits_of, prefixes_of, states_of
+from promptpriors.packing.forward import Entry, call, logits_of, prefixes_of, states_of
 from promptpriors.packing.kernels import KERNELS, Prefix
-from promptpriors.packing.rectangle import Rectangle, pad
+from promptpriors.packing.rectangle import pad, padded
 from promptpriors.packing.row import Row, chain, pack, visible
 from promptpriors.packing.tokens import Encoded, encode, tokenise
 from promptpriors.packing.tree import Tree, tree_of
 
 __all__ = [
     "KERNELS",
-    "AttentionContext",
     "Encoded",
     "Entry",
     "Prefix",
-    "Prefixes",
-    "Rectangle",
     "Row",
     "Tree",
+    "call",
     "chain",
     "chunks",
     "encode",
@@ -29,6 +27,7 @@ __all__ = [
     "pack",
     "packs_exactly",
     "pad",
+    "padded",
     "prefixes_of",
     "states_of",
     "tokenise",

@@ -6,13 +6,13 @@ SDPA, and outside of ``entered`` a model keeps the attention that it was loaded 
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from promptpriors.packing.kernels import KERNELS, Prefix, Scores
+from promptpriors.packing.kernels import Kernel, Prefix, Scores
 from promptpriors.packing.tree import Tree
 
 NAME = "promptpriors"
@@ -32,29 +32,28 @@ class AttentionContext:
     Attributes:
         tree: who sees whom.
         prefix: by block, keys and values that stand before the text.
-        kernel: a row of ``KERNELS``.
+        kernel: what computes it.
         record: filled with the keys and values of each block that is called, if given.
         stop: whether a block ends when its keys and values are recorded.
         given: keys and values of all rows, when only some of them ask.
     """
 
     tree: Tree
-    prefix: Mapping[int, Prefix] = field(default_factory=dict)
-    kernel: str = "blocks"
+    prefix: Mapping[int, Prefix]
+    kernel: Kernel
     record: dict[int, Prefix] | None = None
     stop: bool = False
     given: Prefix | None = None
-
-    def recording(self) -> tuple["AttentionContext", dict[int, Prefix]]:
-        """The same, made to end a block when its keys and values are known."""
-        record: dict[int, Prefix] = {}
-        return replace(self, record=record, stop=True), record
 
 
 @contextmanager
 def entered(model: Any) -> Iterator[None]:
     """Let the model call our attention; afterwards it has its own again."""
-    _register()
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
     config = model.config
     before = config._attn_implementation
     inner = {key: getattr(config, key, None) for key in config.sub_configs}
@@ -87,10 +86,8 @@ def attend(
     if tree is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        more = {"softcap": softcap, **rest}
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **more
-        )
+        more = {"scaling": scaling, "softcap": softcap, **rest}
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
     foreign = sorted(name for name in IGNORED if rest.get(name) is not None)
     if foreign or len(query) != 1:
         raise ValueError(f"attention over a tree can't take {', '.join(foreign) or 'batches'}")
@@ -106,12 +103,4 @@ def attend(
         prefix = prefix[0].to(k), prefix[1].to(v)
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
     scores = Scores(scale, sliding_window, softcap)
-    return KERNELS[tree.kernel](q, k, v, prefix, tree.tree, scores)[None], None
-
-
-def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    return tree.kernel(q, k, v, prefix, tree.tree, scores)[None], None

@@ -1,7 +1,7 @@
 """Which examples travel together."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ def groups(encoded: Sequence[Encoded], *, largest: int | None = None) -> list[li
         largest: a larger group is cut into parts of so many examples. One that is many times
             larger, such as all examples under one instruction, is taken apart by its second piece.
     """
-    return _split(encoded, list(range(len(encoded))), 0, largest)
+    return _split(encoded, range(len(encoded)), 0, largest)
 
 
 def _split(
@@ -69,43 +69,15 @@ def epochs(
     largest = batch if tokens is None else None
     shared = grouping == "shared"
     whole = groups(encoded, largest=largest) if shared else [[i] for i in range(len(encoded))]
-    filling = _Filling(encoded, batch, tokens)
-    epoch = drawn = 0
-    while True:
-        order = torch.randperm(len(whole), generator=generator(seed, "order", epoch))
-        epoch += 1
-        for unit in order.tolist():
-            filling.add(whole[unit])
-            if filling.full():
-                drawn += 1
-                taken = filling.take()
-                if drawn > skip:
-                    yield taken
 
+    def endless() -> Iterator[list[int]]:
+        for epoch in count():
+            order = torch.randperm(len(whole), generator=generator(seed, "order", epoch))
+            yield from (whole[unit] for unit in order.tolist())
 
-class _Filling:
-    """A batch in the making."""
-
-    def __init__(self, encoded: Sequence[Encoded], batch: int, tokens: int | None) -> None:
-        self._encoded, self._batch, self._tokens = encoded, batch, tokens
-        self.take()
-
-    def add(self, unit: Sequence[int]) -> None:
-        self._members += unit
-        if self._tokens is not None:
-            self._size += sum(_new(self._encoded[i], self._seen) for i in unit)
-
-    def full(self) -> bool:
-        if self._tokens is not None:
-            return self._size >= self._tokens
-        return len(self._members) >= self._batch
-
-    def take(self) -> list[int]:
-        taken = getattr(self, "_members", [])
-        self._members: list[int] = []
-        self._seen: Trie = {}
-        self._size = 0
-        return taken
+    if tokens is None:
+        return islice(_filled(endless(), batch), skip, None)
+    return islice(_filled(endless(), tokens, encoded), skip, None)
 
 
 def chunks(encoded: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
@@ -113,32 +85,38 @@ def chunks(encoded: Sequence[Encoded], budget: int) -> Iterator[list[int]]:
     chunk: list[int] = []
     seen: Trie = {}
     size = 0
-    for unit in groups(encoded):
-        for index in unit:
+    for index in chain.from_iterable(groups(encoded)):
+        new = _new(encoded[index], seen)
+        if chunk and size + new > budget:
+            yield chunk
+            chunk, size, seen = [], 0, {}
             new = _new(encoded[index], seen)
-            if chunk and size + new > budget:
-                yield chunk
-                chunk, size, seen = [], 0, {}
-                new = _new(encoded[index], seen)
-            chunk.append(index)
-            size += new
+        chunk.append(index)
+        size += new
     if chunk:
         yield chunk
 
 
 def units(encoded: Sequence[Encoded], least: int) -> Iterator[list[int]]:
     """All examples once, whole groups, several where one has fewer than ``least`` tokens."""
-    unit: list[int] = []
+    return _filled(groups(encoded, largest=64), least, encoded)
+
+
+def _filled(
+    parts: Iterable[list[int]], least: int, encoded: Sequence[Encoded] | None = None
+) -> Iterator[list[int]]:
+    """Parts joined until they have ``least`` tokens to compute; without ``encoded``, examples."""
+    members: list[int] = []
     seen: Trie = {}
     size = 0
-    for group in groups(encoded, largest=64):
-        unit += group
-        size += sum(_new(encoded[i], seen) for i in group)
+    for part in parts:
+        members += part
+        size += sum(_new(encoded[i], seen) for i in part) if encoded else len(part)
         if size >= least:
-            yield unit
-            unit, size, seen = [], 0, {}
-    if unit:
-        yield unit
+            yield members
+            members, size, seen = [], 0, {}
+    if members:
+        yield members
 
 
 def _new(example: Encoded, seen: Trie) -> int:

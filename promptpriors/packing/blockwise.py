@@ -54,13 +54,6 @@ def blocks(
     return _Blocks.apply(q, k, v, pk, pv, tree, scores)  # pyright: ignore[reportReturnType]
 
 
-class _Weights(NamedTuple):
-    """Softmax weights of a block, ``[kv, copies · n, p + m]``, and the slope of the soft cap."""
-
-    weights: Tensor
-    slope: Tensor | None
-
-
 class _Call:
     """The blocks of one call, with queries folded and scaled, and the keys and values they see."""
 
@@ -76,25 +69,21 @@ class _Call:
         q, device = self.q, self.k.device
         masks = self.tree.masks(self.p, self.scores.window, self.copies, q.dtype, device)
         for block, (index, mask) in zip(self.tree.blocks, masks, strict=True):
-            mine = self.fold(q[:, block.start : block.stop].unflatten(0, (self.kv, self.copies)))
+            mine = q[:, block.start : block.stop].unflatten(0, (self.kv, self.copies)).flatten(1, 2)
             keys = torch.cat([self.pk, self.k.index_select(1, index)], dim=1)
             values = torch.cat([self.pv, self.v.index_select(1, index)], dim=1)
             yield block, index, mine * self.scores.scale, keys, values, mask
 
-    def fold(self, x: Float[Tensor, "kv copies n width"]) -> Float[Tensor, "kv rows width"]:
-        """Query heads that share a key head become rows."""
-        return x.flatten(1, 2)
-
-    def weigh(self, mine: Tensor, keys: Tensor, mask: Tensor) -> _Weights:
-        """Softmax over the masked scores, taken in float32 at least."""
+    def weigh(self, mine: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Softmax over the masked scores, in float32 at least, and the slope of the soft cap."""
         exact = torch.promote_types(mine.dtype, torch.float32)
         if self.scores.softcap is None:
             product = torch.baddbmm(mask, mine, keys.transpose(1, 2))
-            return _Weights(torch.softmax(product, dim=-1, dtype=exact).to(mine.dtype), None)
+            return torch.softmax(product, dim=-1, dtype=exact).to(mine.dtype), None
         cap = self.scores.softcap
         bent = torch.tanh(torch.bmm(mine, keys.transpose(1, 2)) / cap)
         weights = torch.softmax(bent * cap + mask, dim=-1, dtype=exact).to(mine.dtype)
-        return _Weights(weights, 1 - bent.square())
+        return weights, 1 - bent.square()
 
 
 class _Blocks(torch.autograd.Function):
@@ -109,10 +98,10 @@ class _Blocks(torch.autograd.Function):
         found = []
         for block, _, mine, keys, values, mask in call.blocks():
             found.append(call.weigh(mine, keys, mask))
-            product = torch.bmm(found[-1].weights, values).unflatten(1, (call.copies, -1))
+            product = torch.bmm(found[-1][0], values).unflatten(1, (call.copies, -1))
             place = out[block.start : block.stop].unflatten(1, (call.kv, call.copies))
             place.copy_(product.permute(2, 0, 1, 3))
-        pairs = sum(weights.weights.shape[1:].numel() for weights in found)
+        pairs = sum(weights.shape[1:].numel() for weights, _ in found)
         ctx.weights = found if pairs <= KEPT * rows * call.copies else None
         ctx.save_for_backward(*given[:5])
         ctx.tree, ctx.scores = given[5:]
@@ -131,22 +120,22 @@ class _Blocks(torch.autograd.Function):
         seen = slice(None) if text else slice(p)
         for number, (block, index, mine, keys, values, mask) in enumerate(call.blocks()):
             known = ctx.weights[number] if ctx.weights else call.weigh(mine, keys, mask)
+            weights, slope = known
             part = grads[0][block.start : block.stop].unflatten(1, (call.kv, call.copies))
-            part = call.fold(part.permute(1, 2, 0, 3))
-            to_values = torch.bmm(known.weights[:, :, seen].transpose(1, 2), part)
+            part = part.permute(1, 2, 0, 3).flatten(1, 2)
+            to_values = torch.bmm(weights[:, :, seen].transpose(1, 2), part)
             to_scores = torch.ops.aten._softmax_backward_data(
-                torch.bmm(part, values.transpose(1, 2)), known.weights, -1, known.weights.dtype
+                torch.bmm(part, values.transpose(1, 2)), weights, -1, weights.dtype
             )
-            if known.slope is not None:
-                to_scores *= known.slope
+            if slope is not None:
+                to_scores *= slope
             to_keys = torch.bmm(to_scores[:, :, seen].transpose(1, 2), mine)
             of_keys += to_keys[:, :p]
             of_values += to_values[:, :p]
             if text:
                 to_queries = torch.bmm(to_scores, keys).mul_(call.scores.scale)
-                into[0][:, block.start : block.stop] = to_queries.view(
-                    len(call.q), -1, mine.shape[2]
-                )
+                to_queries = to_queries.view(len(call.q), -1, mine.shape[2])
+                into[0][:, block.start : block.stop] = to_queries
                 into[1].index_add_(1, index, to_keys[:, p:])
                 into[2].index_add_(1, index, to_values[:, p:])
         return (*(into if text else [None] * 3), of_keys, of_values, None, None)

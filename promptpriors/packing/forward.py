@@ -6,26 +6,30 @@ on its few rows, and the text's call is the same for every way to insert a promp
 may as well run in front of the text in the same call, which is faster than two.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from promptpriors.models import Backbone
-from promptpriors.models.blocks import Forward, Reroute, replace_input, rerouted, skip
 from promptpriors.models.sites import observed
 from promptpriors.packing.attention import AttentionContext, RunOutcome, entered
-from promptpriors.packing.kernels import Prefix
+from promptpriors.packing.kernels import KERNELS, Kernel, Prefix
 from promptpriors.packing.row import Row
 from promptpriors.packing.tree import Tree, tree_of
 from promptpriors.types import Site
 
 Prefixes = Mapping[int, Prefix]
 """By block: keys and values that stand before the text, at the positions from 0."""
+Forward = Callable[..., Any]
+Reroute = Callable[..., Any]
+"""Called in place of a block's forward, with it as first argument."""
 
 
 class Entry(NamedTuple):
@@ -72,22 +76,12 @@ def logits_of(
     if checkpointing:
         for i in blocks:
             routes[i].append(_checkpointed(backbone.model))
-    if entry is None:
-        embedded = backbone.embed(row.tokens)
-        rows = embedded if root is None else torch.cat([root.to(backbone.device), embedded])
-        hidden = rows.to(backbone.dtype)[None]
-    else:
-        hidden = entry.hidden.to(backbone.device, backbone.dtype)[None]
-        routes[entry.block].append(replace_input(hidden))
-        routes |= {i: [skip] for i in range(entry.block)}
-    with _called(backbone, routes):
-        return backbone.model(
-            inputs_embeds=hidden,
-            position_ids=tree.queries[None].to(backbone.device),
-            use_cache=False,
-            logits_to_keep=read.to(backbone.device),
-            tree=AttentionContext(tree, prefixes, backbone.kernel),
-        ).logits[0]
+    hidden = _embedded(backbone, row, root) if entry is None else entry.hidden
+    if entry is not None:
+        routes[entry.block].append(_replaced(hidden))
+        routes |= {i: [_skipped] for i in range(entry.block)}
+    reads = read.to(backbone.device)
+    return call(backbone, hidden, tree, prefixes, routes=routes, logits_to_keep=reads).logits[0]
 
 
 def states_of(
@@ -112,22 +106,20 @@ def states_of(
     Returns:
         By site a row for each row of ``root`` and then for each token.
     """
-    embedded = backbone.embed(row.tokens)
-    before = 0 if root is None else len(root)
-    hidden = embedded if root is None else torch.cat([root.to(backbone.device), embedded])
+    hidden = _embedded(backbone, row, root)
     found = {"embed": hidden} if "embed" in sites else {}
     if set(sites) == {"embed"}:
         return found
-    tree = tree_of(row, shift=shift, before=before)
-    with entered(backbone.model), observed(backbone.model, sites) as passed:
-        backbone.model(
-            inputs_embeds=hidden.to(backbone.dtype)[None],
-            position_ids=tree.queries[None].to(backbone.device),
-            use_cache=False,
-            logits_to_keep=1,
-            tree=AttentionContext(tree, prefixes, backbone.kernel),
-        )
+    tree = tree_of(row, shift=shift, before=len(hidden) - len(row.tokens))
+    with observed(backbone.model, sites) as passed:
+        call(backbone, hidden, tree, prefixes)
     return found | {site: value[0] for site, value in passed.items()}
+
+
+def _embedded(backbone: Backbone, row: Row, root: Tensor | None) -> Float[Tensor, "all dim"]:
+    """Input embeddings of a row, behind what stands before it."""
+    rows = backbone.embed(row.tokens)
+    return rows if root is None else torch.cat([root.to(backbone.device), rows])
 
 
 def prefixes_of(
@@ -145,70 +137,101 @@ def prefixes_of(
         inputs: by block, what replaces the last rows of what comes from below.
         skipped: blocks that are not computed.
     """
-    length = len(start)
-    positions = torch.arange(length)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    record: dict[int, Prefix] = {}
+    positions = torch.arange(len(start))
+    causal = torch.ones(len(start), len(start), dtype=torch.bool).tril()
     tree = Tree(causal, positions, positions, torch.zeros_like(positions))
-    routes: dict[int, list[Reroute]] = {i: [skip] for i in skipped}
-    routes |= {i: [_replaced(value)] for i, value in inputs.items()}
-    with _called(backbone, routes):
-        backbone.model(
-            inputs_embeds=start.to(backbone.device, backbone.dtype)[None],
-            position_ids=positions[None].to(backbone.device),
-            use_cache=False,
-            logits_to_keep=1,
-            tree=AttentionContext(tree, kernel=backbone.kernel, record=record),
-        )
+    routes = {i: [_skipped] for i in skipped} | {i: [_replaced(v)] for i, v in inputs.items()}
+    record: dict[int, Prefix] = {}
+    call(backbone, start, tree, {}, routes=routes, record=record)
     return record
+
+
+def call(
+    backbone: Backbone,
+    hidden: Float[Tensor, "rows dim"],
+    tree: Tree,
+    prefixes: Prefixes,
+    *,
+    routes: Mapping[int, Sequence[Reroute]] | None = None,
+    kernel: Kernel | None = None,
+    record: dict[int, Prefix] | None = None,
+    **more: Any,
+) -> Any:
+    """Call the model on rows at its input; ``prefixes`` stand before all that the tree shows them.
+
+    Some blocks may be called on other ``routes``, and another ``kernel`` may compute attention than
+    the backbone's; ``record`` is filled with keys and values by block. ``more`` are keywords of the
+    model, besides or in place of ours.
+    """
+    used = kernel or KERNELS[backbone.kernel]
+    with entered(backbone.model), _rerouted(backbone.blocks, routes or {}):
+        return backbone.model(
+            inputs_embeds=hidden.to(backbone.device, backbone.dtype)[None],
+            position_ids=tree.queries[None].to(backbone.device),
+            tree=AttentionContext(tree, prefixes, used, record),
+            **{"use_cache": False, "logits_to_keep": 1, **more},
+        )
+
+
+@contextmanager
+def _rerouted(
+    blocks: Sequence[nn.Module], routes: Mapping[int, Sequence[Reroute]]
+) -> Iterator[None]:
+    """Blocks called in other ways, the first of them innermost; afterwards all is as before."""
+    before = {i: blocks[i].__dict__.get("forward") for i in routes}
+    try:
+        for i, ways in routes.items():
+            blocks[i].__dict__["forward"] = reduce(
+                lambda forward, way: partial(way, forward), ways, blocks[i].forward
+            )
+        yield
+    finally:
+        for i, own in before.items():
+            blocks[i].__dict__.pop("forward", None)
+            if own is not None:  # a hook of accelerate's, which moves inputs between devices
+                blocks[i].__dict__["forward"] = own
+
+
+def _skipped(forward: Forward, hidden: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: ARG001
+    """A block that does nothing."""
+    return hidden
 
 
 def _replaced(value: Float[Tensor, "p dim"]) -> Reroute:
     """A block that reads ``value`` in place of the last rows of what comes from below."""
 
-    def route(forward: Forward) -> Forward:
-        def replaced(hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-            kept = hidden[:, : hidden.shape[1] - len(value)]
-            return forward(torch.cat([kept, value.to(hidden)[None]], dim=1), *args, **kwargs)
+    def replaced(forward: Forward, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        kept = hidden[:, : hidden.shape[1] - len(value)]
+        return forward(torch.cat([kept, value.to(hidden)[None]], dim=1), *args, **kwargs)
 
-        return replaced
-
-    return route
+    return replaced
 
 
-@contextmanager
-def _called(backbone: Backbone, routes: Mapping[int, list[Reroute]]) -> Iterator[None]:
-    """The model with our attention and with some blocks called in other ways, innermost first."""
-    with ExitStack() as stack:
-        stack.enter_context(entered(backbone.model))
-        for depth in range(max(map(len, routes.values()), default=0)):
-            layer = {i: ways[depth] for i, ways in routes.items() if depth < len(ways)}
-            stack.enter_context(rerouted(backbone.blocks, layer))
-        yield
+def _only(read: Int[Tensor, " reads"], asking: Tree) -> Reroute:
+    """The last block for the rows that are read; the others give keys and values, and are zero."""
+
+    def pruned(
+        forward: Forward, hidden: Tensor, *args: Any, tree: AttentionContext, **kwargs: Any
+    ) -> Tensor:
+        record: dict[int, Prefix] = {}
+        with suppress(RunOutcome):
+            forward(hidden, *args, tree=replace(tree, record=record, stop=True), **kwargs)
+        (given,) = record.values()
+        some, args, kwargs = _rows((hidden, args, kwargs), hidden.shape[1], read)
+        out = forward(some, *args, tree=replace(tree, tree=asking, given=given), **kwargs)
+        return out.new_zeros(hidden.shape).index_copy(1, read.to(out.device), out)
+
+    return pruned
 
 
-def _only(read: Int[Tensor, " reads"], tree: Tree) -> Reroute:
-    """The last block for the rows that are read alone; of the others it needs keys and values.
+def _checkpointed(model: Any) -> Reroute:
+    """A block that keeps its input alone; computed again after the call, it enters as in it."""
 
-    What it returns has all rows, zero where nobody reads, so that what follows stays as it is.
-    """
+    def kept(forward: Forward, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        again = entered(model)(forward)
+        return checkpoint(again, hidden, *args, use_reentrant=False, **kwargs)
 
-    def route(forward: Forward) -> Forward:
-        few = tree
-
-        def pruned(hidden: Tensor, *args: Any, tree: AttentionContext, **kwargs: Any) -> Any:
-            quick, record = tree.recording()
-            with suppress(RunOutcome):
-                forward(hidden, *args, tree=quick, **kwargs)
-            (given,) = record.values()
-            some, args, kwargs = _rows((hidden, args, kwargs), hidden.shape[1], read)
-            asking = AttentionContext(few, tree.prefix, tree.kernel, given=given)
-            out = forward(some, *args, tree=asking, **kwargs)
-            return out.new_zeros(hidden.shape).index_copy(1, read.to(out.device), out)
-
-        return pruned
-
-    return route
+    return kept
 
 
 def _rows(value: Any, length: int, rows: Tensor) -> Any:
@@ -221,19 +244,3 @@ def _rows(value: Any, length: int, rows: Tensor) -> Any:
     if isinstance(value, tuple):
         return tuple(_rows(inner, length, rows) for inner in value)
     return value
-
-
-def _checkpointed(model: Any) -> Reroute:
-    """A block that keeps its input alone; computed again after the call, it enters as in it."""
-
-    def route(forward: Forward) -> Forward:
-        def computed(*args: Any, **kwargs: Any) -> Any:
-            with entered(model):
-                return forward(*args, **kwargs)
-
-        def kept(hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-            return checkpoint(computed, hidden, *args, use_reentrant=False, **kwargs)
-
-        return kept
-
-    return route

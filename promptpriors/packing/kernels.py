@@ -42,15 +42,10 @@ def flex(
     from torch.nn.attention.flex_attention import create_block_mask
 
     k, v, mask = _joined(k, v, prefix, tree, scores)
+    seen = lambda b, h, i, j: mask[i, j]  # noqa: ARG005, E731
     block_mask = tree.once(
         ("flex", mask.shape, scores.window, mask.device),
-        lambda: create_block_mask(
-            lambda b, h, i, j: mask[i, j],  # noqa: ARG005 the interface has four
-            None,
-            None,
-            *mask.shape,
-            device=mask.device.type,
-        ),
+        lambda: create_block_mask(seen, None, None, *mask.shape, device=mask.device.type),
     )
     cap, capped = scores.softcap, None
     if cap is not None:
@@ -76,7 +71,9 @@ def _flex(*, compiled: bool) -> Callable[..., Any]:
     return torch.compile(flex_attention) if compiled else flex_attention
 
 
-KERNELS: dict[str, Callable[..., Tensor]] = {"blocks": blocks, "dense": dense, "flex": flex}
+Kernel = Callable[..., Tensor]
+"""From queries, keys, values, prefix, tree and scores to ``[q, heads, width]``."""
+KERNELS: dict[str, Kernel] = {"blocks": blocks, "dense": dense, "flex": flex}
 """By the name that ``device.attention`` takes."""
 
 

@@ -30,16 +30,22 @@ class Rectangle(NamedTuple):
 
 def pad(encoded: Sequence[Encoded]) -> Rectangle:
     """Pad examples to the longest; targets are those of ``row.pack``, in the same order."""
-    lines = [[*sum(e.pieces, ()), *e.target[:-1]] for e in encoded]
-    width = max(map(len, lines))
-    tokens = torch.zeros(len(lines), width, dtype=torch.long)
-    mask = torch.zeros(len(lines), width, dtype=torch.bool)
+    tokens, mask = padded([[*sum(e.pieces, ()), *e.target[:-1]] for e in encoded])
     line, read, targets = [], [], []
-    for number, (ids, example) in enumerate(zip(lines, encoded, strict=True)):
-        tokens[number, : len(ids)] = torch.tensor(ids)
-        mask[number, : len(ids)] = True
+    for number, example in enumerate(encoded):
         known = example.target if example.pieces else example.target[1:]
         line += [number] * len(known)
-        read += range(len(ids) - len(known), len(ids))
+        read += range(example.read - len(known), example.read)
         targets += known
     return Rectangle(tokens, mask, *(torch.tensor(x) for x in (line, read, targets)))
+
+
+def padded(
+    lines: Sequence[Sequence[int]], *, fill: int = 0, least: int = 0
+) -> tuple[Int[Tensor, "batch time"], Bool[Tensor, "batch time"]]:
+    """Ids padded on the right to the longest line, to ``least`` at least, and where they stand."""
+    lengths = torch.tensor([len(line) for line in lines])
+    known = torch.arange(max(least, int(lengths.max()))) < lengths[:, None]
+    ids = torch.full(known.shape, fill)
+    ids[known] = torch.tensor([token for line in lines for token in line], dtype=torch.long)
+    return ids, known

@@ -6,6 +6,7 @@ part of the row: each insertion mode puts it in front in its own way.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -45,48 +46,36 @@ class Row(NamedTuple):
     leaves: Int[Tensor, " examples"]
 
 
-class _Tree:
-    """Segments in depth-first order; what texts have in common from their start is one path."""
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.positions: list[int] = []
-        self.segment: list[int] = []
-        self.parents: list[int] = []
-
-    def grow(self, texts: Sequence[tuple[int, ...]]) -> list[list[int]]:
-        """Add texts; for each the rows of its tokens, first to last."""
-        paths: list[list[int]] = [[] for _ in texts]
-        waiting = self._branches(range(len(texts)), ROOT, 0, texts)
-        while waiting:
-            members, parent, start = waiting.pop()
-            shared = _shared([texts[member][start:] for member in members])
-            rows = self._add(parent, start, shared)
-            for member in members:
-                paths[member] += rows
-            segment = len(self.parents) - 1
-            waiting += self._branches(members, segment, start + len(shared), texts)
-        return paths
-
-    @staticmethod
-    def _branches(
-        members: Iterable[int], parent: int, start: int, texts: Sequence[tuple[int, ...]]
-    ) -> list[tuple[list[int], int, int]]:
-        """Texts that go on after ``start``, by their next token; the first to be taken is last."""
-        found: dict[int, list[int]] = {}
+def _grown(
+    texts: Sequence[tuple[int, ...]],
+) -> tuple[list[list[int]], list[int], list[int], list[int], list[int]]:
+    """For each text the rows of its tokens; tokens, positions and segments of all; parents."""
+    paths: list[list[int]] = [[] for _ in texts]
+    tokens, positions, segments, parents = [], [], [], []
+    waiting = _branches(range(len(texts)), ROOT, 0, texts)
+    while waiting:
+        members, parent, start = waiting.pop()
+        shared = _shared([texts[member][start:] for member in members])
+        stop, segment = start + len(shared), len(parents)
         for member in members:
-            if len(texts[member]) > start:
-                found.setdefault(texts[member][start], []).append(member)
-        return [(branch, parent, start) for branch in reversed(found.values())]
+            paths[member] += range(len(tokens), len(tokens) + len(shared))
+        tokens += shared
+        positions += range(start, stop)
+        segments += [segment] * len(shared)
+        parents.append(parent)
+        waiting += _branches(members, segment, stop, texts)
+    return paths, tokens, positions, segments, parents
 
-    def _add(self, parent: int, start: int, tokens: Sequence[int]) -> range:
-        """A new segment; the rows it has."""
-        rows = range(len(self.tokens), len(self.tokens) + len(tokens))
-        self.segment += [len(self.parents)] * len(tokens)
-        self.parents.append(parent)
-        self.tokens += tokens
-        self.positions += range(start, start + len(tokens))
-        return rows
+
+def _branches(
+    members: Iterable[int], parent: int, start: int, texts: Sequence[tuple[int, ...]]
+) -> list[tuple[list[int], int, int]]:
+    """Texts that go on after ``start``, by their next token; the first to be taken is last."""
+    found: dict[int, list[int]] = {}
+    for member in members:
+        if len(texts[member]) > start:
+            found.setdefault(texts[member][start], []).append(member)
+    return [(branch, parent, start) for branch in reversed(found.values())]
 
 
 def _shared(texts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -108,32 +97,30 @@ def pack(encoded: Sequence[Encoded], *, answers: bool = True) -> Row:
         encoded: the examples of a batch.
         answers: whether the targets are part of the row (for a loss) or not (for generation).
     """
-    tree = _Tree()
     sources = [sum(example.pieces, ()) for example in encoded]
     texts = [s + e.target[:-1] if answers else s for s, e in zip(sources, encoded, strict=True)]
-    paths = tree.grow(texts)
-    read, targets, owner = [], [], []
-    for number, (example, path) in enumerate(zip(encoded, paths, strict=True)):
+    paths, tokens, positions, segments, parents = _grown(texts)
+    read, targets, owner, ends = [], [], [], []
+    for number, (example, source, path) in enumerate(zip(encoded, sources, paths, strict=True)):
+        ends.append(path[len(source) - 1] if source else -1)
         if answers:
             known = example.target if example.pieces else example.target[1:]
             read += path[len(path) - len(known) :]
             targets += known
             owner += [number] * len(known)
-    kept, slot = torch.unique(torch.tensor(read, dtype=torch.long), return_inverse=True)
-    ends = [
-        path[len(source) - 1] if source else -1 for path, source in zip(paths, sources, strict=True)
-    ]
+    ids = partial(torch.tensor, dtype=torch.long)
+    kept, slot = torch.unique(ids(read), return_inverse=True)
     return Row(
-        tokens=torch.tensor(tree.tokens, dtype=torch.long),
-        positions=torch.tensor(tree.positions, dtype=torch.long),
-        segment=torch.tensor(tree.segment, dtype=torch.long),
-        parents=torch.tensor(tree.parents, dtype=torch.long),
+        tokens=ids(tokens),
+        positions=ids(positions),
+        segment=ids(segments),
+        parents=ids(parents),
         read=kept,
         slot=slot,
-        targets=torch.tensor(targets, dtype=torch.long),
-        owner=torch.tensor(owner, dtype=torch.long),
-        ends=torch.tensor(ends, dtype=torch.long),
-        leaves=torch.tensor([tree.segment[p[-1]] if p else ROOT for p in paths], dtype=torch.long),
+        targets=ids(targets),
+        owner=ids(owner),
+        ends=ids(ends),
+        leaves=ids([segments[path[-1]] if path else ROOT for path in paths]),
     )
 
 

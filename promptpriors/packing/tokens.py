@@ -45,7 +45,24 @@ def encode(
     """
     encoded = []
     for item in tokenise(backbone, examples):
-        _check(item, backbone, before, more)
+        if backbone.seq2seq and not item.pieces:
+            raise InputError(
+                f"example {item.id!r} has no source; expected a source, since an encoder–decoder "
+                "can't model plain text\nTake a task with questions, or a decoder-only model"
+            )
+        if len(item.target) < (1 if item.pieces else 2):
+            least = "no tokens to predict" if item.pieces else "no source and less than two tokens"
+            raise InputError(f"example {item.id!r} has {least}")
+        source = sum(map(len, item.pieces))
+        needed = before + max(item.read, source + more)
+        if backbone.seq2seq:  # two texts, each with positions of its own
+            needed = max(before + source + 1, len(item.target), more)
+        if backbone.context is not None and needed > backbone.context:
+            raise InputError(
+                f"example {item.id!r} needs {needed} positions (prompt {before}), and model "
+                f"{backbone.name!r} has {backbone.context}\n"
+                "Shorten or leave out the example, shorten the prompt, or take another model"
+            )
         encoded.append(item)
     return encoded
 
@@ -62,20 +79,14 @@ def tokenise(backbone: Backbone, examples: Iterable[Example]) -> Iterator[Encode
         texts = [text for text in example.source if text]
         pieces = tuple(ids(text, i == 0) for i, text in enumerate(texts))
         text = example.continuation
-        if text is None:
-            text = f" {example.targets[0]}"
-        target = ids(text, not texts)
-        if example.ends:
-            target = (*target, backbone.end)
-        yield Encoded(example.id, pieces, target)
+        target = ids(f" {example.targets[0]}" if text is None else text, not texts)
+        yield Encoded(example.id, pieces, (*target, backbone.end) if example.ends else target)
 
 
 def _inside(backbone: Backbone) -> Callable[[str], list[int]]:
-    """How to tokenise a piece that stands inside a text.
-
-    Tokenizers of the SentencePiece kind put a blank before whatever they are given; a piece inside
-    a text is given to them after a line feed, whose tokens are cut off again.
-    """
+    """How to tokenise a piece inside a text."""
+    # Tokenizers of the SentencePiece kind put a blank before whatever they are given; such a piece
+    # is given to them after a line feed, whose tokens are cut off again.
     feed = backbone.encode("\n")
     if backbone.encode("\na") == [*feed, *backbone.encode("a")]:
         return backbone.encode
@@ -85,24 +96,3 @@ def _inside(backbone: Backbone) -> Callable[[str], list[int]]:
         return found[len(feed) :] if found[: len(feed)] == feed else backbone.encode(text)
 
     return encode_after_feed
-
-
-def _check(item: Encoded, backbone: Backbone, before: int, more: int) -> None:
-    if backbone.seq2seq and not item.pieces:
-        raise InputError(
-            f"example {item.id!r} has no source; expected a source, since an encoder–decoder can't "
-            "model plain text\nTake a task with questions, or a decoder-only model"
-        )
-    if len(item.target) < (1 if item.pieces else 2):
-        least = "no tokens to predict" if item.pieces else "no source and less than two tokens"
-        raise InputError(f"example {item.id!r} has {least}")
-    source = sum(map(len, item.pieces))
-    needed = before + max(item.read, source + more)
-    if backbone.seq2seq:  # two texts, each with positions of its own
-        needed = max(before + source + 1, len(item.target), more)
-    if backbone.context is not None and needed > backbone.context:
-        raise InputError(
-            f"example {item.id!r} needs {needed} positions (prompt {before}), and model "
-            f"{backbone.name!r} has {backbone.context}\n"
-            "Shorten or leave out the example, shorten the prompt, or take another model"
-        )

@@ -6,15 +6,13 @@ each of which is computed against the union of the keys that its queries see.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from promptpriors.packing.row import ROOT, Row, visible
-
-Made = TypeVar("Made")
 
 LONGEST = 128
 """Queries of one segment in a block: a longer segment's first part need not meet its last."""
@@ -57,13 +55,11 @@ class Tree:
         keys: Int[Tensor, " k"],
         segments: Int[Tensor, " q"],
     ) -> None:
-        self.seen = seen
-        self.queries = queries
-        self.keys = keys
+        self.seen, self.queries, self.keys = seen, queries, keys
         self.blocks = _blocks(seen, _atoms(segments))
         self._made: dict[Hashable, Any] = {}
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What ``make`` returns, made once for all blocks of the model."""
         if key not in self._made:
             self._made[key] = make()

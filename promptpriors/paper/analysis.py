@@ -111,11 +111,7 @@ def _evidence(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
 
 
 def _judge(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
-    mine = [
-        setting
-        for setting in settings
-        if setting.study == planned.study and planned.setting in {None, setting.name}
-    ]
+    mine = [s for s in settings if s.study == planned.study and planned.setting in {None, s.name}]
     if len(mine) > 1:
         names = ", ".join(repr(setting.name) for setting in mine)
         where = f"claim {planned.claim}: study {planned.study!r}"
@@ -127,15 +123,11 @@ def _judge(planned: ClaimPlan, settings: Sequence[Setting]) -> Evidence:
         for arm, runs in mine[0].by_arm("arm").items():
             if arm in arms and mostly_missing(runs):
                 return judged("undecided", f"of {arm} {lacks(runs)}")
-        if planned.reach:
-            _check_reach(mine[0], arms)
+        if planned.reach:  # nothing is said of an end that training could not have reached
+            address, least = "position.reach_ratio", MIN_REACH_RATIO
+            found = level(mine[0], arms, value=address, at_least=least).value
+            if found is None or found < least:
+                raise InputError(f"the reach ratio is {found:.2g}, less than {least:g}")
         return RULES[planned.rule.name](mine[0], arms, **planned.rule.params)
     except InputError as error:
         return judged("not testable", str(error).splitlines()[0])
-
-
-def _check_reach(setting: Setting, arms: Sequence[str]) -> None:
-    """Refuse a statement about where prompts end that training could not have brought there."""
-    found = level(setting, arms, value="position.reach_ratio", at_least=MIN_REACH_RATIO).value
-    if found is None or found < MIN_REACH_RATIO:
-        raise InputError(f"the reach ratio is {found:.2g}, less than {MIN_REACH_RATIO:g}")

@@ -48,15 +48,8 @@ def claim_with(
     number: int, *, study: Evidence | None = None, figure: Evidence | None = None
 ) -> Claim:
     """Put evidence on a claim of the paper."""
-    paper = paper_claim(number)
-    return Claim(
-        claim=number,
-        text=paper.text,
-        section=paper.section,
-        figures=paper.figures,
-        study=study,
-        figure=figure,
-    )
+    paper = paper_claim(number).model_dump(exclude={"evidence"})
+    return Claim(**paper, study=study, figure=figure)
 
 
 def judged(

@@ -16,18 +16,8 @@ from promptpriors.analysis.trajectories import localisation, paths_of, spread
 from promptpriors.analysis.tsne import fit_tsne
 from promptpriors.analysis.unimodality import unimodality_test
 from promptpriors.models import Backbone
-from promptpriors.paper.figure_parts import (
-    DOCUMENTS,
-    SENTENCES,
-    TSNE_AXES,
-    WORDS,
-    axes,
-    localisation_numbers,
-    ratio_interval,
-    separated,
-    text_lines,
-    token_clouds,
-)
+from promptpriors.paper import figure_parts as parts
+from promptpriors.paper.figure_parts import DOCUMENTS, SENTENCES, TSNE_AXES, WORDS
 from promptpriors.paper.figure_plan import DOMAINS
 from promptpriors.paper.inputs import DRAWN_POINTS, FigureInputs, on_plane
 from promptpriors.prompts import generate
@@ -52,8 +42,8 @@ def texts(inputs: FigureInputs) -> Picture:
     plane = inputs.plane(f"c4 {site}", lambda: space.points)
     found = paths_of(space, least=WORDS)
     paths, documents = found.paths[:DOCUMENTS], found.documents[:DOCUMENTS]
-    lines = text_lines(on_plane(plane, path[:WORDS]) for path in paths)
-    layers = [*token_clouds(inputs, plane, site, "c4"), *lines]
+    lines = parts.text_lines(on_plane(plane, path[:WORDS]) for path in paths)
+    layers = [*parts.token_clouds(inputs, plane, site, "c4"), *lines]
     measured = localisation(
         paths, {"unigram": space.points}, documents=documents, generator=inputs.random("figure 2")
     )
@@ -64,8 +54,8 @@ def texts(inputs: FigureInputs) -> Picture:
         f"tokens left out), and {WORDS} tokens of {SENTENCES} documents as lines. The numbers are "
         "of whole documents in all dimensions: spread and mean step over those of as many tokens "
         "shuffled or drawn from all documents.",
-        [Panel("", axes(plane), layers)],
-        {"documents": len(paths), **localisation_numbers(measured)},
+        [Panel("", parts.axes(plane), layers)],
+        {"documents": len(paths), **parts.localisation_numbers(measured)},
         columns=1,
     )
 
@@ -77,7 +67,7 @@ def answers(inputs: FigureInputs) -> Picture:
     read = _answered(inputs)
     question, answer = max(read, key=lambda pair: len(pair[1]))
     layers = [
-        *token_clouds(inputs, plane, site, "c4", "squad"),
+        *parts.token_clouds(inputs, plane, site, "c4", "squad"),
         Layer("marks", "a question, its paragraph", "question", on_plane(plane, question)),
         Layer("ways", "its generated answer", "answer", on_plane(plane, answer)),
     ]
@@ -90,10 +80,10 @@ def answers(inputs: FigureInputs) -> Picture:
         "behind the trained prompt squad-gaussian, greedily. The numbers: over questions, the "
         "spread of an answer's tokens over that of as many tokens of its own question drawn at "
         "random.",
-        [Panel("", axes(plane), layers)],
+        [Panel("", parts.axes(plane), layers)],
         {
             "answers": _closeness(inputs, read),
-            "energy distance, one point a document": separated(domains, inputs, "figure 3"),
+            "energy distance, one point a document": parts.separated(domains, inputs, "figure 3"),
         },
         columns=1,
     )
@@ -149,7 +139,7 @@ def means(inputs: FigureInputs) -> Picture:
         numbers[title] = {
             "silhouette": silhouette(points, labels),
             "hdbscan": hdbscan_agreement(points, labels)._asdict(),
-            "energy distance of means": separated(spaces, inputs, "figure 5", means=True),
+            "energy distance of means": parts.separated(spaces, inputs, "figure 5", means=True),
         }
     random = "random" if inputs.plan.encoder == "tiny-t5" else "trained"
     return Picture(
@@ -178,9 +168,8 @@ def _answered(inputs: FigureInputs) -> list[tuple[Tensor, Tensor]]:
         reply = backbone.encode(f" {answer}") if answer else []
         roles = (QUESTION,) * len(source) + (ANSWER,) * len(reply)
         texts.append(Text(example.id, (*source, *reply), roles))
-    reader = Reader(
-        backbone, [inputs.last_block], prompt=prompt, longest=max(len(t.ids) for t in texts)
-    )
+    longest = max(len(text.ids) for text in texts)
+    reader = Reader(backbone, [inputs.last_block], prompt=prompt, longest=longest)
     found = []
     for reading in reader.read([text] for text in texts):
         states, answer = reading.states[inputs.last_block].detach().float(), reading.roles == ANSWER
@@ -200,7 +189,7 @@ def _closeness(inputs: FigureInputs, read: list[tuple[Tensor, Tensor]]) -> dict[
     return {
         "questions": len(values),
         "spread over the question's": float(values.mean().exp()),
-        "interval": ratio_interval(values),
+        "interval": parts.ratio_interval(values),
         "p": sign_flip_test(values, generator=stream).p,
     }
 
@@ -212,11 +201,8 @@ def _means(inputs: FigureInputs, backbone: Backbone, site: Site) -> dict[str, Sp
     for module in section.modules:
         task = {"name": "mathematics", "modules": [module], "train": section.documents}
         tasks[module] = c4.model_copy(update={"task": task, "split": "train"})
-    return {
-        name: load_space(
-            inputs.captured(f"{backbone.name}-{name}", backbone, domain, [site], "mean"),
-            site,
-            pool="mean",
-        )
-        for name, domain in tasks.items()
-    }
+    found = {}
+    for name, domain in tasks.items():
+        store = inputs.captured(f"{backbone.name}-{name}", backbone, domain, [site], "mean")
+        found[name] = load_space(store, site, pool="mean")
+    return found

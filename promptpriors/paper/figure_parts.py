@@ -17,7 +17,7 @@ from promptpriors.paper.figure_plan import DOMAINS
 from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.runs import Run
 from promptpriors.runs.pictures import Layer
-from promptpriors.types import Prior, Site, Space
+from promptpriors.types import Site, Space
 
 SENTENCES, WORDS = 4, 24
 """Texts that are drawn as lines, and their tokens."""
@@ -58,11 +58,10 @@ def drawn_and_trained(
     roles: tuple[str, str] = ("sampled", "trained"),
 ) -> list[Layer]:
     """Mark a run's vectors at a site as drawn and as trained."""
-    tensors = run.tensors()
-    names = {"initial": f"{prior}drawn", "final": f"{prior}trained"}
+    tensors, (drawn, trained) = run.tensors(), roles
     return [
-        Layer("marks", name, role, on_plane(plane, tensors[f"{when}/{site}"]))
-        for (when, name), role in zip(names.items(), roles, strict=True)
+        Layer("marks", f"{prior}drawn", drawn, on_plane(plane, tensors[f"initial/{site}"])),
+        Layer("marks", f"{prior}trained", trained, on_plane(plane, tensors[f"final/{site}"])),
     ]
 
 
@@ -85,13 +84,12 @@ def localisation_numbers(found: Localisation) -> dict[str, Any]:
     }
 
 
-def location(
-    inputs: FigureInputs, run: Run, site: Site, cloud: Tensor, prior: Prior
-) -> dict[str, Any]:
+def location(inputs: FigureInputs, name: str, site: Site, cloud: Tensor) -> dict[str, Any]:
     """Measure a run's start and end at a site beside real points.
 
     In raw coordinates, and as its block sees them where it alone reads them.
     """
+    run, prior = inputs.run(name), inputs.prior(name, site)
     ends, result = ends_of(run, site), run.result or {}
     raw = position(ends, Cloud(cloud), prior, None)
     found = {

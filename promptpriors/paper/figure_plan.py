@@ -26,7 +26,7 @@ RUNS: dict[int, tuple[str, ...]] = {
     11: ("deep-gaussian", "deep-xavier"),
     12: ("deep-interpolation",),
 }
-"""The runs that a figure shows."""
+NEEDED = tuple(dict.fromkeys(name for names in RUNS.values() for name in names))
 
 
 class Domain(Strict):
@@ -85,14 +85,11 @@ class FigurePlan(Strict):
             "version": VERSION,
             "model": revision(self.model),
             "encoder": revision(self.encoder),
-            "seed": self.seed,
             "domains": {
                 name: [domain.choice.plain(), domain.split, domain.documents, domain.tokens]
                 for name, domain in self.domains.items()
             },
-            "layers": self.layers.model_dump(),
-            "means": self.means.model_dump(),
-            "runs": self.runs,
+            **self.model_dump(include={"seed", "layers", "means", "runs"}),
         }
         return hashlib.sha256(canonical(whole).encode()).hexdigest()[:16]
 
@@ -105,8 +102,7 @@ def read_plan(path: Path) -> FigurePlan:
             file lacks, or a task that does not exist.
     """
     plan = validate(FigurePlan, read_toml(path), "config")
-    runs = dict.fromkeys(name for names in RUNS.values() for name in names)
-    for kind, needed, given in (("domain", DOMAINS, plan.domains), ("run", runs, plan.runs)):
+    for kind, needed, given in (("domain", DOMAINS, plan.domains), ("run", NEEDED, plan.runs)):
         missing = [name for name in needed if name not in given]
         if missing:
             raise InputError(

@@ -14,7 +14,6 @@ from promptpriors.runs.claims import Claim, Evidence, Verdict
 from promptpriors.runs.pictures import PICTURES, stem
 
 Numbers = Mapping[int, Mapping[str, Any]]
-"""Numbers of the figures, by figure."""
 Rule = Callable[[Numbers], Evidence]
 SLIGHTLY = 0.8
 """A spread of this share of another and more is no localisation, only slightly below it."""

@@ -13,7 +13,7 @@ from promptpriors.errors import InputError
 from promptpriors.paper import domain_figures as domains
 from promptpriors.paper import prompt_figures as prompts
 from promptpriors.paper import vocabulary_figures as vocabulary
-from promptpriors.paper.figure_plan import DOMAINS, RUNS, FigurePlan
+from promptpriors.paper.figure_plan import DOMAINS, NEEDED, RUNS, FigurePlan
 from promptpriors.paper.figure_rules import judge_figures
 from promptpriors.paper.inputs import FigureInputs, on_plane, rows_of
 from promptpriors.progress import OnProgress
@@ -84,7 +84,7 @@ def produce(
 
 def _chart_all(inputs: FigureInputs) -> Iterator[str]:
     """Make and store every chart; yields their titles."""
-    for name in dict.fromkeys(name for names in RUNS.values() for name in names):
+    for name in NEEDED:
         inputs.run(name)
     runs = [run for run in list_runs(inputs.runs) if run.status == "done"]
     yield _chart(inputs, "vocabulary", "vocabulary", {"vocabulary": inputs.vocabulary()}, runs)
@@ -116,22 +116,22 @@ def _chart(
     sizes = [len(part) for part in flat]
     placed = {"pca": on_plane(plane, every), "tsne": map_.place(every)}
     split = {layout: whole.split(sizes) for layout, whole in placed.items()}
-    prompts = {
-        run: {layout: parts[i].unflatten(0, values.shape[:2]) for layout, parts in split.items()}
-        for i, (run, values) in enumerate(trajectories.items())
-    }
     counts = torch.tensor([len(space.points) for space in spaces.values()])
+    documents = [_documents(space) for space in spaces.values()]
     chart = Chart(
         model=revision,
         site=site,
         title=title,
         domains=list(spaces),
         domain=torch.arange(len(spaces)).repeat_interleave(counts),
-        document=torch.cat([_documents(space) for space in spaces.values()]),
+        document=torch.cat(documents),
         labels=[label for space in spaces.values() for label in _labels(inputs, space)],
         layouts={"pca": on_plane(plane, points), "tsne": map_.coordinates},
         explained=plane.explained,
-        prompts=prompts,
+        prompts={
+            run: {layout: parts[i].unflatten(0, path.shape[:2]) for layout, parts in split.items()}
+            for i, (run, path) in enumerate(trajectories.items())
+        },
         source=inputs.plan.fingerprint,
     )
     write_chart(path, chart)
@@ -146,9 +146,8 @@ def _trajectory(run: Run, site: Site, revision: str) -> Tensor | None:
 
 
 def _sampled(inputs: FigureInputs, domain: str, site: Site) -> Space:
+    """At most ``POINTS`` of a space's points, in their old order."""
     space = inputs.space(domain, site)
-    if len(space.points) <= POINTS:
-        return space
     rows = torch.randperm(len(space.points), generator=inputs.random("chart", domain))[:POINTS]
     return rows_of(space, rows.sort().values)
 
@@ -158,9 +157,11 @@ def _documents(space: Space) -> Tensor:
 
 
 def _labels(inputs: FigureInputs, space: Space) -> list[str]:
-    if space.tokens is not None:
-        return inputs.labels(space.tokens)
-    return [f"document {i}" for i in _documents(space).tolist()]
+    if space.tokens is None:
+        return [f"document {i}" for i in _documents(space).tolist()]
+    tokenizer = inputs.backbone.tokenizer
+    known = {i: tokenizer.decode([i]) for i in space.tokens.unique().tolist()}
+    return [known[i] for i in space.tokens.tolist()]
 
 
 def _current(read: Callable[[], Stored], source: str) -> Stored | None:

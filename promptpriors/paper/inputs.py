@@ -1,7 +1,9 @@
 """Inputs of the figures: stores, runs, maps and priors of one plan."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -102,21 +104,15 @@ class FigureInputs:
         """A store of a task by name, captured where it is missing; behind a run's prompt."""
 
         def make() -> Path:
-            behind = None
-            if run is not None:
-                folder = self.run(run).folder
-                behind = folder.name, load_prompt(folder)
-            section = CaptureSection(
-                split=domain.split, documents=domain.documents, tokens=domain.tokens, what=what
-            )
+            folder = self.run(run).folder if run else None
             return capture_task(
                 self.workspace,
                 backbone,
                 domain.choice,
-                section,
+                CaptureSection(**domain.model_dump(exclude={"task"}), what=what),
                 sites,
                 folder=self.runs / "stores" / name,
-                behind=behind,
+                behind=folder and (folder.name, load_prompt(folder)),
                 stage=f"capturing {name}",
                 on_progress=self.on_progress,
             ).folder
@@ -125,11 +121,9 @@ class FigureInputs:
 
     def space(self, domain: str, site: Site, *, pool: Pool = "token", first: bool = False) -> Space:
         """The activations of a domain at a site, as ``load_space`` takes them."""
-
-        def load() -> Space:
-            return load_space(self.store(domain), site, pool=pool, first=first)
-
-        return self._once("figure space", (domain, site, pool, first), load)
+        key = domain, site, pool, first
+        load = partial(load_space, site=site, pool=pool, first=first)
+        return self._once("figure space", key, lambda: load(self.store(domain)))
 
     def joined(self, site: Site, *domains: str) -> Tensor:
         """Points of several domains' activations together."""
@@ -138,10 +132,6 @@ class FigureInputs:
     def text_plane(self, site: Site) -> Plane:
         """The principal plane of C4 and SQuAD at a site."""
         return self.plane(f"c4 squad {site}", lambda: self.joined(site, "c4", "squad"))
-
-    def vocabulary_plane(self) -> Plane:
-        """The principal plane of the vocabulary."""
-        return self.plane("vocabulary", lambda: self.vocabulary().points)
 
     def plane(self, name: str, points: Callable[[], Tensor]) -> Plane:
         """The principal plane of a space's ordinary points, by name."""
@@ -162,21 +152,19 @@ class FigureInputs:
         def report(stage: str, share: float, known: Mapping[str, Any]) -> None:
             self.on_progress(f"{name}: {stage}", share, known)
 
-        def make() -> Run:
-            return execute(self.run_config(name), self.runs, self.workspace, on_progress=report)
-
-        return self._once("figure run", name, make)
+        config = self.run_config(name)
+        train = partial(execute, config, self.runs, self.workspace, on_progress=report)
+        return self._once("figure run", name, train)
 
     def run_config(self, name: str) -> RunConfig:
         """The resolved config of a run of the plan, whose stores are captured."""
 
         def make() -> RunConfig:
             blocks = self.workspace.blocks(self.plan.model)
-            plain = dict(self.plan.runs[name])
-            prompt = dict(plain.get("prompt", {}))
-            if prompt.get("sites") == "last 3":
-                prompt["sites"] = [f"block.{i}" for i in range(max(0, blocks - 3), blocks)]
-                plain["prompt"] = prompt
+            plain = deepcopy(self.plan.runs[name])
+            if plain.get("prompt", {}).get("sites") == "last 3":
+                last = range(max(0, blocks - 3), blocks)
+                plain["prompt"]["sites"] = [f"block.{i}" for i in last]
             plain["prior"] = self._with_folders(plain["prior"])
             return parse_config(plain).placed(blocks)
 
@@ -184,16 +172,9 @@ class FigureInputs:
 
     def prior(self, name: str, site: Site) -> Prior:
         """The prior of a run's vectors at a site, fitted again."""
-        fitted = self._once(
-            "figure prior", name, lambda: fit_priors(self.run_config(name), self.workspace)
-        )
+        fit = partial(fit_priors, self.run_config(name), self.workspace)
+        fitted = self._once("figure prior", name, fit)
         return fitted[site] if isinstance(fitted, Mapping) else cast("Prior", fitted)
-
-    def labels(self, tokens: Tensor) -> list[str]:
-        """The text of each token."""
-        tokenizer = self.backbone.tokenizer
-        known = {i: tokenizer.decode([i]) for i in tokens.unique().tolist()}
-        return [known[i] for i in tokens.tolist()]
 
     def _with_folders(self, prior: Any) -> Any:
         """A prior's config with the folder of a domain's store for ``store:DOMAIN``."""
@@ -201,10 +182,9 @@ class FigureInputs:
             return [self._with_folders(part) for part in prior]
         if isinstance(prior, dict):
             return {key: self._with_folders(value) for key, value in prior.items()}
-        where, _, name = prior.partition(":") if isinstance(prior, str) else ("", "", "")
-        if where == "store" and name in self.plan.domains:
-            return f"store:{self.store(name)}"
-        return prior
+        where, _, name = str(prior).partition(":")
+        stored = where == "store" and name in self.plan.domains
+        return f"store:{self.store(name)}" if stored else prior
 
     def _once(self, kind: str, key: Hashable, make: Callable[[], Made]) -> Made:
         """Make an input once for this plan and runs folder."""

@@ -11,14 +11,8 @@ from promptpriors.analysis.separation import excess
 from promptpriors.analysis.spread import effective_rank, scale_of
 from promptpriors.analysis.two_sample import energy_distance
 from promptpriors.geometry import neighbour_distance
-from promptpriors.paper.figure_parts import (
-    DOMAIN_ROLES,
-    axes,
-    drawn_and_trained,
-    location,
-    separated,
-    token_clouds,
-)
+from promptpriors.paper import figure_parts as parts
+from promptpriors.paper.figure_parts import DOMAIN_ROLES
 from promptpriors.paper.figure_plan import DOMAINS
 from promptpriors.paper.inputs import FigureInputs, on_plane, rows_of
 from promptpriors.priors import fit_prior
@@ -40,15 +34,12 @@ def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, ...])
     gaussian, xavier = (inputs.run(name) for name in runs)
     roles = ("other", "answer")
     layers = [
-        *token_clouds(inputs, plane, site, "c4", "squad"),
-        *drawn_and_trained(gaussian, site, plane, prior="Gaussian, "),
-        *drawn_and_trained(xavier, site, plane, prior="Xavier, ", roles=roles),
+        *parts.token_clouds(inputs, plane, site, "c4", "squad"),
+        *parts.drawn_and_trained(gaussian, site, plane, prior="Gaussian, "),
+        *parts.drawn_and_trained(xavier, site, plane, prior="Xavier, ", roles=roles),
     ]
     squad = inputs.sample(inputs.space("squad", site).points)
-    numbers = {
-        name: location(inputs, inputs.run(name), site, squad, inputs.prior(name, site))
-        for name in runs
-    }
+    numbers = {name: parts.location(inputs, name, site, squad) for name in runs}
     where = "token embeddings as they occur" if site == "embed" else f"activations at {site}"
     return Picture(
         number,
@@ -57,7 +48,7 @@ def fitted(inputs: FigureInputs, number: int, site: Site, runs: tuple[str, ...])
         "the vectors of a prompt from the Gaussian fitted to SQuAD's points and of one from "
         "Xavier, as drawn and as trained on SQuAD. One run each. Distances are taken in all "
         "dimensions, beside fresh draws of the prior and draws of the Gaussian at equal norm.",
-        [Panel("", axes(plane), layers)],
+        [Panel("", parts.axes(plane), layers)],
         numbers,
         columns=1,
     )
@@ -73,14 +64,16 @@ def between(inputs: FigureInputs) -> Picture:
         for name, space in spaces.items()
     ]
     run = inputs.run("deep-interpolation")
-    marks = drawn_and_trained(run, site, plane)
+    marks = parts.drawn_and_trained(run, site, plane)
     tensors = run.tensors()
-    prior = inputs.prior("deep-interpolation", site)
     tokens = inputs.joined(site, "c4", "mathematics")
     distances = {}
     for at in dict.fromkeys(("embed", inputs.two_thirds_block, site)):
         domains = {label: inputs.space(name, at, pool="mean") for name, label in DOMAINS.items()}
-        distances[at] = separated(domains, inputs, "figure 12", means=True)
+        distances[at] = parts.separated(domains, inputs, "figure 12", means=True)
+    activations, words = (
+        {label: inputs.space(name, at) for name, label in DOMAINS.items()} for at in (site, "embed")
+    )
     return Picture(
         12,
         "Between the domains",
@@ -89,14 +82,16 @@ def between(inputs: FigureInputs) -> Picture:
         "before and after training on arithmetic. One run. A vector is no mean of a text: it is "
         "as wide as single tokens are. `along` is the place on the line from C4's mean to "
         "arithmetic's: 0 and 1.",
-        [Panel("", axes(plane), [*clouds, *marks])],
+        [Panel("", parts.axes(plane), [*clouds, *marks])],
         {
             "energy distance of means by site": distances,
-            "separation beyond that of words": _beyond_words(inputs),
+            "separation beyond that of words": _excess(inputs, activations, words, "words"),
             "separation behind a soft prompt less without it": _bridge(inputs, "gaussian-fast"),
             "along, drawn": _along(inputs, tensors[f"initial/{site}"]),
             "along, trained": _along(inputs, tensors[f"final/{site}"]),
-            "deep-interpolation": location(inputs, run, site, inputs.sample(tokens), prior),
+            "deep-interpolation": parts.location(
+                inputs, "deep-interpolation", site, inputs.sample(tokens)
+            ),
         },
         columns=1,
     )
@@ -115,7 +110,8 @@ def autoencoder(inputs: FigureInputs) -> Picture:
     drawn = vae.sample(DRAWS, generator=stream)
     rows = torch.randint(len(learn.points), (DRAWS,), generator=stream)
     scale = scale_of(learn.points)
-    rank = effective_rank(vae.means(DRAWS, generator=stream), scale=scale)
+    means = vae.means(DRAWS, generator=stream)
+    rank = effective_rank(means, scale=scale) / effective_rank(real, scale=scale)
     reference = inputs.sample(learn.points)[:REFERENCE]
     near = [neighbour_distance(x[:500], reference).median() for x in (drawn, real)]
     compared = {
@@ -124,7 +120,7 @@ def autoencoder(inputs: FigureInputs) -> Picture:
         "gaussian": gaussian.sample(DRAWS, generator=stream),
     }
     layers = [
-        *token_clouds(inputs, plane, site, "squad"),
+        *parts.token_clouds(inputs, plane, site, "squad"),
         Layer("cloud", "autoencoder", "trained", on_plane(plane, drawn[:DRAWN])),
     ]
     return Picture(
@@ -134,26 +130,16 @@ def autoencoder(inputs: FigureInputs) -> Picture:
         f"out), and {DRAWN} draws of a variational autoencoder fitted to half of its "
         "documents. The numbers hold draws against the other half, beside resampled points and a "
         "Gaussian.",
-        [Panel("", axes(plane), layers)],
+        [Panel("", parts.axes(plane), layers)],
         {
             "energy distance to the held half": {
                 name: energy_distance(points, real) for name, points in compared.items()
             },
-            "effective rank of decoder means over the held half's": rank
-            / effective_rank(real, scale=scale),
+            "effective rank of decoder means over the held half's": rank,
             "nearest training point over held points'": float(near[0] / near[1]),
         },
         columns=1,
     )
-
-
-def _beyond_words(inputs: FigureInputs) -> dict[str, list[float]]:
-    """Separation in the last block less that at ``embed``, one token a document."""
-    activations, words = (
-        {label: inputs.space(name, site) for name, label in DOMAINS.items()}
-        for site in (inputs.last_block, "embed")
-    )
-    return _excess(inputs, activations, words, "words")
 
 
 def _bridge(inputs: FigureInputs, run: str) -> dict[str, Any]:
@@ -173,6 +159,7 @@ def _bridge(inputs: FigureInputs, run: str) -> dict[str, Any]:
 def _excess(
     inputs: FigureInputs, here: Mapping[str, Space], there: Mapping[str, Space], purpose: str
 ) -> dict[str, list[float]]:
+    """Separation here less that there, one token a document."""
     reference, random = (DOMAINS["c4"], DOMAINS["c4"]), inputs.random("figure 12", purpose)
     found = excess(here, there, reference=reference, generator=random)
     return {f"{one} – {other}": list(interval) for (one, other), interval in found.items()}

@@ -36,10 +36,10 @@ def level(
     it lies on the other side.
     """
     runs = _valued(setting, arms, value)
-    units = _grouped(runs, lambda plan: plan.seed)
+    units = _values(runs, lambda plan: plan.seed)
     means = [sum(values) / len(values) for values in units.values()]
     found = t_interval(torch.tensor(means, dtype=torch.float64))
-    reason = f"{len(means)} seeds, {sum(map(len, units.values()))} of {len(runs)} runs"
+    reason = f"{len(means)} seeds, {_counted(runs)}"
     verdict = _beyond(found.low, found.high, at_least, at_most)
     return judged(verdict, reason, found.estimate, (found.low, found.high))
 
@@ -126,18 +126,15 @@ def unrelated(
     interval. Confirmed if all lie within ± margin, refuted if one lies beyond, otherwise undecided.
     Without a margin it is the study's.
     """
-    if margin is None:
-        margin = judge(setting).margin
+    margin = judge(setting).margin if margin is None else margin
     if margin is None:
         raise InputError("the study has no margin: floor or ceiling are missing")
     losses, each = _valued(setting, arms, value), 1 - 0.05 / len(on)
     cells = [(run.plan.arm, run.plan.rate) for run in losses]
     seeds = [run.plan.seed for run in losses]
     y = [run.value for run in losses]
-    slopes = []
-    for name in on:
-        x = [run.value for run in _valued(setting, arms, name)]
-        slopes.append(slope(y, x, cells, seeds, level=each))
+    xs = ([run.value for run in _valued(setting, arms, name)] for name in on)
+    slopes = [slope(y, x, cells, seeds, level=each) for x in xs]
     most = max(range(len(on)), key=lambda i: abs(slopes[i].effect))
     within = all(-margin < s.low and s.high < margin for s in slopes)
     beyond = any(s.low > margin or s.high < -margin for s in slopes)
@@ -157,7 +154,7 @@ def steadiest(setting: Setting, arms: Sequence[str], *, value: Address, rate: st
     the other rates. Confirmed if it is less than at every other rate, each at 5 %; refuted if it is
     more than at one of them, at 5 % divided by their number.
     """
-    values = _grouped(_valued(setting, arms, value), lambda plan: plan.rate)
+    values = _values(_valued(setting, arms, value), lambda plan: plan.rate)
     if rate not in values or len(values) < 2 or min(map(len, values.values())) < 3:
         shown = ", ".join(f"{name}: {len(mine)} runs" for name, mine in values.items())
         raise InputError(f"expected {rate!r} and other rates with 3 runs each, found {shown}")
@@ -211,7 +208,7 @@ def _contrasts(
     return names, runs, pooled.differences((name, reference) for name in names)
 
 
-def _grouped(runs: Sequence[RunOutcome], key: Callable[[StudyRun], Key]) -> dict[Key, list[float]]:
+def _values(runs: Sequence[RunOutcome], key: Callable[[StudyRun], Key]) -> dict[Key, list[float]]:
     values: dict[Key, list[float]] = {}
     for run in runs:
         if run.value is not None:

@@ -9,7 +9,7 @@ from promptpriors.analysis.plateau import steps_to
 from promptpriors.errors import InputError, suggest
 from promptpriors.runs import Run
 from promptpriors.runs.positions import HEADINGS, read_positions
-from promptpriors.verdicts.outcomes import RunOutcome, curve_of
+from promptpriors.verdicts.outcomes import RunOutcome, curve_of, number_at
 
 COORDINATES = {"position": "raw", "visible": "visible"}
 KEYED = ("result", "use", "bridge")
@@ -101,7 +101,7 @@ def _read(found: RunOutcome, run: Run, address: str) -> float | None:
         positions = (read_positions(run) or {}).items()
         first = (p.flat() for (_, kind), p in positions if kind == COORDINATES[record])
         return next(first, {}).get(key)
-    return _number(_keyed(run, record), key)
+    return number_at(_keyed(run, record), key)
 
 
 def _keyed(run: Run, record: str) -> Any:
@@ -113,10 +113,3 @@ def _loss(address: str) -> float:
         return float(address.removeprefix("steps_to."))
     except ValueError:
         raise InputError(f"no value {address!r}: expected nats, such as 'steps_to.1.1'") from None
-
-
-def _number(value: Any, key: str) -> float | None:
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None

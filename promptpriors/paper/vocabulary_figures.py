@@ -10,17 +10,8 @@ from promptpriors.analysis.location import mahalanobis
 from promptpriors.analysis.projection import Plane
 from promptpriors.analysis.trajectories import localisation
 from promptpriors.geometry import moments
-from promptpriors.paper.figure_parts import (
-    DOCUMENTS,
-    SENTENCES,
-    TSNE_AXES,
-    WORDS,
-    axes,
-    drawn_and_trained,
-    localisation_numbers,
-    location,
-    text_lines,
-)
+from promptpriors.paper import figure_parts as parts
+from promptpriors.paper.figure_parts import DOCUMENTS, SENTENCES, TSNE_AXES, WORDS
 from promptpriors.paper.inputs import FigureInputs, on_plane
 from promptpriors.priors import fit_prior
 from promptpriors.runs.pictures import Layer, Panel, Picture
@@ -39,13 +30,12 @@ def sentences(inputs: FigureInputs) -> Picture:
     rows = inputs.vocabulary()
     chart = inputs.tsne("vocabulary", lambda: rows.points)
     paths = [path for path in _token_rows(inputs, rows) if len(path) >= WORDS][:DOCUMENTS]
-    lines = text_lines(chart.coordinates[path[:WORDS]] for path in paths)
+    lines = parts.text_lines(chart.coordinates[path[:WORDS]] for path in paths)
     cloud = Layer("cloud", "vocabulary", "data", chart.coordinates)
     every = torch.cat(paths)
     pools = {"unigram": rows.points[every], "vocabulary": rows.points}
-    found = localisation(
-        [rows.points[p] for p in paths], pools, generator=inputs.random("figure 1")
-    )
+    texts, stream = [rows.points[path] for path in paths], inputs.random("figure 1")
+    found = localisation(texts, pools, generator=stream)
     return Picture(
         1,
         "Sentences on the vocabulary",
@@ -55,16 +45,17 @@ def sentences(inputs: FigureInputs) -> Picture:
         "and mean step over those of as many tokens shuffled, drawn from all documents (unigram), "
         "or drawn from the vocabulary (the paper's random walk).",
         [Panel("", TSNE_AXES, [cloud, *lines])],
-        {"documents": len(paths), **localisation_numbers(found)},
+        {"documents": len(paths), **parts.localisation_numbers(found)},
         columns=1,
     )
 
 
 def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
     """Figures 6 to 8: a soft prompt before and after training."""
-    rows, run, plane = inputs.vocabulary(), inputs.run(name), inputs.vocabulary_plane()
+    rows, run = inputs.vocabulary(), inputs.run(name)
+    plane = inputs.plane("vocabulary", lambda: rows.points)
     cloud = Layer("cloud", "vocabulary", "data", on_plane(plane, rows.points))
-    marks = drawn_and_trained(run, "embed", plane)
+    marks = parts.drawn_and_trained(run, "embed", plane)
     prior, train = run.config["prior"]["name"], run.config["train"]
     return Picture(
         number,
@@ -73,15 +64,16 @@ def soft(inputs: FigureInputs, number: int, name: str) -> Picture:
         f"prompt's {len(marks[0].points)} vectors as drawn and after {train['steps']} steps. "
         "One run: what it shows holds for it alone. Whether vectors moved towards rows is decided "
         "in all dimensions, against the nulls beside it, not on the plane.",
-        [Panel("", axes(plane), [cloud, *marks])],
-        location(inputs, run, "embed", rows.points, inputs.prior(name, "embed")),
+        [Panel("", parts.axes(plane), [cloud, *marks])],
+        parts.location(inputs, name, "embed", rows.points),
         columns=1,
     )
 
 
 def exclusion(inputs: FigureInputs) -> Picture:
     """Figure 9: draws of the exclusion prior in three readings."""
-    rows, plane = inputs.vocabulary(), inputs.vocabulary_plane()
+    rows = inputs.vocabulary()
+    plane = inputs.plane("vocabulary", lambda: rows.points)
     found = moments(rows.points)
     inside = mahalanobis(rows.points, found.mean, found.covariance)
     dim = rows.points.shape[1]
@@ -100,7 +92,7 @@ def exclusion(inputs: FigureInputs) -> Picture:
             Layer("marks", "drawn", "sampled", on_plane(plane, draws)),
             Layer("marks", "mean of the rows", "centre", torch.zeros(1, 2)),
         ]
-        panels.append(Panel(label, axes(plane), layers))
+        panels.append(Panel(label, parts.axes(plane), layers))
         radii = mahalanobis(draws, found.mean, found.covariance)
         numbers[label] = {
             "median radius over √rank": float(radii.median()),

@@ -53,8 +53,7 @@ PRIORS: dict[str, Callable[..., Prior]] = {
 def fit_prior(name: str, space: Space, *, seed: int = 0, **params: Any) -> Prior:
     """Fit the prior ``name`` to a space.
 
-    ``seed`` is that of whatever in the fit is random; among the prior's own parameters an inner
-    prior may be a Prior or a config.
+    ``seed`` is of whatever in the fit is random; an inner prior may be a Prior or a config.
 
     Raises:
         InputError: for an unknown name or parameter, a wrong type or range, or a space that the
@@ -78,27 +77,29 @@ def build_prior(
     """
     space = space_of(choice.params)
     _check_points(choice.name, space)
-    params = {key: value for key, value in choice.params.items() if key not in SPACE_KEYS}
-    for key, value in params.items():
-        if isinstance(value, Choice):
-            params[key] = build_prior(value, space_of, seed=seed)
+    params = {
+        key: build_prior(value, space_of, seed=seed) if isinstance(value, Choice) else value
+        for key, value in choice.params.items()
+        if key not in SPACE_KEYS
+    }
     return PRIORS[choice.name](space, generator=generator(seed, "fit", choice.name), **params)
 
 
 def save_prior(prior: Prior, folder: str | Path) -> Path:
-    """Write a prior into a folder, as JSON and safetensors; ``load_prior`` reads it.
+    """Write a prior into a folder, made when missing: ``prior.safetensors``, then ``prior.json``.
 
     Raises:
-        InputError: as ``storage.save``.
+        InputError: for a prior of a class that no row's module defines, or a folder that can't be
+            written.
     """
     return storage.save(prior, folder, PRIORS)
 
 
 def load_prior(folder: str | Path) -> Prior:
-    """Read a prior; it draws the same vectors to the bit.
+    """Read a prior back, checked against the annotations; its draws are the same to the bit.
 
     Raises:
-        InputError: as ``storage.load``.
+        InputError: for a missing or damaged folder, or one of another format.
     """
     return storage.load(folder, PRIORS)
 
@@ -122,8 +123,7 @@ def _check_points(name: str, space: Space) -> None:
         )
 
 
-SPACE_KEYS = ("space", "pool", "length_matched")
-"""Keys of a prior's config that say which space it is fitted to."""
+SPACE_KEYS = ("space", "pool", "length_matched")  # that say which space a prior is fitted to
 
 __all__ = [
     "PRIORS",

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from promptpriors.errors import InputError
 from promptpriors.priors.gaussian import Gaussian, as_gaussian
@@ -12,9 +12,9 @@ from promptpriors.types import Prior, Space
 
 
 def fit(
-    space: Space,  # noqa: ARG001 the two priors have been fitted to it
+    space: Space,
     *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
+    generator: Generator,
     first: Prior,
     second: Prior,
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5,
@@ -22,9 +22,7 @@ def fit(
     """The Wasserstein barycentre of two Gaussians; unlike an average of draws it keeps its size.
 
     N(wμ₁ + (1 − w)μ₂, MΣ₁M) with M = wI + (1 − w)T and T = L⁻ᵀ(LᵀΣ₂L)^½L⁻¹ the optimal map from
-    the first to the second, L Lᵀ = Σ₁.
-
-    ``weight`` is w, that of the first.
+    the first to the second, L Lᵀ = Σ₁; ``weight`` is w, that of the first.
 
     Source: Dowson & Landau 1982, equation 10, for T; McCann 1997, example 1.7, for the geodesic.
 
@@ -35,7 +33,9 @@ def fit(
     vectors, roots, _ = torch.linalg.svd(one.factor.T @ two.factor)
     moved = torch.linalg.solve_triangular(one.factor.T, (vectors * roots) @ vectors.T, upper=True)
     mean = weight * one.mean + (1 - weight) * two.mean
-    return Gaussian(mean, _triangular(weight * one.factor + (1 - weight) * moved))
+    factor = weight * one.factor + (1 - weight) * moved
+    upper = torch.linalg.qr(factor.T, mode="r").R  # Uᵀ U = factor · factorᵀ
+    return Gaussian(mean, (upper * upper.diagonal().sign()[:, None]).T.contiguous())
 
 
 def _gaussian(name: str, prior: Prior) -> Gaussian:
@@ -47,9 +47,3 @@ def _gaussian(name: str, prior: Prior) -> Gaussian:
             " covariance, shrinkage = 'oas'"
         )
     return found
-
-
-def _triangular(factor: Tensor) -> Tensor:
-    """The lower-triangular L with a positive diagonal and L Lᵀ = factor · factorᵀ."""
-    upper = torch.linalg.qr(factor.T, mode="r").R
-    return (upper * upper.diagonal().sign()[:, None]).T.contiguous()

@@ -16,8 +16,7 @@ from promptpriors.priors.points import Points
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-HDBSCAN_POINTS = 10_000
-"""HDBSCAN sees at most so many points, at random: its time grows with their square."""
+HDBSCAN_POINTS = 10_000  # at most, at random: its time grows with their square
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,11 @@ def fit(
             clusters without spread.
     """
     points = space.points.to(torch.float32)
+    name, needed = "clusters", clusters
     if method == "hdbscan":
+        name, needed = "smallest", smallest
         points = points[torch.randperm(len(points), generator=generator)[:HDBSCAN_POINTS]]
-    needed = clusters if method == "kmeans" else smallest
     if needed > len(points):
-        name = "clusters" if method == "kmeans" else "smallest"
         raise InputError(f"prior 'cluster': {name} = {needed}, but there are {len(points)} points")
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     member, sizes = _by_size(_labels(points, method, needed, components, seed))

@@ -11,12 +11,10 @@ from promptpriors.priors import gaussian
 from promptpriors.priors.points import Stretches
 from promptpriors.priors.posterior import Prompts
 from promptpriors.rng import generator
-from promptpriors.types import Elliptical, Prior, Reporting, Space
+from promptpriors.types import Prior, Reporting, Space
 
-TOGETHER = (Prompts, Stretches)
-"""Priors of which the vectors of one draw belong together: a draw is a prompt."""
-FEW = 4
-"""Groups from which on the space can be held against itself."""
+TOGETHER = (Prompts, Stretches)  # a draw's vectors belong together: it is a prompt
+FEW = 4  # groups from which on the space can be held against itself
 
 
 def diagnose(
@@ -71,8 +69,6 @@ def _radius(drawn: Tensor, space: Space) -> float | None:
     if bool((space.points == space.points[0]).all()):
         return None
     fitted = gaussian.fit(space, generator=generator(0), shrinkage="oas")
-    if not isinstance(fitted, Elliptical):
-        return None
     return float(fitted.radius(drawn.double()).median()) / fitted.rank**0.5
 
 
@@ -86,40 +82,30 @@ def _tested(
     if len(units) < FEW:
         return {"energy_space": None, "p": None}
     one = space.points[units].float()
-    as_many = _independent(prior, len(units), length, generator(seed, "diagnose", "units"))
+    as_many = _drawn(prior, len(units), length, generator(seed, "diagnose", "units"), apart=True)
     half = torch.isin(groups, groups[units[: len(units) // 2]])
-    halves = [_some(space.points[part], draws, stream) for part in (half, ~half)]
+    halves = [space.points[part] for part in (half, ~half)]
+    halves = [part[torch.randperm(len(part), generator=stream)[:draws]].float() for part in halves]
     return {
         "energy_space": energy_distance(*halves) if min(map(len, halves)) > 1 else None,
         "p": permutation_test(as_many, one, generator=stream).p,
     }
 
 
-def _drawn(prior: Prior, n: int, length: int, stream: torch.Generator) -> Tensor:
-    """``n`` vectors, those of a prompt together."""
+def _drawn(
+    prior: Prior, n: int, length: int, stream: torch.Generator, *, apart: bool = False
+) -> Tensor:
+    """``n`` vectors, those of a prompt together or, apart, no two of one prompt."""
     if not _together(prior):
         return prior.sample(n, generator=stream)
+    if apart:
+        chosen = torch.randint(length, (n,), generator=stream).tolist()
+        return torch.stack([prior.sample(length, generator=stream)[i] for i in chosen])
     return torch.cat([prior.sample(length, generator=stream) for _ in range(-(-n // length))])[:n]
-
-
-def _independent(prior: Prior, n: int, length: int, stream: torch.Generator) -> Tensor:
-    """``n`` vectors, no two of one prompt."""
-    if not _together(prior):
-        return prior.sample(n, generator=stream)
-    chosen = torch.randint(length, (n,), generator=stream).tolist()
-    return torch.stack([prior.sample(length, generator=stream)[i] for i in chosen])
 
 
 def _together(prior: Prior) -> bool:
     """Whether the vectors of one draw belong together, in the prior or in one inside it."""
-    fields = getattr(prior, "__dict__", {})
-    held = [v for value in fields.values() for v in _listed(value)]
+    fields = getattr(prior, "__dict__", {}).values()
+    held = [v for field in fields for v in (field if isinstance(field, tuple) else (field,))]
     return isinstance(prior, TOGETHER) or any(_together(v) for v in held if isinstance(v, Prior))
-
-
-def _listed(value: object) -> tuple[object, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _some(points: Tensor, count: int, stream: torch.Generator) -> Tensor:
-    return points[torch.randperm(len(points), generator=stream)[:count]].float()

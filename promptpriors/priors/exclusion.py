@@ -12,20 +12,16 @@ from torch import Generator, Tensor
 from promptpriors.errors import InputError
 from promptpriors.priors import gaussian
 from promptpriors.priors.gaussian import AffineGaussian, Gaussian
-from promptpriors.priors.shell import crossing, draw_radii, log_mass, radii_beyond
+from promptpriors.priors.shell import crossing, log_mass, radii_beyond
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-MIN_ACCEPTANCE = 1e-10
-"""Acceptance below which the difference of two survival functions is mostly rounding."""
+MIN_ACCEPTANCE = 1e-10  # below, the difference of two survival functions is mostly rounding
 
 
 @dataclass(frozen=True)
 class AffineExclusion:
-    """The law of ``Exclusion`` within the affine span of the points: a Prior without density.
-
-    Attributes as of ``Exclusion``.
-    """
+    """The law of ``Exclusion`` within the affine span of the points: a Prior without density."""
 
     core: AffineGaussian
     k: float
@@ -34,11 +30,11 @@ class AffineExclusion:
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, exactly and without rejection."""
-        return _draw(self.core, self.k, self.inner, n, generator)
+        return _draw(self, n, generator)
 
     def report(self) -> dict[str, float]:
         """``acceptance``, ``radius_least``, ``radius_median``, ``data_farther_out``."""
-        return _figures(self.core.rank, self.k, self.inner, self.farther)
+        return _figures(self)
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Exclusion:
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, exactly and without rejection."""
-        return _draw(self.core, self.k, self.inner, n, generator)
+        return _draw(self, n, generator)
 
     def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """Log-density in nats."""
@@ -78,7 +74,7 @@ class Exclusion:
 
     def report(self) -> dict[str, float]:
         """``acceptance``, ``radius_least``, ``radius_median``, ``data_farther_out``."""
-        return _figures(self.core.rank, self.k, self.inner, self.farther)
+        return _figures(self)
 
 
 def fit(
@@ -127,11 +123,11 @@ def fit(
     return AffineExclusion(core, factor, inner, farther)
 
 
-def _draw(
-    core: Gaussian | AffineGaussian, k: float, inner: float, n: int, generator: Generator
-) -> Tensor:
+def _draw(law: Exclusion | AffineExclusion, n: int, generator: Generator) -> Tensor:
+    core = law.core
     direction = torch.randn(n, core.rank, generator=generator, dtype=torch.float64)
-    radius = draw_radii(core.rank, k, inner, n, generator)
+    shares = 1 - torch.rand(n, generator=generator, dtype=torch.float64)
+    radius = torch.from_numpy(radii_beyond(core.rank, law.k, law.inner, shares.numpy()))
     white = torch.nn.functional.normalize(direction, dim=1) * radius[:, None]
     return (core.mean + white @ core.factor.T).to(torch.float32)
 
@@ -145,10 +141,11 @@ def _acceptance(rank: int, k: float, inner: float) -> float:
     return math.exp(log_mass(rank, k, np.array([inner]))[0])
 
 
-def _figures(rank: int, k: float, inner: float, farther: float) -> dict[str, float]:
+def _figures(law: Exclusion | AffineExclusion) -> dict[str, float]:
+    place = law.core.rank, law.k, law.inner
     return {
-        "acceptance": _acceptance(rank, k, inner),
-        "radius_least": inner,
-        "radius_median": _median(rank, k, inner),
-        "data_farther_out": farther,
+        "acceptance": _acceptance(*place),
+        "radius_least": law.inner,
+        "radius_median": _median(*place),
+        "data_farther_out": law.farther,
     }

@@ -74,7 +74,7 @@ class AffineGaussian:
 def fit(
     space: Space,
     *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
+    generator: Generator,
     covariance: Literal["full", "diag"] = "full",
     shrinkage: Literal["none", "ledoit-wolf", "oas"] = "none",
 ) -> Gaussian | AffineGaussian:
@@ -97,15 +97,15 @@ def fit(
     fitted = moments(space.points)
     sigma = fitted.covariance
     if covariance == "diag":
-        deviations = sigma.diagonal().sqrt()
-        spread = deviations > 0
+        spread = sigma.diagonal() > 0
+        factor = sigma.diagonal().sqrt().diag()
         if spread.all():
-            return Gaussian(fitted.mean, torch.diag(deviations))
-        return AffineGaussian(fitted.mean, torch.diag(deviations)[:, spread])
-    if shrinkage == "oas":
-        _shrink(sigma, _oas(fitted))
-    elif shrinkage == "ledoit-wolf":
-        _shrink(sigma, _ledoit_wolf(fitted, space.points))
+            return Gaussian(fitted.mean, factor)
+        return AffineGaussian(fitted.mean, factor[:, spread])
+    if shrinkage != "none":
+        share = _oas(fitted) if shrinkage == "oas" else _ledoit_wolf(fitted, space.points)
+        scale = sigma.diagonal().mean()
+        sigma.mul_(1 - share).diagonal().add_(share * scale)
     elif len(space.points) <= len(sigma):
         return AffineGaussian(fitted.mean, _span(sigma))
     factor, failed = torch.linalg.cholesky_ex(sigma)
@@ -133,12 +133,6 @@ def _span(sigma: Tensor) -> Tensor:
     """Eigenvectors times root eigenvalues, without the directions that have no variance."""
     found = axes_of(sigma, eps=torch.finfo(torch.float64).eps)
     return found.directions * found.deviations
-
-
-def _shrink(sigma: Tensor, share: float) -> None:
-    """(1 − s)·Σ + s·(tr Σ/dim)·I, in place."""
-    scale = sigma.diagonal().mean()
-    sigma.mul_(1 - share).diagonal().add_(share * scale)
 
 
 def _oas(fitted: Moments) -> float:

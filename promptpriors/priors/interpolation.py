@@ -10,8 +10,7 @@ from torch import Generator, Tensor
 from promptpriors.priors.gaussian import Gaussian, as_gaussian
 from promptpriors.types import Prior, Space
 
-NODES = 256
-"""Nodes of the quadrature in α; they lie densest at 0 and 1, where a wide prior meets a narrow."""
+NODES = 256  # of the quadrature in α, densest at 0 and 1, where a wide prior meets a narrow
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,7 @@ class InterpolationDensity:
 
 
 def fit(
-    space: Space,  # noqa: ARG001 the two priors have been fitted to it
-    *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
-    first: Prior,
-    second: Prior,
+    space: Space, *, generator: Generator, first: Prior, second: Prior
 ) -> Interpolation | InterpolationDensity:
     """Interpolate between two priors, as in the paper's section 3.3."""
     one, two = as_gaussian(first), as_gaussian(second)

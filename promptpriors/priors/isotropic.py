@@ -47,7 +47,7 @@ class Isotropic:
 def fit(
     space: Space,
     *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
+    generator: Generator,
     sigma: Annotated[float, Field(gt=0)] | Literal["match"] = 0.02,
 ) -> Isotropic:
     """σ = 0.02, the number in the paper's code, or ``"match"``: the space's rms per coordinate.

@@ -15,12 +15,9 @@ from promptpriors.priors.gaussian import AffineGaussian, Gaussian
 from promptpriors.registry import Field
 from promptpriors.types import Space
 
-REFERENCES = 8192
-"""Points, at most, among which neighbours are looked for."""
-PROBES = 4096
-"""Candidates by which acceptance is measured, and at most that many candidates at a time."""
-HOPELESS = 1e-3
-"""Acceptance below which the prior is refused."""
+REFERENCES = 8192  # points, at most, among which neighbours are looked for
+PROBES = 4096  # candidates by which acceptance is measured, and at most so many at a time
+HOPELESS = 1e-3  # acceptance below which the prior is refused
 
 
 @dataclass(frozen=True)

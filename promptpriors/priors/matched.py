@@ -14,8 +14,7 @@ from promptpriors.priors.gaussian import Gaussian
 from promptpriors.priors.isotropic import Isotropic
 from promptpriors.types import Density, Prior, Reporting, Space
 
-DRAWS = 4096
-"""Draws by which the inner prior's size and mean are measured."""
+DRAWS = 4096  # by which the inner prior's size and mean are measured
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,9 @@ class MixtureDensity:
 
 
 def fit(
-    space: Space,  # noqa: ARG001 the two priors have been fitted to it
+    space: Space,
     *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
+    generator: Generator,
     first: Prior,
     second: Prior,
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5,

@@ -49,12 +49,7 @@ class Stretches:
         return self.rows[start : start + n]
 
 
-def fit(
-    space: Space,
-    *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
-    contiguous: bool = False,
-) -> Points | Stretches:
+def fit(space: Space, *, generator: Generator, contiguous: bool = False) -> Points | Stretches:
     """Points drawn at random; contiguous: those of a prompt are consecutive ones of one example.
 
     Raises:
@@ -68,13 +63,7 @@ def fit(
             f"prior 'points': contiguous = true needs points in the order of their texts, and those"
             f" at {space.site!r} have none\nTake a space of activations, or contiguous = false"
         )
-    return Stretches(rows, _ahead(space.groups, space.positions))
-
-
-def _ahead(groups: Tensor, positions: Tensor) -> Tensor:
-    """Rows from each one on, itself included, of one group whose positions go up by one."""
-    last = torch.ones(len(groups), dtype=torch.bool)
-    last[:-1] = (groups.diff() != 0) | (positions.diff() != 1)
-    ends = last.nonzero()[:, 0]
-    rows = torch.arange(len(groups))
-    return ends[torch.searchsorted(ends, rows)] - rows + 1
+    last = torch.ones(len(rows), dtype=torch.bool)  # of a group whose positions go up by one
+    last[:-1] = (space.groups.diff() != 0) | (space.positions.diff() != 1)
+    ends, numbers = last.nonzero()[:, 0], torch.arange(len(rows))
+    return Stretches(rows, ends[torch.searchsorted(ends, numbers)] - numbers + 1)

@@ -8,16 +8,12 @@ beyond r ≥ r₀ is S_d(r²/k) − S_d(r²).
 import math
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from numpy import ndarray
-from torch import Generator, Tensor
 
 Radii = Float64[ndarray, " n"]
-ROUNDS = 200
-"""Halvings of an interval: more than float64 has bits."""
-NEGLIGIBLE = 1e-250
-"""Share below which scipy's survival function comes near its underflow."""
+ROUNDS = 200  # halvings of an interval: more than float64 has bits
+NEGLIGIBLE = 1e-250  # share below which scipy's survival function comes near its underflow
 
 
 def crossing(rank: int, k: float) -> float:
@@ -49,14 +45,8 @@ def log_mass(rank: int, k: float, radii: Radii) -> Radii:
     return wide + np.log(-np.expm1(narrow - wide))
 
 
-def draw_radii(rank: int, k: float, inner: float, n: int, generator: Generator) -> Tensor:
-    """Radii of that law, given that they lie beyond ``inner``, which is not below the crossing."""
-    shares = 1 - torch.rand(n, generator=generator, dtype=torch.float64)
-    return torch.from_numpy(radii_beyond(rank, k, inner, shares.numpy()))
-
-
 def radii_beyond(rank: int, k: float, inner: float, shares: Radii) -> Radii:
-    """The radii that have ``shares`` of the mass beyond ``inner`` beyond them, by bisection."""
+    """Radii with ``shares`` of the mass beyond ``inner``, not below the crossing, beyond them."""
     if not len(shares):
         return np.zeros(0)
     wanted = np.log(shares) + log_mass(rank, k, np.array([inner]))

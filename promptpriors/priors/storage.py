@@ -15,8 +15,7 @@ from promptpriors.errors import InputError, suggest
 from promptpriors.files import read_json, read_tensors, write_json, write_tensors
 from promptpriors.types import Prior
 
-FORMAT = 1
-"""Version of the folder; raised whenever an old one would be read wrongly."""
+FORMAT = 1  # version of the folder; raised whenever an old one would be read wrongly
 REMEDY = "Fit and save the prior again"
 
 
@@ -77,12 +76,9 @@ def load(folder: str | Path, table: Mapping[str, Any]) -> Prior:
 
 def _classes(table: Mapping[str, Any]) -> dict[str, type]:
     """The dataclasses of the modules whose functions stand in the table, by module and name."""
-    found: dict[str, type] = {}
-    for fit in table.values():
-        for value in vars(sys.modules[fit.__module__]).values():
-            if isinstance(value, type) and is_dataclass(value):
-                found[f"{value.__module__.rpartition('.')[2]}.{value.__name__}"] = value
-    return found
+    modules = [vars(sys.modules[fit.__module__]) for fit in table.values()]
+    classes = [c for m in modules for c in m.values() if isinstance(c, type) and is_dataclass(c)]
+    return {f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}": cls for cls in classes}
 
 
 def _plain(value: Any, path: str, tensors: dict[str, Tensor], names: Mapping[type, str]) -> Any:
@@ -93,10 +89,8 @@ def _plain(value: Any, path: str, tensors: dict[str, Tensor], names: Mapping[typ
     if isinstance(value, tuple):
         return {"tuple": [_plain(v, f"{path}/{i}", tensors, names) for i, v in enumerate(value)]}
     if is_dataclass(value) and type(value) in names:
-        inner = {}
-        for name in (field.name for field in fields(value)):
-            place = f"{path}/{name}".lstrip("/")
-            inner[name] = _plain(getattr(value, name), place, tensors, names)
+        places = {field.name: f"{path}/{field.name}".lstrip("/") for field in fields(value)}
+        inner = {k: _plain(getattr(value, k), at, tensors, names) for k, at in places.items()}
         return {"class": names[type(value)], "fields": inner}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
@@ -142,10 +136,7 @@ def _instance(cls: Any, given: Mapping[str, Any], path: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type, strictly: no bool is a number, no number infinite.
-
-    An int is taken for a float, as type checkers do.
-    """
+    """Whether a value is of an annotated type: an int is a float, no bool or infinity a number."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in {Union, UnionType}:
         return any(_fits(value, part) for part in inner)

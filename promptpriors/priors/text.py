@@ -24,7 +24,7 @@ class Text:
         return self.rows[torch.arange(n) % len(self.rows)]
 
 
-def fit(space: Space, *, generator: Generator, text: str) -> Text:  # noqa: ARG001
+def fit(space: Space, *, generator: Generator, text: str) -> Text:
     """The rows of ``text`` in a vocabulary.
 
     Raises:

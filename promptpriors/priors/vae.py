@@ -19,15 +19,10 @@ from promptpriors.registry import Field
 from promptpriors.types import Space
 
 MIN_POINTS = 20
-"""Points, at least."""
-RATE = 1e-3
-BATCH = 256
-LARGEST = 1.0
-"""Norm of a step's gradient, per root of the dimensions: some points lie very far out."""
-BOUND = 8.0
-"""Log-variances of the encoder stay within ± this."""
-ACTIVE = 0.02
-"""Nats from which on a latent unit counts as used."""
+RATE, BATCH = 1e-3, 256
+LARGEST = 1.0  # norm of a step's gradient, per root of the dimensions: some points lie far out
+BOUND = 8.0  # log-variances of the encoder stay within ± this
+ACTIVE = 0.02  # nats from which on a latent unit counts as used
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,7 @@ from promptpriors.types import Space
 
 
 def fit(
-    space: Space,
-    *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
-    most_frequent: Annotated[int, Field(ge=1)] | None = None,
+    space: Space, *, generator: Generator, most_frequent: Annotated[int, Field(ge=1)] | None = None
 ) -> Points:
     """Rows drawn at random (PEFT's SAMPLE_VOCAB, without its reserved rows).
 

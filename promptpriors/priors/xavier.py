@@ -37,7 +37,7 @@ class Uniform:
 def fit(
     space: Space,
     *,
-    generator: Generator,  # noqa: ARG001 every fit takes one
+    generator: Generator,
     distribution: Literal["uniform", "normal"] = "uniform",
     length: Annotated[int, Field(ge=1)] = 20,
 ) -> Density:

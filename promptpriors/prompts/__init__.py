@@ -2,24 +2,20 @@
 
 from promptpriors.prompts.draw import as_keys, draw_prompt
 from promptpriors.prompts.generation import generate
-from promptpriors.prompts.insertion import Inserted, insert, root_rows
+from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.losses import loss, token_losses
-from promptpriors.prompts.modes import MODES, Mode, block_of, check_mode, check_prompt, sites_of
+from promptpriors.prompts.modes import MODES, check_mode, sites_of
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses
 from promptpriors.prompts.trunk import Trunk, trunk_of
 
 __all__ = [
     "MODES",
-    "Inserted",
-    "Mode",
     "Prompt",
     "TokenLosses",
     "Trunk",
     "as_keys",
-    "block_of",
     "check_mode",
-    "check_prompt",
     "draw_prompt",
     "generate",
     "insert",

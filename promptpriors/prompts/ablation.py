@@ -6,7 +6,7 @@ modes ``soft`` and ``deep`` the prompt's other rows still see the masked one: ta
 prompt altogether it would move them, and the change of loss would not be its own.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,7 +27,7 @@ from promptpriors.packing import (
     states_of,
 )
 from promptpriors.prompts.insertion import Inserted, insert
-from promptpriors.prompts.modes import block_of, check_prompt
+from promptpriors.prompts.modes import block_of, check_prompt, first_block
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import read
 from promptpriors.types import Example, Site
@@ -131,7 +131,9 @@ def encode_whole(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]
             f"model {backbone.name!r} ({backbone.model.config.model_type}) runs as padded batches; "
             "vectors are masked in models whose attention can be given keys and values"
         )
-    window = _window(backbone)
+    config = backbone.model.config.get_text_config()
+    slides = getattr(config, "use_sliding_window", True)
+    window = getattr(config, "sliding_window", None) if slides else None
     if window is not None and longest > window:
         raise InputError(
             f"the longest example needs {longest} positions with the prompt, and a token of model "
@@ -184,41 +186,24 @@ def standing(prompt: Prompt, blocks: int, site: Site | None = None) -> dict[int,
     return {block: here for block, here in found.items() if site in {None, here}}
 
 
-def _window(backbone: Backbone) -> int | None:
-    config = backbone.model.config.get_text_config()
-    used = getattr(config, "use_sliding_window", True)
-    return getattr(config, "sliding_window", None) if used else None
-
-
 def _losses(
     backbone: Backbone, prompt: Prompt, sets: Sequence[Inserted], encoded: Sequence[Encoded]
 ) -> ByExample:
     """All conditions on one row after another; below the first site they share their states."""
     nats = torch.zeros(len(sets), len(encoded), dtype=torch.float64)
     targets = torch.zeros(len(encoded), dtype=torch.long)
+    first = first_block(prompt.sites)
+    site, entry = f"block.{first}", None
+    below = {i: pair for i, pair in sets[0].prefixes.items() if i < first}
     for chunk in chunks(encoded, BUDGET):
-        part = [encoded[i] for i in chunk]
-        for number, (found, owner) in enumerate(_each(backbone, prompt, sets, part)):
-            places = torch.tensor(chunk)[owner]
-            nats[number].index_add_(0, places, found)
-            if not number:
-                targets.index_add_(0, places, torch.ones_like(places))
+        row = pack([encoded[i] for i in chunk])
+        places = torch.tensor(chunk)[row.owner]
+        targets.index_add_(0, places, torch.ones_like(places))
+        if first:
+            passed = states_of(backbone, row, [site], prefixes=below, shift=sets[0].shift)
+            entry = Entry(first, passed[site])
+        for number, inserted in enumerate(sets):
+            logits = logits_of(backbone, row, inserted.prefixes, shift=inserted.shift, entry=entry)
+            found = read(logits, row.slot, row.targets, row.owner, computed=0)
+            nats[number].index_add_(0, places, found.nats.cpu().double())
     return ByExample(nats, targets)
-
-
-def _each(
-    backbone: Backbone, prompt: Prompt, sets: Sequence[Inserted], encoded: Sequence[Encoded]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Nats of each target token of a row under each condition, and whose they are."""
-    row = pack(encoded)
-    first = min(map(block_of, prompt.sites))
-    entry = None
-    if first:
-        below = {i: pair for i, pair in sets[0].prefixes.items() if i < first}
-        site = f"block.{first}"
-        passed = states_of(backbone, row, [site], prefixes=below, shift=sets[0].shift)
-        entry = Entry(first, passed[site])
-    for inserted in sets:
-        logits = logits_of(backbone, row, inserted.prefixes, shift=inserted.shift, entry=entry)
-        found = read(logits, row.slot, row.targets, row.owner, computed=0)
-        yield found.nats.cpu().double(), found.owner

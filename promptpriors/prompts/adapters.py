@@ -1,7 +1,5 @@
 """Adapter folders of PEFT, read without its library: JSON and safetensors alone."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import InputError
+from promptpriors.files import read_json
 from promptpriors.prompts.exports import CONFIG, WEIGHTS
 from promptpriors.prompts.prompt import Prompt
 
@@ -43,10 +42,17 @@ def load(folder: str | Path) -> Prompt:
     folder = Path(folder)
     config = _read_config(folder)
     prefix = config["peft_type"] == PREFIX
-    length, width, blocks = _sizes(config, folder, prefix=prefix)
+    names = ("num_virtual_tokens", "token_dim", *(("num_layers",) if prefix else ()))
+    sizes: list[Any] = [config.get(name) for name in names]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise InputError(
+            f"{folder / CONFIG} does not say how large the prompt is: expected a number for each "
+            f"of {', '.join(names)}; found {sizes}"
+        )
+    length, width, *blocks = map(int, sizes)
     rows = _read_weights(folder)
     copies = 1 if prefix else config.get("num_transformer_submodules") or 1
-    expected = [length * copies, 2 * blocks * width if prefix else width]
+    expected = [length * copies, 2 * blocks[0] * width if prefix else width]
     if list(rows.shape) != expected:
         raise InputError(
             f"{folder} is damaged: its config tells of {TENSOR} {expected}, "
@@ -54,7 +60,7 @@ def load(folder: str | Path) -> Prompt:
         )
     if not prefix:
         return Prompt("soft", {"embed": rows[:length]})
-    parts = rows.chunk(blocks, dim=1)
+    parts = rows.chunk(blocks[0], dim=1)
     return Prompt("kv", {f"block.{i}": part for i, part in enumerate(parts)})
 
 
@@ -76,10 +82,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder} is not a PEFT adapter folder: it has no {CONFIG}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{path} is not readable JSON: {error}") from None
+    config = read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
         raise InputError(f"{path} is not the config of a PEFT adapter: it has no peft_type")
     check_kind(config["peft_type"], f"the adapter {folder}")
@@ -95,19 +98,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
                 f"expected a causal model's prefix, or {PROMPT}"
             )
     return config
-
-
-def _sizes(config: Mapping[str, Any], folder: Path, *, prefix: bool) -> tuple[int, int, int]:
-    """Virtual tokens, width of a vector (of keys, for a prefix) and, for a prefix, blocks."""
-    names = ("num_virtual_tokens", "token_dim", *(("num_layers",) if prefix else ()))
-    sizes = [config.get(name) for name in names]
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise InputError(
-            f"{folder / CONFIG} does not say how large the prompt is: expected a number for each "
-            f"of {', '.join(names)}; found {sizes}"
-        )
-    length, width, *rest = (int(size or 0) for size in sizes)
-    return length, width, rest[0] if rest else 0
 
 
 def _read_weights(folder: Path) -> Float[Tensor, "rows width"]:

@@ -3,22 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Bool, Int
 from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
-from promptpriors.packing import (
-    AttentionContext,
-    Encoded,
-    Tree,
-    chunks,
-    encode,
-    entered,
-    pack,
-    packs_exactly,
-    tree_of,
-)
+from promptpriors.packing import Encoded, Tree, call, chunks, encode, pack, packs_exactly, tree_of
 from promptpriors.prompts import seq2seq
 from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.prompt import Prompt
@@ -71,7 +60,8 @@ def generate(
     for chunk in chunks(encoded, BUDGET):
         part = [encoded[i] for i in chunk]
         longest = before + max(e.read for e in part) + max_new_tokens
-        method = _method(backbone, longest)
+        on_tree = packs_exactly(backbone, longest=longest)
+        method = seq2seq.answers if backbone.seq2seq else _on_tree if on_tree else _one_by_one
         written = method(backbone, prompt, part, max_new_tokens, ended)
         for index, ids in zip(chunk, written, strict=True):
             text = backbone.decode(ids).lstrip()
@@ -79,13 +69,6 @@ def generate(
         done += len(chunk)
         progress(done / len(encoded))
     return answers
-
-
-def _method(backbone: Backbone, longest: int) -> Callable[..., list[list[int]]]:
-    """How a model generates: rows of up to ``longest`` positions on the tree where it is exact."""
-    if backbone.seq2seq:
-        return seq2seq.answers
-    return _on_tree if packs_exactly(backbone, longest=longest) else _one_by_one
 
 
 def _on_tree(
@@ -103,24 +86,16 @@ def _on_tree(
     cache = DynamicCache()
 
     def step(tokens: Tensor, tree: Tree, keep: Tensor) -> list[int]:
-        with entered(backbone.model):
-            logits = backbone.model(
-                inputs_embeds=backbone.embed(tokens).to(backbone.dtype)[None],
-                position_ids=tree.queries[None].to(backbone.device),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=keep.to(backbone.device),
-                tree=AttentionContext(tree, inserted.prefixes, backbone.kernel),
-            ).logits[0]
-        return logits.argmax(dim=-1).tolist()
+        hidden, reads = backbone.embed(tokens), keep.to(backbone.device)
+        cached = {"past_key_values": cache, "use_cache": True, "logits_to_keep": reads}
+        out = call(backbone, hidden, tree, inserted.prefixes, **cached)
+        return out.logits[0].argmax(dim=-1).tolist()
 
     whole = tree_of(row, shift=inserted.shift)
     unique, back = torch.unique(row.ends, return_inverse=True)
     first = step(row.tokens, whole, unique)
     written = [[first[i]] for i in back.tolist()]
-    seen: Bool[Tensor, "examples keys"] = whole.seen[row.ends]
-    positions: Int[Tensor, " examples"] = whole.queries[row.ends]
-    keys: Int[Tensor, " keys"] = whole.keys
+    seen, positions, keys = whole.seen[row.ends], whole.queries[row.ends], whole.keys
     live = [i for i, ids in enumerate(written) if not ended(ids)]
     while live and max(map(len, written)) < limit:
         every = torch.arange(len(live))

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from promptpriors.errors import InputError
@@ -70,6 +70,21 @@ def root_rows(backbone: Backbone, prompt: Prompt | None) -> Float[Tensor, "befor
     if prompt.mode not in INPUT:
         raise InputError(f"mode {prompt.mode!r} can't be padded: it is no rows at the input")
     return torch.cat([_first_token(backbone, prompt), prompt.values.get("embed", empty)])
+
+
+def behind(
+    backbone: Backbone,
+    root: Float[Tensor, "before dim"],
+    ids: Int[Tensor, "batch time"],
+    known: Bool[Tensor, "batch time"],
+) -> dict[str, Tensor]:
+    """What a model is given for padded lines, each with its own copy of ``root`` in front."""
+    hidden = torch.cat([root.expand(len(ids), -1, -1), backbone.embed(ids)], dim=1)
+    mask = torch.cat([known.new_ones(len(ids), len(root)), known], dim=1).long()
+    return {
+        "inputs_embeds": hidden.to(backbone.dtype),
+        "attention_mask": mask.to(backbone.device),
+    }
 
 
 def _first_token(backbone: Backbone, prompt: Prompt) -> Float[Tensor, "bos dim"]:

@@ -10,7 +10,7 @@ from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, logits_of, pack, packs_exactly, pad
 from promptpriors.prompts import seq2seq
-from promptpriors.prompts.insertion import insert, root_rows
+from promptpriors.prompts.insertion import behind, insert, root_rows
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses, read
 from promptpriors.prompts.trunk import Trunk
@@ -93,16 +93,8 @@ def padded_losses(
     backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
 ) -> TokenLosses:
     """The same losses from a padded rectangle, each line with its own copy of a soft prompt."""
-    box = pad(encoded)
-    root = root_rows(backbone, prompt)
-    batch, before = len(box.tokens), len(root)
-    hidden = torch.cat([root.expand(batch, -1, -1), backbone.embed(box.tokens)], dim=1)
-    mask = torch.cat([torch.ones(batch, before, dtype=torch.bool), box.mask], dim=1)
-    logits = backbone.model(
-        inputs_embeds=hidden.to(backbone.dtype),
-        attention_mask=mask.long().to(backbone.device),
-        use_cache=False,
-    ).logits
-    needed = logits[box.line, before + box.read]
+    box, root = pad(encoded), root_rows(backbone, prompt)
+    given = behind(backbone, root, box.tokens, box.mask)
+    logits = backbone.model(**given, use_cache=False).logits[box.line, len(root) + box.read]
     every = torch.arange(len(box.targets))
-    return read(needed, every, box.targets, box.line, computed=mask.numel())
+    return read(logits, every, box.targets, box.line, computed=given["attention_mask"].numel())

@@ -4,7 +4,7 @@ Whatever a mode trains, it reaches the text as keys and values that stand before
 A mode says which, from the prompt's vectors; the rest of the engine is the same for all of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,53 +44,40 @@ def _none(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
     return prefixes_of(backbone, bos, {}) if len(bos) else {}
 
 
-def _soft(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
-    return prefixes_of(backbone, _joined(bos, values["embed"]), {})
-
-
 def _deep(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
-    """The rows stay in the sequence from the first site on, and are replaced at each further one.
-
-    Below the first site the vectors' rows hold zeros, which nobody sees: a first token's row stands
-    before them, and the text is told of the first token alone.
-    """
-    inputs = _inputs(values)
-    first = _first(values)
-    start = values.get("embed", torch.zeros_like(next(iter(values.values()))))
-    skipped = () if len(bos) else range(first)
-    found = prefixes_of(backbone, _joined(bos, start), inputs, skipped=skipped)
-    return {i: pair if i >= first else _cut(pair, len(bos)) for i, pair in found.items()}
+    """The rows stay in the sequence from the first site on, replaced at each further one."""
+    return _layered(values, backbone, bos, range(first_block(values)))
 
 
 def _deep_cut(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
     """Each vector acts through the keys and values of its own block; nothing else of it is used."""
-    inputs = _inputs(values)
-    own = {*inputs, *((0,) if "embed" in values else ())}
+    others = set(range(len(backbone.blocks))) - set(map(block_of, values))
+    return _layered(values, backbone, bos, others)
+
+
+def _layered(
+    values: Values, backbone: Backbone, bos: Tensor, without: Collection[int]
+) -> dict[int, Prefix]:
+    """Keys and values of rows that are replaced at each site, but in some blocks.
+
+    There the text is told of the first token alone, whose row stands before the vectors': below the
+    first site those hold zeros, which nobody sees.
+    """
     start = values.get("embed", torch.zeros_like(next(iter(values.values()))))
-    skipped = () if len(bos) else set(range(len(backbone.blocks))) - own
-    found = prefixes_of(backbone, _joined(bos, start), inputs, skipped=skipped)
-    return {i: pair if i in own else _cut(pair, len(bos)) for i, pair in found.items()}
+    rows = torch.cat([bos, start.to(bos.device)]) if len(bos) else start
+    inputs = {block_of(site): value for site, value in values.items() if site != "embed"}
+    found = prefixes_of(backbone, rows, inputs, skipped=() if len(bos) else without)
+    for i in without if len(bos) else ():
+        keys, own = found[i]
+        found[i] = keys[:, : len(bos)], own[:, : len(bos)]
+    return found
 
 
 def _kv(values: Values, backbone: Backbone, bos: Tensor) -> dict[int, Prefix]:
     """Keys, after rotation, and values, as they are."""
     if len(bos):
-        raise InputError(
-            "prompt.bos goes with the modes none, soft, deep and deep-cut, not with kv"
-        )
+        raise InputError("prompt.bos goes with modes none, soft, deep and deep-cut, not with kv")
     return {block_of(site): split_keys(value, backbone) for site, value in values.items()}
-
-
-def _joined(bos: Tensor, start: Tensor) -> Tensor:
-    return torch.cat([bos, start.to(bos.device)]) if len(bos) else start
-
-
-def _cut(pair: Prefix, length: int) -> Prefix:
-    return pair[0][:, :length], pair[1][:, :length]
-
-
-def _inputs(values: Values) -> dict[int, Tensor]:
-    return {block_of(site): value for site, value in values.items() if site != "embed"}
 
 
 def split_keys(value: Float[Tensor, "length width"], backbone: Backbone) -> Prefix:
@@ -110,22 +97,19 @@ def block_of(site: Site) -> int:
     return 0 if site == "embed" else int(site.removeprefix("block."))
 
 
-def _first(values: Values) -> int:
-    return min(map(block_of, values), default=0)
+def first_block(sites: Iterable[Site]) -> int:
+    """The first block that a prompt's vectors enter."""
+    return min(map(block_of, sites), default=0)
 
 
 def _last_blocks(count: int) -> tuple[Site, ...]:
     return ("embed", *(f"block.{i}" for i in range(max(1, count - DEFAULT_BLOCKS), count)))
 
 
-def _every_block(count: int) -> tuple[Site, ...]:
-    return tuple(f"block.{i}" for i in range(count))
-
-
 MODES: dict[str, Mode] = {
     "none": Mode(_none, lambda _: (), (), 0, "nothing is trained: the plain model, a baseline"),
     "soft": Mode(
-        _soft, lambda _: ("embed",), ("embed",), 1, "embeddings at the input (Lester et al. 2021)"
+        _deep, lambda _: ("embed",), ("embed",), 1, "embeddings at the input (Lester et al. 2021)"
     ),
     "deep-cut": Mode(
         _deep_cut,
@@ -143,7 +127,7 @@ MODES: dict[str, Mode] = {
     ),
     "kv": Mode(
         _kv,
-        _every_block,
+        lambda count: tuple(f"block.{i}" for i in range(count)),
         ("block",),
         1,
         "keys and values of blocks (prefix tuning, Li & Liang 2021)",
@@ -240,5 +224,5 @@ def shift_of(values: Values, backbone: Backbone, before: int, first_token: int) 
     Where positions are learned, they are added once, at the input, so rows that only stand before
     it further up do not shift it, and the blocks below equal the plain model's.
     """
-    deep = bool(values) and _first(values) > 0
+    deep = first_block(values) > 0
     return first_token if deep and sites.learned_positions(backbone.model) else before

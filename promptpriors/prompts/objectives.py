@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from promptpriors.errors import InputError, unknown
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded
-from promptpriors.prompts.insertion import INPUT, root_rows
+from promptpriors.packing import Encoded, padded
+from promptpriors.prompts.insertion import INPUT, behind, root_rows
 from promptpriors.prompts.losses import token_losses
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses, read
@@ -58,25 +57,19 @@ def misaligned(
             an example without a source.
     """
     check_objective("misaligned", backbone, prompt, encoded)
-    root, reads = root_rows(backbone, prompt), LABELS - 1
+    root, reads, end = root_rows(backbone, prompt), LABELS - 1, backbone.end
     sources = [sum(example.pieces, ()) for example in encoded]
-    width = max(reads - len(root), *map(len, sources))
-    tokens = torch.full((len(encoded), width), backbone.end)
-    known = torch.ones(len(encoded), len(root) + width, dtype=torch.bool)
-    for line, ids in enumerate(sources):
-        tokens[line, : len(ids)] = torch.tensor(ids)
-        known[line, len(root) + len(ids) :] = False
-    hidden = torch.cat([root.expand(len(encoded), -1, -1), backbone.embed(tokens)], dim=1)
+    given = behind(backbone, root, *padded(sources, fill=end, least=reads - len(root)))
     if backbone.reach is None:  # else rotations may depend on the length of the call
-        hidden, known = hidden[:, :reads], known[:, :reads]
-    logits = backbone.model(
-        inputs_embeds=hidden.to(backbone.dtype),
-        attention_mask=known.long().to(backbone.device),
-        use_cache=False,
-    ).logits[:, :reads]
-    targets = _labels(backbone, encoded)[:, 1:].flatten()
+        given = {name: value[:, :reads] for name, value in given.items()}
+    logits = backbone.model(**given, use_cache=False).logits[:, :reads]
+    alone = backbone.tokenizer("")["input_ids"][:1]
+    first = alone if alone == [backbone.tokenizer.bos_token_id] else []
+    labels = [[*first, *example.target][:LABELS] for example in encoded]
+    targets = padded(labels, fill=end, least=LABELS)[0][:, 1:].flatten()
     every = torch.arange(len(targets))
-    return read(logits.flatten(0, 1), every, targets, every // reads, computed=known.numel())
+    computed = given["attention_mask"].numel()
+    return read(logits.flatten(0, 1), every, targets, every // reads, computed=computed)
 
 
 OBJECTIVES: dict[str, Objective] = {"answer": token_losses, "misaligned": misaligned}
@@ -148,14 +141,3 @@ def mean_objective(
         nats += float(found.double().sum())
         targets += len(found)
     return nats / targets
-
-
-def _labels(backbone: Backbone, encoded: Sequence[Encoded]) -> Tensor:
-    """Label ids, ``[batch, LABELS]``."""
-    alone = backbone.tokenizer("")["input_ids"][:1]
-    first = alone if alone == [backbone.tokenizer.bos_token_id] else []
-    labels = torch.full((len(encoded), LABELS), backbone.end)
-    for line, example in enumerate(encoded):
-        ids = [*first, *example.target][:LABELS]
-        labels[line, : len(ids)] = torch.tensor(ids)
-    return labels

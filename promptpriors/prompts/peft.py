@@ -52,7 +52,6 @@ def initialize(peft_model: Any, prior: Prior | Mapping[Site, Prior], *, seed: in
             have its width, or without the library peft.
     """
     config = _config_of(peft_model)
-    base = peft_model.get_base_model()
     length, width = int(config.num_virtual_tokens), int(config.token_dim)
     if config.peft_type == PROMPT:
         _check_sites(prior, ("embed",))
@@ -66,7 +65,7 @@ def initialize(peft_model: Any, prior: Prior | Mapping[Site, Prior], *, seed: in
             _check_width(value, 2 * width, "keys, then values, of one block")
         rows = torch.cat(list(drawn.values()), dim=1)
     else:
-        rows = _prefix_of(base, prior, length, seed)
+        rows = _prefix_of(peft_model.get_base_model(), prior, length, seed)
     weight = peft_model.prompt_encoder[peft_model.active_adapter].embedding.weight
     with torch.no_grad():
         weight.copy_(rows.repeat(len(weight) // length, 1))
@@ -91,25 +90,24 @@ def save(prompt: Prompt, folder: str | Path, *, backbone: Backbone) -> Path:
     check_prompt(prompt.mode, prompt.values, backbone)
     peft = _library()
     text = backbone.model.config.get_text_config()
-    seq2seq = getattr(backbone, "seq2seq", False)
     commit = backbone.revision if re.fullmatch(r"[0-9a-f]{40}", backbone.revision) else None
+    soft = prompt.mode == "soft"
+    width = backbone.dim if soft else backbone.key_width
     shared: dict[str, Any] = {
-        "task_type": "SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM",
+        "task_type": "SEQ_2_SEQ_LM" if backbone.seq2seq else "CAUSAL_LM",
         "base_model_name_or_path": backbone.name,
         "revision": commit,
         "inference_mode": True,
         "num_virtual_tokens": prompt.length,
         "num_transformer_submodules": 1,
         "num_layers": text.num_hidden_layers,
+        "num_attention_heads": text.num_attention_heads if soft else backbone.key_heads,
+        "token_dim": width,
     }
-    if prompt.mode == "soft":
-        heads, width = text.num_attention_heads, backbone.dim
-        config = peft.PromptTuningConfig(token_dim=width, num_attention_heads=heads, **shared)
+    if soft:
+        config = peft.PromptTuningConfig(**shared)
     else:
-        heads, width = backbone.key_heads, backbone.key_width
-        config = peft.PrefixTuningConfig(
-            token_dim=width, num_attention_heads=heads, encoder_hidden_size=width, **shared
-        )
+        config = peft.PrefixTuningConfig(**shared, encoder_hidden_size=width)
     values = prompt.snapshot()
     rows = torch.cat([values[site] for site in sorted(values, key=block_of)], dim=1)
     metadata = {MARK: "peft", "mode": prompt.mode, "model": backbone.name}
@@ -131,7 +129,7 @@ def check_exportable(prompt: Prompt, backbone: Backbone) -> None:
         found = f"mode {prompt.mode!r}"
     elif prompt.bos:
         found = "a prompt with bos = true (PEFT puts no first token before it)"
-    elif prompt.mode == "kv" and getattr(backbone, "seq2seq", False):
+    elif prompt.mode == "kv" and backbone.seq2seq:
         found = "mode 'kv' of an encoder–decoder"
     elif prompt.mode == "kv" and set(prompt.sites) != blocks:
         found = f"mode 'kv' on {len(prompt.sites)} of {len(blocks)} blocks"
@@ -194,8 +192,7 @@ def _prefix_of(base: Any, prior: Prior, length: int, seed: int) -> Float[Tensor,
     training = [module for module in base.modules() if module.training]
     base.eval()  # without dropout
     try:
-        seq2seq = base.config.is_encoder_decoder
-        if seq2seq or not backbone.blocks or not packs_exactly(backbone):
+        if backbone.seq2seq or not backbone.blocks or not packs_exactly(backbone):
             raise InputError(
                 f"one prior can't fill the prefix of this model ({kind}): its embeddings' keys and "
                 'values are not to be had\nGive a prior for each block: {"block.0": prior, …}'

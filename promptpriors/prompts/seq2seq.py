@@ -7,33 +7,16 @@ first one too, for the decoder always starts from a token of its own.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded
-from promptpriors.prompts.insertion import root_rows
+from promptpriors.packing import Encoded, padded
+from promptpriors.prompts.insertion import behind, root_rows
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses, read
-
-
-class Sources(NamedTuple):
-    """What an encoder is given.
-
-    Attributes:
-        hidden: embeddings: a prompt, a source and the end token a line, padded on the right.
-        mask: 1 where one of them stands.
-    """
-
-    hidden: Float[Tensor, "batch time dim"]
-    mask: Int[Tensor, "batch time"]
-
-    def call(self) -> dict[str, Tensor]:
-        """As keywords of an encoder."""
-        return {"inputs_embeds": self.hidden, "attention_mask": self.mask}
 
 
 def losses(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]) -> TokenLosses:
@@ -48,14 +31,13 @@ def losses(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
         InputError: as ``insertion.root_rows``.
     """
     sources = _sources(backbone, prompt, encoded)
-    given, known = _pad([[backbone.start, *example.target[:-1]] for example in encoded])
-    logits = backbone.model(
-        **sources.call(), decoder_input_ids=given.to(backbone.device), use_cache=False
-    ).logits
+    given, known = padded([[backbone.start, *example.target[:-1]] for example in encoded])
+    given = given.to(backbone.device)
+    logits = backbone.model(**sources, decoder_input_ids=given, use_cache=False).logits
     targets = torch.tensor([token for example in encoded for token in example.target])
     every = torch.arange(len(targets))
     owner = known.nonzero()[:, 0]
-    computed = sources.mask.numel() + known.numel()
+    computed = sources["attention_mask"].numel() + known.numel()
     return read(logits[known.to(logits.device)], every, targets, owner, computed=computed)
 
 
@@ -79,7 +61,7 @@ def answers(
         InputError: as ``insertion.root_rows``.
     """
     sources = _sources(backbone, prompt, encoded)
-    states = backbone.model.get_encoder()(**sources.call())
+    states = backbone.model.get_encoder()(**sources)
     last = torch.full((len(encoded), 1), backbone.start, device=backbone.device)
     written: list[list[int]] = [[] for _ in encoded]
     live = list(range(len(encoded)))
@@ -87,7 +69,7 @@ def answers(
     for _ in range(limit):
         out = backbone.model(
             encoder_outputs=states,
-            attention_mask=sources.mask,
+            attention_mask=sources["attention_mask"],
             decoder_input_ids=last,
             past_key_values=cache,
             use_cache=True,
@@ -102,22 +84,9 @@ def answers(
     return written
 
 
-def _sources(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]) -> Sources:
+def _sources(
+    backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
+) -> dict[str, Tensor]:
+    """What the encoder is given: prompt, source and end token a line, padded on the right."""
     root = root_rows(backbone, prompt)
-    tokens, known = _pad([[*sum(e.pieces, ()), backbone.end] for e in encoded])
-    batch = len(tokens)
-    hidden = torch.cat([root.expand(batch, -1, -1), backbone.embed(tokens)], dim=1)
-    mask = torch.cat([torch.ones(batch, len(root), dtype=torch.bool), known], dim=1)
-    return Sources(hidden.to(backbone.dtype), mask.long().to(backbone.device))
-
-
-def _pad(
-    lines: Sequence[Sequence[int]],
-) -> tuple[Int[Tensor, "batch time"], Bool[Tensor, "batch time"]]:
-    """Ids padded on the right by 0, and where they are."""
-    width = max(map(len, lines))
-    lengths = torch.tensor([len(line) for line in lines])
-    known = torch.arange(width) < lengths[:, None]
-    ids = torch.zeros(len(lines), width, dtype=torch.long)
-    ids[known] = torch.tensor([token for line in lines for token in line])
-    return ids, known
+    return behind(backbone, root, *padded([[*sum(e.pieces, ()), backbone.end] for e in encoded]))

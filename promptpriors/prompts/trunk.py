@@ -9,7 +9,6 @@ batches of a run, so that the same numbers come back whichever run was first.
 import contextlib
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptpriors.errors import Note
+from promptpriors.errors import note
 from promptpriors.files import write_bytes
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, Entry, Row, chain, pack, packs_exactly, states_of, units
 from promptpriors.prompts.insertion import insert
-from promptpriors.prompts.modes import block_of
+from promptpriors.prompts.modes import first_block
 from promptpriors.prompts.prompt import Prompt
 
 UNIT_TOKENS = 256
@@ -47,7 +46,7 @@ class Trunk:
     def __init__(
         self, backbone: Backbone, prompt: Prompt, encoded: Sequence[Encoded], folder: Path
     ) -> None:
-        self.block = _first_block(prompt)
+        self.block = first_block(prompt.sites)
         self._backbone = backbone
         with torch.no_grad():
             inserted = insert(backbone, prompt)
@@ -63,21 +62,15 @@ class Trunk:
 
         None for a batch with an example that is none of them.
         """
-        places = [self._where.get(example) for example in encoded]
-        if None in places:
+        places = [place for example in encoded if (place := self._where.get(example))]
+        if len(places) < len(encoded):
             return None
-        hidden: Tensor | None = None
-        read: dict[int, tuple[Row, Tensor]] = {}
-        for number, place in enumerate(places):
-            unit, inside = place or (0, 0)
-            if unit not in read:
-                packed = pack(self._units[unit])
-                read[unit] = packed, self._read(packed)
-            packed, found = read[unit]
-            if hidden is None:
-                hidden = found.new_empty(len(row.tokens), found.shape[1])
-            hidden[chain(row, number)] = found[chain(packed, inside)]
-        return None if hidden is None else Entry(self.block, hidden)
+        rows = {unit: pack(self._units[unit]) for unit in {unit for unit, _ in places}}
+        read = {unit: self._read(packed) for unit, packed in rows.items()}
+        hidden = next(iter(read.values())).new_empty(len(row.tokens), self._backbone.dim)
+        for number, (unit, inside) in enumerate(places):
+            hidden[chain(row, number)] = read[unit][chain(rows[unit], inside)]
+        return Entry(self.block, hidden)
 
     def _read(self, row: Row) -> Float[Tensor, "row dim"]:
         """One unit: from its file, or computed and, if there is room, written."""
@@ -87,28 +80,23 @@ class Trunk:
                 found = file.get_tensor("hidden")
             if found.shape == (len(row.tokens), self._backbone.dim):
                 return found
+        site, known = f"block.{self.block}", {"prefixes": self._prefixes, "shift": self._shift}
         with torch.no_grad():
-            site = f"block.{self.block}"
-            computed = states_of(
-                self._backbone, row, [site], prefixes=self._prefixes, shift=self._shift
-            )[site]
-        self._write(path, computed)
+            computed = states_of(self._backbone, row, [site], **known)[site]
+        if self._keeps:
+            self._write(path, computed)
         return computed
 
     def _write(self, path: Path, hidden: Tensor) -> None:
-        if not self._keeps:
-            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = safetensors.torch.save({"hidden": hidden.cpu().contiguous()})
             write_bytes(path, content, durable=False)
         except OSError as error:
             self._keeps = False
-            warnings.warn(
+            note(
                 f"the trunk cache {path.parent} can't be written ({error.strerror}), so the lower "
-                "blocks are computed in every epoch",
-                Note,
-                stacklevel=2,
+                "blocks are computed in every epoch"
             )
 
 
@@ -116,7 +104,7 @@ def trunk_of(
     backbone: Backbone, prompt: Prompt, encoded: Sequence[Encoded], folder: Path | None
 ) -> Trunk | None:
     """The trunk of a prompt, or None where there is none: at the input, or without packed rows."""
-    if folder is None or not prompt.length or not _first_block(prompt):
+    if folder is None or not prompt.length or not first_block(prompt.sites):
         return None
     longest = prompt.before + max(example.read for example in encoded)
     if not packs_exactly(backbone, longest=longest):
@@ -124,16 +112,13 @@ def trunk_of(
     return Trunk(backbone, prompt, encoded, folder)
 
 
-def _first_block(prompt: Prompt) -> int:
-    return min(map(block_of, prompt.sites), default=0)
-
-
 def _key(backbone: Backbone, prompt: Prompt, block: int, shift: int) -> str:
     """What the numbers depend on besides token ids and positions, so that none is ever stale."""
     digest = hashlib.sha256()
     config = backbone.model.config.to_dict()
+    config.pop("_name_or_path", None)
     about = {
-        "config": {k: v for k, v in config.items() if k != "_name_or_path"},
+        "config": config,
         "block": block,
         "shift": shift,
         "bos": prompt.bos,

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,35 +24,15 @@ from promptpriors.runs.labels import prior_of
 
 MAX_POINTS = 50_000
 """Points of one chart."""
-
 MIN_POINTS = 500
 """Points that a chart keeps, however large the rest of the page is."""
-
 HUES = ("#8a8f99", "#b98a3c", "#3f9b93", "#9a84c4", "#b9717c", "#7c9650", "#5c87ad", "#a0755a")
 """Colours of domains, softer than those of priors: points are the ground, prompts the figure."""
-
 LEVELS = 65_535
 """Steps of a quantised coordinate: finer than a pixel until the map is enlarged fifty times."""
-
 NEAREST = 3
 """Tokens named for a vector."""
-
 NAMES = {"pca": "PCA", "tsne": "t-SNE"}
-
-
-@dataclass(frozen=True)
-class Explorer:
-    """Charts as JSON, a block each, with the runs and tokens that they share.
-
-    ``priors`` (with their colours) and ``runs`` (by id) are those with prompts on some chart.
-    """
-
-    titles: list[str]
-    blocks: list[Markup]
-    shared: Markup
-    priors: dict[str, str]
-    runs: dict[str, dict[str, str]]
-    problems: list[str]
 
 
 class Sheet(NamedTuple):
@@ -66,10 +45,12 @@ class Sheet(NamedTuple):
 
 def explore(
     folder: Path, runs: Sequence[Run], page_styles: RunStyles, maps: MapCache, room: int
-) -> Explorer | None:
+) -> dict[str, Any] | None:
     """Pack the charts of a runs folder into ``room`` bytes; None where there are none.
 
     Every chart keeps the same number of points, ``MAX_POINTS`` at most and ``MIN_POINTS`` at least.
+    Charts are JSON, a block each, with the runs and tokens that they share. ``priors`` (with their
+    colours) and ``runs`` (by id) are those with prompts on some chart.
     """
     done = {run.id: run for run in runs if run.result is not None}
     sheets, problems = _sheets(folder, done, maps)
@@ -91,9 +72,14 @@ def explore(
         if size <= room or most == MIN_POINTS:
             break
         most = max(MIN_POINTS, int(most * max(0.0, min(0.95, room / size))))
-    titles = [sheet.chart.title for sheet in sheets]
-    priors = {style["prior"]: style["colour"] for style in styles.values()}
-    return Explorer(titles, blocks, shared, priors, styles, problems)
+    return {
+        "titles": [sheet.chart.title for sheet in sheets],
+        "blocks": blocks,
+        "shared": shared,
+        "priors": {style["prior"]: style["colour"] for style in styles.values()},
+        "runs": styles,
+        "problems": problems,
+    }
 
 
 def _sheets(folder: Path, runs: dict[str, Run], maps: MapCache) -> tuple[list[Sheet], list[str]]:

@@ -16,10 +16,8 @@ from promptpriors.report.formatting import MISSING, significant
 from promptpriors.runs.claims import Claim, Evidence, read_claims
 
 PNG, END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-
 ROOM = 5_000_000
 """Bytes of all images together, as they lie on the disk."""
-
 MAX_LISTED = 40
 """Values of one list that are written out."""
 

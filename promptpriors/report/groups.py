@@ -17,7 +17,7 @@ from promptpriors.figures.vectors import displacement, nearest, tokens_of
 from promptpriors.models import MODEL_NOTES
 from promptpriors.report.formatting import fixed
 from promptpriors.runs import Map, Run, read_map
-from promptpriors.runs.labels import BASELINE, prior_of, setting_of
+from promptpriors.runs.labels import BASELINE, grouped, prior_of, setting_of
 
 
 class MapView(NamedTuple):
@@ -38,29 +38,6 @@ class Nearest(NamedTuple):
     figure: dict[str, Any]
     plane: Map | None
     tokens: dict[str, list[tuple[list[tuple[str, str]], ...]]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """Template data of the finished runs of one model on one task.
-
-    ``task`` has its parameters where two sections share the name; ``note`` is a caution about the
-    model, or nothing.
-    """
-
-    model: str
-    task: str
-    note: str
-    chips: list[tuple[str, str]]
-    loss: dict[str, Any]
-    without: list[str]
-    dashed: bool
-    losses: list[tuple[int, list[str]]]
-    names: list[str]
-    unmoved: list[str]
-    maps: list[MapView]
-    displacement: dict[str, Any] | None
-    nearest: list[Nearest]
 
 
 @dataclass
@@ -85,73 +62,68 @@ class MapCache:
         return figure
 
 
-def sections(runs: Sequence[Run], page_styles: RunStyles, clouds: MapCache) -> list[Section]:
-    """Gather figures and tables of finished runs by model and task, in the order of the folder."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.result is not None:
-            groups.setdefault(setting_of(run), []).append(run)
-    heads = [(str(g[0].config["model"]), str(g[0].config["task"]["name"])) for g in groups.values()]
-    counts = Counter(heads)
+def sections(runs: Sequence[Run], page_styles: RunStyles, clouds: MapCache) -> list[dict[str, Any]]:
+    """Gather figures and tables of finished runs by model and task, in the order of the folder.
+
+    A task's name is followed by its parameters where two sections share it.
+    """
+    groups = grouped((run for run in runs if run.result is not None), setting_of).values()
+    heads = [(mine[0].config["model"], mine[0].config["task"]) for mine in groups]
+    counts = Counter((model, task["name"]) for model, task in heads)
     found = []
-    for (model, name), mine in zip(heads, groups.values(), strict=True):
-        task = name if counts[model, name] == 1 else name + _parameters(mine[0])
-        found.append(_section(model, task, mine, page_styles, clouds))
+    for (model, task), mine in zip(heads, groups, strict=True):
+        title = str(task["name"])
+        if counts[model, title] > 1:
+            title += f" ({', '.join(f'{k}={value}' for k, value in task.items() if k != 'name')})"
+        found.append(_section(str(model), title, mine, page_styles, clouds))
     return found
-
-
-def _parameters(run: Run) -> str:
-    task = run.config["task"]
-    return f" ({', '.join(f'{key}={value}' for key, value in task.items() if key != 'name')})"
 
 
 def _section(
     model: str, task: str, runs: Sequence[Run], page_styles: RunStyles, clouds: MapCache
-) -> Section:
+) -> dict[str, Any]:
     prompted = [run for run in runs if prior_of(run) != BASELINE]
     priors = dict.fromkeys(prior_of(run) for run in prompted)
     steps = {run.id: evaluations(run) for run in prompted}
     moved, unmoved = _with_vectors(prompted)
     names = dict.fromkeys((run.result or {}).get("map") for run in moved)
     maps = [_map(name, moved, page_styles, clouds) for name in names if name]
-    return Section(
-        model=model,
-        task=task,
-        note=MODEL_NOTES.get(model, ""),
-        chips=[(prior, page_styles.styles[prior].colour) for prior in priors],
-        loss=plain(validation_loss(runs, page_styles)),
-        without=[fixed(value) for value in baselines(runs)],
-        dashed=len({page_styles.dashes[run.id] for run in prompted}) > 1,
-        losses=[
+    return {
+        "model": model,
+        "task": task,
+        "note": MODEL_NOTES.get(model, ""),
+        "chips": [(prior, page_styles.styles[prior].colour) for prior in priors],
+        "loss": plain(validation_loss(runs, page_styles)),
+        "without": [fixed(value) for value in baselines(runs)],
+        "dashed": len({page_styles.dashes[run.id] for run in prompted}) > 1,
+        "losses": [
             (step, [fixed(steps[run.id].get(step)) for run in prompted])
             for step in sorted({step for found in steps.values() for step in found})
         ],
-        names=[page_styles.names[run.id] for run in prompted],
-        unmoved=unmoved,
-        maps=maps,
-        displacement=plain(displacement(moved, page_styles)) if moved else None,
-        nearest=list(_nearest(prompted, page_styles, maps)),
-    )
+        "names": [page_styles.names[run.id] for run in prompted],
+        "unmoved": unmoved,
+        "maps": maps,
+        "displacement": plain(displacement(moved, page_styles)) if moved else None,
+        "nearest": list(_nearest(prompted, page_styles, maps)),
+    }
 
 
 def _with_vectors(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Runs whose vectors are stored, and sentences about what others are shown without."""
-    there, missing, problems = [], 0, []
+    there, problems = [], []
+    missing = sum(not run.has_vectors for run in runs)
+    if missing:
+        problems.append(
+            f"{missing} of {len(runs)} runs are here without their vectors (prompt.safetensors): "
+            "they are in the tables and the losses, and in no map and no displacement."
+        )
     for run in runs:
         try:
             if run.has_vectors:
                 run.tensors()
                 there.append(run)
-            else:
-                missing += 1
         except InputError as error:
             problems.append(f"Left out of maps and displacements: {error}")
-    if missing:
-        said = (
-            f"{missing} of {len(runs)} runs are here without their vectors (prompt.safetensors): "
-            "they are in the tables and the losses, and in no map and no displacement."
-        )
-        problems.insert(0, said)
     counts = Counter(name for run in runs for name in run.left_out)
     problems += [
         f"{count} of {len(runs)} runs were packed without {name}, which is not shown of them."

@@ -27,10 +27,8 @@ from promptpriors.verdicts.study_tables import NOTES
 
 LIMIT = 15_000_000
 """Bytes that the page should not exceed: charts are thinned until it does not."""
-
 SPARE = 200_000
 """Bytes kept for what stands around the charts."""
-
 SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "charts.js", "study.js")
 STYLES = ("page.css", "charts.css", "claims.css", "study.css")
 
@@ -51,8 +49,10 @@ def build(runs_dir: Path) -> str:
     table = columns(runs)
     shown = rows(runs, table, style)
     library, script = plotly.offline.get_plotlyjs(), _assets(SCRIPTS)
+    folder = runs_dir.resolve()  # its usual name says nothing without the folder above it
+    above = f"{folder.parent.name}/" if folder.name == "runs" else ""
     parts = {
-        "name": _name(runs_dir.resolve()),
+        "name": above + folder.name,
         "summary": _summary(runs),
         "columns": table,
         "several": len({setting_of(run) for run in runs}) > 1,
@@ -128,13 +128,7 @@ def _policy(*scripts: str) -> str:
     )
 
 
-def _name(folder: Path) -> str:
-    """The folder's name; the usual one says nothing without the folder above it."""
-    return f"{folder.parent.name}/{folder.name}" if folder.name == "runs" else folder.name
-
-
 def _summary(runs: list[Run]) -> str:
-    """How many runs there are, and how many of them count."""
     counts = Counter(run.status for run in runs)
     parts = [f"{counts[s]} {s}" for s in ("done", "failed", "unfinished") if counts[s]]
     return f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {', '.join(parts)}"

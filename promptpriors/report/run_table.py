@@ -60,11 +60,12 @@ def columns(runs: Sequence[Run]) -> list[Column]:
 
 def rows(runs: Sequence[Run], table: Sequence[Column], page_styles: RunStyles) -> list[Row]:
     """One row per run, in the order given."""
-    names, colours = page_styles.names, {run.id: page_styles.style(run).colour for run in runs}
-    return [
-        Row(run, names[run.id], colours[run.id], [_cell(column, run) for column in table])
-        for run in runs
-    ]
+    found = []
+    for run in runs:
+        pairs = [(column, column.value(run)) for column in table]
+        cells = [ShownCell("" if v is None else repr(float(v)), c.text(v)) for c, v in pairs]
+        found.append(Row(run, page_styles.names[run.id], page_styles.style(run).colour, cells))
+    return found
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -92,11 +93,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _cell(column: Column, run: Run) -> ShownCell:
-    value = column.value(run)
-    return ShownCell("" if value is None else repr(float(value)), column.text(value))
-
-
 def _of(*keys: str) -> Callable[[Run], Any]:
     return lambda run: reduce(lambda value, key: (value or {}).get(key), keys, run.result)
 
@@ -106,10 +102,9 @@ def _moved(run: Run) -> float | None:
 
 
 def _rate(run: Run) -> float | None:
-    lr = (run.result or {}).get("lr")
-    if not isinstance(lr, dict):
-        return lr
-    return next((v for v in lr.values() if isinstance(v, float | int)), None)
+    lr = _of("lr")(run)
+    rates = lr.values() if isinstance(lr, dict) else [lr]
+    return next((rate for rate in rates if isinstance(rate, float | int)), None)
 
 
 def _by_site(values: Mapping[str, float | None] | None) -> str:

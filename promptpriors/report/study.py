@@ -15,18 +15,11 @@ from promptpriors.report.study_curves import Curves, curves_of
 from promptpriors.report.tables import ShownTable, study_table
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of
-from promptpriors.runs.studies import (
-    BASELINES,
-    CONTROLS,
-    StudyRecord,
-    StudyRun,
-    list_study_records,
-)
-from promptpriors.runs.study_results import SettingResult, list_study_results
+from promptpriors.runs.studies import BASELINES, CONTROLS, StudyRecord, StudyRun
+from promptpriors.runs.study_results import SettingResult, list_study_records, list_study_results
 from promptpriors.verdicts.study_tables import NOTES
 
 METRICS = {"val_loss": "validation loss", "val_loss_best": "lowest validation loss"}
-"""Names of losses."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +72,8 @@ def studies(folder: Path, runs: Sequence[Run], page_styles: RunStyles) -> Studie
     problems = [f"A study can’t be shown: {error}" for error in damaged]
     problems += [f"A study’s result can’t be shown: {error}" for error in damaged_results]
     by_id = {run.id: run for run in runs}
-    planned = {
-        (record.name, member.setting): record for record in records for member in record.runs
-    }
-    judged = {
-        (result.name, setting.setting): setting for result in results for setting in result.settings
-    }
+    planned = {(record.name, run.setting): record for record in records for run in record.runs}
+    judged = {(result.name, one.setting): one for result in results for one in result.settings}
     panels = [
         _panel(key, planned.get(key), judged.get(key), by_id, page_styles)
         for key in dict.fromkeys([*planned, *judged])
@@ -138,11 +127,9 @@ def _panel(
 def _prior(arm: str, members: Sequence[StudyRun], runs: Mapping[str, Run]) -> str:
     """The prior of an arm's first run that is there; without any, what the study varies."""
     mine = [member for member in members if member.arm == arm]
-    for member in mine:
-        if member.id in runs:
-            return prior_of(runs[member.id])
+    there = [prior_of(runs[member.id]) for member in mine if member.id in runs]
     names = (member.factors.get("prior.name") for member in mine)
-    return next((name for name in names if isinstance(name, str)), arm)
+    return next((name for name in (*there, *names) if isinstance(name, str)), arm)
 
 
 def _forest(
@@ -166,9 +153,8 @@ def _facts(
     metric, share = record.compare.metric if record else "", record.compare.margin if record else 0
     if result:
         metric, share = result.metric, result.margin_share
-    margin = f"{100 * share:.3g} % of floor to ceiling"
-    if result and result.margin is not None:
-        margin = f"±{result.margin:.3g}, {margin}"
+    known = f"±{result.margin:.3g}, " if result and result.margin is not None else ""
+    margin = f"{known}{100 * share:.3g} % of floor to ceiling"
     there = [runs[member.id].config for member in members if member.id in runs]
     arms = [(member.arm, member.rate, member.seed) for member in members if member.kind == "arm"]
     sizes = " × ".join(whole(len(set(values))) for values in zip(*arms, strict=True))
@@ -188,8 +174,7 @@ def _facts(
 def _scale(metric: str, result: SettingResult | None, drawn: Curves) -> list[tuple[str, str]]:
     """Floor and ceiling in the metric; without a result they are known of the loss alone."""
     if result:
-        scale = result.scale
-        return [("floor", fixed(scale.floor)), ("ceiling", fixed(scale.ceiling))] if scale else []
+        return [(end, fixed(value)) for end, value in result.scale or ()]
     levels = drawn.levels if metric == "val_loss" else []
     return [(level.role, fixed(level.value)) for level in levels if level.role != "text"]
 

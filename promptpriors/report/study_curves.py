@@ -12,10 +12,10 @@ from promptpriors.figures.loss import evaluations
 from promptpriors.report.formatting import fixed, whole
 from promptpriors.report.tables import ShownCell
 from promptpriors.runs import Run
+from promptpriors.runs.labels import grouped
 from promptpriors.runs.studies import BASELINES, StudyRun
 
 BEST = "best"
-"""Choice of each arm's best rate."""
 
 
 class Lost(NamedTuple):
@@ -100,11 +100,8 @@ def _cells(found: MeanCurve) -> list[ShownCell]:
 
 def _by_rate(members: Iterable[StudyRun]) -> dict[tuple[str, str], dict[str, list[StudyRun]]]:
     """Runs by kind and arm, and by rate."""
-    found: dict[tuple[str, str], dict[str, list[StudyRun]]] = {}
-    for member in members:
-        by_rate = found.setdefault((member.kind, member.arm), {})
-        by_rate.setdefault(member.rate, []).append(member)
-    return found
+    by_arm = grouped(members, lambda member: (member.kind, member.arm))
+    return {key: grouped(mine, lambda member: member.rate) for key, mine in by_arm.items()}
 
 
 def _status(run: Run | None, measured: Mapping[int, float] | None) -> str:
@@ -125,12 +122,12 @@ def _levels(done: Sequence[StudyRun], runs: Mapping[str, Run]) -> list[Level]:
     baselines = _by_rate(member for member in done if member.kind in BASELINES)
     for (kind, arm), by_rate in baselines.items():
         value = min(_loss(mine, runs) for mine in by_rate.values())
-        name, role = arm, "text"
         if kind == "ceiling":
-            name, role = f"ceiling: {arm}", "ceiling"
+            levels.append(Level(f"ceiling: {arm}", value, "ceiling"))
         elif arm == "none":
-            name, role = "floor: no prompt", "floor"
-        levels.append(Level(name, value, role))
+            levels.append(Level("floor: no prompt", value, "floor"))
+        else:
+            levels.append(Level(arm, value, "text"))
     if not any(level.role == "floor" for level in levels):
         stored = [(runs[member.id].result or {}).get("val_loss_none") for member in done]
         values = [float(value) for value in stored if value is not None]

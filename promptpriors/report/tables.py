@@ -77,7 +77,6 @@ def study_table(name: str, setting: SettingResult) -> ShownTable | None:
 def _shown(
     head: tuple[str, str, str], columns: list[str], rows: Sequence[Sequence[Cell | Verdict]]
 ) -> ShownTable:
-    """A table with its name, title and note."""
     indices = range(len(columns))
     numeric = [not any(isinstance(row[i], str | Verdict) for row in rows) for i in indices]
     cells = [[_cell(row[i], columns[i]) for i in indices] for row in rows]

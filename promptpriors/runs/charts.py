@@ -157,14 +157,11 @@ def _wrong_points(chart: Chart) -> str:
 
 def _wrong_prompts(chart: Chart) -> str:
     for run, layouts in chart.prompts.items():
-        paths = layouts.values()
-        if len({path.shape for path in paths}) != 1 or not all(map(_is_path, paths)):
+        kinds = {(path.shape, path.is_floating_point()) for path in layouts.values()}
+        shape, is_float = kinds.pop() if len(kinds) == 1 else ((), False)
+        if not (is_float and len(shape) == 3 and shape[-1] == 2 and min(shape) > 0):
             return f"prompts of {run} must be moments × vectors × 2, the same in every layout"
     return ""
-
-
-def _is_path(path: Tensor) -> bool:
-    return path.ndim == 3 and path.shape[-1] == 2 and path.numel() > 0 and path.is_floating_point()
 
 
 def list_charts(runs: Path) -> list[Path]:

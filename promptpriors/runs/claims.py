@@ -15,7 +15,6 @@ VERSION = 2
 """Version of the file. Version 1, which states none, has one kind of evidence for each claim."""
 Verdict = Literal["confirmed", "refuted", "undecided", "not testable"]
 Kind = Literal["study", "figure"]
-"""Kind of evidence."""
 
 
 class _Stored(BaseModel):
@@ -25,10 +24,7 @@ class _Stored(BaseModel):
 
 
 class Evidence(_Stored):
-    """Statistic of a claim in words (or none), its 95 % interval, and the verdict by it alone.
-
-    ``evidence`` is the reason in words.
-    """
+    """Statistic of a claim in words (or none), its 95 % interval, the verdict by it, and why."""
 
     statistic: str
     value: float | None

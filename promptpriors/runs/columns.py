@@ -91,10 +91,8 @@ def _columns(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Any]] | None:
 def _flat(row: Row) -> dict[tuple[str, ...], Any]:
     flat: dict[tuple[str, ...], Any] = {}
     for key, value in row.items():
-        if isinstance(value, dict) and value:
-            flat |= {(key, name): inner for name, inner in value.items()}
-        else:
-            flat[(key,)] = value
+        inner = value if isinstance(value, dict) else {}
+        flat |= {(key, name): v for name, v in inner.items()} or {(key,): value}
     return flat
 
 

@@ -5,6 +5,7 @@ A run is done when its ``result.json`` exists, which is written last.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,36 +42,33 @@ def read_run(folder: Path) -> Run:
             return _packed_run(folder.parent, packed)
         raise InputError(f"{folder} is not a run folder: it has no config.toml")
     path, error = folder / "result.json", folder / "error.txt"
-    config = read_toml(folder / "config.toml")
-    _check_config(config, folder / "config.toml")
-    result = read_json(path) if path.exists() else None
-    if path.exists() and not _is_result(result):
-        raise InputError(f"{path} is not the result of a run")
+    config = _config(read_toml(folder / "config.toml"), folder / "config.toml")
+    result = _result(read_json(path), path) if path.exists() else None
     text = error.read_text(encoding="utf-8", errors="replace").strip() if error.exists() else None
     return Run(folder, config, result, text)
 
 
 def _packed_run(runs: Path, packed: PackedRun) -> Run:
     line = packed.line
-    config = parse_toml(line.config, packed.where)
-    _check_config(config, packed.where)
-    if line.result is not None and not _is_result(line.result):
-        raise InputError(f"{packed.where} is not the result of a run")
-    return Run(runs / line.id, config, line.result, line.error, packed)
+    config = _config(parse_toml(line.config, packed.where), packed.where)
+    result = None if line.result is None else _result(line.result, packed.where)
+    return Run(runs / line.id, config, result, line.error, packed)
 
 
-def _check_config(config: dict[str, Any], where: Path | str) -> None:
+def _config(config: dict[str, Any], where: Path | str) -> dict[str, Any]:
     sections = [config.get(name) for name in ("task", "prior", "prompt", "train")]
     if "model" not in config or not all(isinstance(section, dict) for section in sections):
         raise InputError(f"{where} is not the resolved config of a run")
+    return config
 
 
-def _is_result(value: Any) -> bool:
-    """Test for the losses of a result, each a number or (for NaN) None."""
-    names = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
-    return isinstance(value, dict) and all(
-        isinstance(value.get(name, ""), int | float | None) for name in names
-    )
+def _result(value: Any, where: Path | str) -> dict[str, Any]:
+    """A result, whose losses are numbers or (for NaN) None."""
+    losses = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
+    known = value if isinstance(value, dict) else {}
+    if not all(isinstance(known.get(name, ""), int | float | None) for name in losses):
+        raise InputError(f"{where} is not the result of a run")
+    return known
 
 
 def list_runs(runs: Path) -> list[Run]:
@@ -90,34 +88,28 @@ def list_runs(runs: Path) -> list[Run]:
     packs = [read_pack(path) for path in find_packs(runs)]
     for problem in dict.fromkeys(problem for pack in packs for problem in pack.problems):
         note(problem)
-    for pack in packs:
-        for packed in pack.runs:
-            try:
-                run = _packed_run(runs, packed)
-            except InputError as error:
-                note(f"left out: {error}")
-                continue
-            _note_difference(found.setdefault(run.id, run), run)
     configs = sorted(runs.glob("*/config.toml"), key=lambda path: (path.stat().st_mtime, path))
-    for path in configs:
+    reads = [partial(_packed_run, runs, packed) for pack in packs for packed in pack.runs]
+    for read in [*reads, *(partial(read_run, path.parent) for path in configs)]:
         try:
-            run = read_run(path.parent)
+            run = read()
         except InputError as error:
             note(f"left out: {error}")
             continue
-        _note_difference(run, found.pop(run.id, run))
-        found[run.id] = run
+        other = found.get(run.id)
+        if other is None or not run.packed:
+            found.pop(run.id, None)
+            found[run.id] = run
+        if other is not None and _differ(run, other):
+            kept, lost = (other, run) if run.packed else (run, other)
+            twice = f"run {run.id} is there twice with different content"
+            note(f"{twice}: {kept.where} counts, not {lost.where}")
     return list(found.values())
 
 
-def _note_difference(kept: Run, other: Run) -> None:
-    """Note that a run is there twice with different content."""
-    if kept is other:
-        return
-    same = (kept.config, kept.result, kept.error) == (other.config, other.result, other.error)
-    if not same or kept.metrics() != other.metrics():
-        twice = f"run {kept.id} is there twice with different content"
-        note(f"{twice}: {kept.where} counts, not {other.where}")
+def _differ(one: Run, other: Run) -> bool:
+    same = (one.config, one.result, one.error) == (other.config, other.result, other.error)
+    return not same or one.metrics() != other.metrics()
 
 
 def find_run(name: str, runs: Path) -> Run:
@@ -126,15 +118,16 @@ def find_run(name: str, runs: Path) -> Run:
     Raises:
         InputError: if there is none, more than one, or it is not finished.
     """
-    run = read_run(Path(name)) if name and has_run(Path(name)) else None
-    if run is None:
+    folder = Path(name)
+    if not (name and has_run(folder)):
         folders = [path.parent.name for path in runs.glob("*/config.toml")]
         packed = [run.line.id for pack in find_packs(runs) for run in read_pack(pack).runs]
         found = sorted({id_ for id_ in [*folders, *packed] if name and id_.startswith(name)})
         if len(found) != 1:
             many = f"{len(found)} runs begin with" if found else "no run is called"
             raise InputError(f"{many} {name!r} in {runs}; see `promptpriors list runs`")
-        run = read_run(runs / found[0])
+        folder = runs / found[0]
+    run = read_run(folder)
     if run.result is None:
         raise InputError(f"run {run.id} is {run.status}: {run.error or 'start it again to end it'}")
     return run

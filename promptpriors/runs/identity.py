@@ -10,6 +10,7 @@ FORMAT = 1
 """Version of the run folder; raised whenever an old folder would be read wrongly."""
 RESULTS = 2
 """Version of what is computed; raised whenever the same config would give other results."""
+VERSIONS = {"format": FORMAT, "results": RESULTS}
 LATER: Mapping[str, Any] = {"order": None, "objective": "answer", "lora": None}
 """Fields of the train section that came later, with their defaults: while a config has these it is
 named as before there were such fields."""
@@ -34,8 +35,7 @@ def run_id(config: Mapping[str, Any], *, model: str, task: str) -> str:
     if config.get("prompt", {}).get("mode") == "none":
         adapter = config.get("train", {}).get("lora") is not None
         computed |= {"prior": None} if adapter else {"prior": None, "seed": None}
-    versions = {"format": FORMAT, "results": RESULTS}
-    parts = {"config": computed, "model": model, "task": task, **versions}
+    parts = {"config": computed, "model": model, "task": task, **VERSIONS}
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
 
 

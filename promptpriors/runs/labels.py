@@ -1,15 +1,15 @@
 """Names of runs that are shown together, and the settings that runs have in common."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from promptpriors.files import canonical
 from promptpriors.runs.run import Run
 
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 BASELINE = "no prompt"
-COMPARED = ("prior", "prompt", "train")
-"""Sections of a config that may tell runs on one model and task apart."""
 
 
 class Label(NamedTuple):
@@ -25,8 +25,8 @@ def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
     The beginning of the id is added where labels would be the same.
     """
     labels: dict[str, Label] = {}
-    for mine in _by(runs, setting_of):
-        for alike in _by(mine, prior_of):
+    for mine in grouped(runs, setting_of).values():
+        for alike in grouped(mine, prior_of).values():
             variants = _variants(alike)
             kinds = sorted(set(variants))
             for run, variant in zip(alike, variants, strict=True):
@@ -46,9 +46,7 @@ def prior_of(run: Run) -> str:
     A prior made of others names them, such as ``matched(gaussian)``. Priors chosen per site are
     called by the one that the others replace.
     """
-    if run.config["prompt"]["mode"] == "none":
-        return BASELINE
-    return _spoken(run.config["prior"])
+    return BASELINE if run.config["prompt"]["mode"] == "none" else _spoken(run.config["prior"])
 
 
 def _spoken(prior: Mapping[str, Any]) -> str:
@@ -66,17 +64,18 @@ def setting_of(run: Run) -> str:
     return canonical([run.config["model"], kept])
 
 
-def _by(runs: Sequence[Run], key: Callable[[Run], str]) -> list[list[Run]]:
-    """Runs with equal keys together, in the order in which the keys first occur."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        found.setdefault(key(run), []).append(run)
-    return list(found.values())
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Put items with equal keys together, in the order in which the keys first occur."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def _variants(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     """Of each run the settings in which the runs differ, as ``key=value``."""
-    flat = [_flatten({k: run.config.get(k, {}) for k in COMPARED}) for run in runs]
+    sections = ("prior", "prompt", "train")
+    flat = [_flatten({k: run.config.get(k, {}) for k in sections}) for run in runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)
     differing = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
     return [

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,8 +18,6 @@ from promptpriors.runs.folder import list_runs
 from promptpriors.runs.packed import PACK_FORMAT, SUFFIX, Header, Line, Vectors, vectors_path
 from promptpriors.runs.run import Run
 
-MAX_BYTES = 2_500_000
-"""Size above which runs are packed into several files."""
 OPTIONAL = ("nearest_tokens",)
 """Parts of a result that may be left out."""
 COPIED = (
@@ -47,7 +45,7 @@ def pack_runs(
     precision: Precision = "float16",
     without: Sequence[str] = (),
     leave_out_unfinished: bool = False,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int = 2_500_000,
 ) -> Packing:
     """Pack the runs of a folder, and copy what a reader needs besides them beside the file.
 
@@ -60,7 +58,7 @@ def pack_runs(
         vectors: those to keep.
         precision: of the vectors; a tensor that float16 can't hold stays as it is.
         without: parts of results to leave out.
-        leave_out_unfinished: unfinished runs are left out instead of refused.
+        leave_out_unfinished: instead of refusing unfinished runs.
         max_bytes: of a file.
 
     Raises:
@@ -79,7 +77,11 @@ def pack_runs(
         raise InputError(f"{runs} holds no finished or failed run that could be packed")
     copies = _copies(runs, file.parent, vectors, listed)
     shapes = shared_shapes([run.metrics() for run in listed])
-    parts = list(_parts(listed, shapes, vectors, precision, without, max_bytes))
+    packed = (
+        (run.id, _tensors(run, vectors, precision), _line(run, shapes, vectors, without))
+        for run in listed
+    )
+    parts = list(_parts(packed, max_bytes))
     paths = _paths(file, len(parts))
     for path, (lines, tensors) in zip(paths, parts, strict=True):
         header = Header(
@@ -125,11 +127,7 @@ def _paths(file: Path, count: int) -> list[Path]:
 
 
 def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -> dict[Path, bytes]:
-    """Studies, tables, claims, figures, and with all vectors maps and charts, by where they go.
-
-    Raises:
-        InputError: if another file is there.
-    """
+    """Studies, tables, claims, figures, and with all vectors maps and charts, by where they go."""
     if target.resolve() == runs.resolve():
         return {}
     paths = [path for pattern in COPIED for path in sorted(runs.glob(pattern))]
@@ -148,19 +146,13 @@ def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -
 
 
 def _parts(
-    runs: Sequence[Run],
-    shapes: Sequence[Shape],
-    vectors: Vectors,
-    precision: Precision,
-    without: Sequence[str],
-    max_bytes: int,
+    runs: Iterable[tuple[str, dict[str, Tensor], Line]], max_bytes: int
 ) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
     """Lines and vectors by run and name, of as many runs as a file has room for, in their order."""
     lines, stored = [], {}
     size, vectors_size = 0, 0
-    for run in runs:
-        tensors = _tensors(run, vectors, precision)
-        line = compact_json(_line(run, shapes, vectors, without).model_dump())
+    for run, tensors, content in runs:
+        line = compact_json(content.model_dump())
         line_size = len(_gzip(line))
         tensors_size = sum(t.nbytes for t in tensors.values())
         full = size + line_size > max_bytes or vectors_size + tensors_size > max_bytes
@@ -168,7 +160,7 @@ def _parts(
             yield lines, stored
             lines, stored, size, vectors_size = [], {}, 0, 0
         lines.append(line)
-        stored |= {f"{run.id}/{name}": t for name, t in tensors.items()}
+        stored |= {f"{run}/{name}": t for name, t in tensors.items()}
         size, vectors_size = size + line_size, vectors_size + tensors_size
     yield lines, stored
 
@@ -204,13 +196,10 @@ def _tensors(run: Run, vectors: Vectors, precision: Precision) -> dict[str, Tens
     found = run.tensors()
     if kept == "final":
         found = {name: t for name, t in found.items() if name.startswith("final/")}
-    if precision == "float32":
-        return found
-    return {name: t.half() if _fits_half(t) else t for name, t in found.items()}
-
-
-def _fits_half(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and bool(tensor.half().isfinite().all())
+    for name, tensor in found.items():
+        half = tensor.half() if precision == "float16" and tensor.dtype == torch.float32 else tensor
+        found[name] = half if half.isfinite().all() else tensor
+    return found
 
 
 def _note_missing(runs: Sequence[Run], vectors: Vectors) -> None:
@@ -218,10 +207,8 @@ def _note_missing(runs: Sequence[Run], vectors: Vectors) -> None:
     prompts = [run for run in runs if run.result and run.config["prompt"]["mode"] != "none"]
     missing = [run.id for run in prompts if _kept(run, vectors) != vectors]
     if missing:
-        note(
-            f"{len(missing)} of {len(prompts)} prompts have no vectors to keep"
-            f" ({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''})"
-        )
+        some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        note(f"{len(missing)} of {len(prompts)} prompts have no vectors to keep ({some})")
 
 
 def _gzip(text: str) -> bytes:

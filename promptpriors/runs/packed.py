@@ -18,7 +18,6 @@ from promptpriors.runs.columns import Shape
 from promptpriors.runs.studies import Stored
 
 SUFFIX = ".runs.jsonl.gz"
-VECTORS_SUFFIX = ".runs.safetensors"
 PACK_FORMAT = 1
 """Version of packed files; raised whenever an older program would read one wrongly."""
 
@@ -96,7 +95,7 @@ class Pack(NamedTuple):
 
 def vectors_path(pack: Path) -> Path:
     """Name the file of the vectors that belong to a packed file."""
-    return pack.with_name(pack.name.removesuffix(SUFFIX) + VECTORS_SUFFIX)
+    return pack.with_name(pack.name.removesuffix(SUFFIX) + ".runs.safetensors")
 
 
 def find_packs(runs: Path) -> list[Path]:
@@ -122,11 +121,11 @@ def read_pack(path: Path) -> Pack:
     """
     status = path.stat()
     found = _read(path, status.st_mtime_ns, status.st_size)
-    files = found.header.files
+    files = found.header.files if path.name in found.header.files else []
     missing = [
         f"{path.with_name(name)} is missing: it was packed together with others that are here"
         for name in files
-        if path.name in files and not path.with_name(name).is_file()
+        if not path.with_name(name).is_file()
     ]
     if any(run.line.vectors != "none" for run in found.runs) and not vectors_path(path).is_file():
         missing.append(lost_vectors(path, "its runs"))

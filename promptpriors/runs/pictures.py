@@ -79,11 +79,8 @@ def write_picture(folder: Path, picture: Picture) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors, panels = {}, []
     for i, panel in enumerate(picture.panels):
-        layers = []
-        for j, layer in enumerate(panel.layers):
-            tensors[f"{i}/{j}"] = layer.points.float()
-            layers.append([layer.kind, layer.name, layer.role])
-        panels.append({"title": panel.title, "axes": panel.axes, "layers": layers})
+        tensors |= {f"{i}/{j}": layer.points.float() for j, layer in enumerate(panel.layers)}
+        panels.append(panel._asdict() | {"layers": [layer[:3] for layer in panel.layers]})
     metadata = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
     write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, metadata)
     write_numbers(folder, picture)
@@ -112,18 +109,14 @@ def read_picture(folder: Path, number: int) -> Picture:
         )
     tensors, metadata = read_tensors(path)
     try:
-        panels = [
-            Panel(panel["title"], tuple(panel["axes"]), _layers(panel["layers"], tensors, i))
-            for i, panel in enumerate(metadata["panels"])
-        ]
+        panels = []
+        for i, panel in enumerate(metadata["panels"]):
+            layers = [
+                Layer._make([*words, tensors[f"{i}/{j}"]])
+                for j, words in enumerate(panel["layers"])
+            ]
+            panels.append(Panel(panel["title"], tuple(panel["axes"]), layers))
         rest = {name: metadata[name] for name in (*WORDS, *SETTINGS)}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None
     return Picture(number=number, panels=panels, **rest)
-
-
-def _layers(words: list[Any], tensors: dict[str, Tensor], panel: int) -> list[Layer]:
-    return [
-        Layer(kind, name, role, tensors[f"{panel}/{j}"])
-        for j, (kind, name, role) in enumerate(words)
-    ]

@@ -85,16 +85,12 @@ HEADINGS: dict[str, str] = {
     for null in NULLS
     for name, field in NullComparison.model_fields.items()
 }
-"""Heading of every number of a ``Position``, by dotted field."""
 Positions = dict[tuple[Site, str], Position]
 """By site and kind of coordinates."""
 
 
 def write_positions(run: Run, positions: Positions, against: Mapping[Site, str]) -> None:
-    """Write ``position.json`` beside a run's result.
-
-    ``against`` are at each site the names of the points that it was measured against.
-    """
+    """Write ``position.json`` beside a run's result; ``against`` are the points' names by site."""
     rows = [
         {"site": site, "coordinates": kind, "values": found.model_dump(exclude_unset=True)}
         for (site, kind), found in positions.items()

@@ -120,8 +120,7 @@ class Run:
         Raises:
             InputError: if the file is damaged.
         """
-        path = self.folder / name
-        if path.exists():
+        if (path := self.folder / name).exists():
             return read_json(path)
         return self.packed.line.records.get(name) if self.packed else None
 

@@ -1,18 +1,17 @@
 """Record of a study: which run is which arm, and how arms are compared."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_json, write_json
 from promptpriors.registry import Field, validate
-from promptpriors.runs.identity import FORMAT, RESULTS
+from promptpriors.runs.identity import FORMAT, RESULTS, VERSIONS
 
 Kind = Literal["arm", "positive", "negative", "baseline", "ceiling"]
-"""Role of a run in its study."""
 CONTROLS: tuple[Kind, ...] = ("positive", "negative")
 BASELINES: tuple[Kind, ...] = ("baseline", "ceiling")
 """Kinds that arms are measured against: lines across their curves."""
@@ -20,8 +19,6 @@ RESULT = ".result.json"
 """Ending of a study's result, which is no record."""
 Name = Annotated[str, Field(pattern=r"^[^/\\]+$")]
 """Name of a study, which is that of its files."""
-VERSIONS = {"format": FORMAT, "results": RESULTS}
-"""Versions of the run folders and of what is computed."""
 
 
 class Stored(BaseModel):
@@ -100,37 +97,6 @@ def read_study_record(path: Path) -> StudyRecord:
     """
     content = read_object(path, FORMAT, "start the study again to have it written anew")
     return validate(StudyRecord, content, str(path))
-
-
-def list_study_records(runs: Path) -> tuple[list[StudyRecord], list[str]]:
-    """Read the records of a runs folder; those that are damaged or there twice are errors."""
-    return read_each(study_paths(runs), read_study_record)
-
-
-@runtime_checkable
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-Content = TypeVar("Content", bound=_Named)
-
-
-def read_each(
-    paths: Iterable[Path], read: Callable[[Path], Content]
-) -> tuple[list[Content], list[str]]:
-    """Read files one by one; one that is damaged or of the same study is an error."""
-    found: dict[str, Content] = {}
-    errors = []
-    for path in paths:
-        try:
-            content = read(path)
-            if content.name in found:
-                raise InputError(f"{path}: another study is called {content.name!r} too")
-            found[content.name] = content
-        except InputError as error:
-            errors.append(str(error))
-    return list(found.values()), errors
 
 
 def write_study_record(runs: Path, record: StudyRecord) -> Path:

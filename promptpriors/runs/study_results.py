@@ -1,18 +1,18 @@
 """Result of a study: arms, contrasts, controls and verdicts of each setting."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BeforeValidator
 
-from promptpriors.files import write_json
+from promptpriors.errors import InputError
+from promptpriors.files import finite, write_json
 from promptpriors.registry import validate
-from promptpriors.runs.studies import RESULT, Kind, Name, Stored, read_each, read_object
+from promptpriors.runs import studies
+from promptpriors.runs.studies import RESULT, Kind, Name, Stored, StudyRecord, read_object
 
 VERSION = 1
-"""Version of the file."""
 
 ContrastState = Literal["higher", "lower", "equal", "undecided", "none"]
 PairState = Literal["equal", "different", "undecided", "none"]
@@ -31,16 +31,8 @@ QUESTIONS: Mapping[Question, str] = {
     "priors_differ": "do priors differ?",
     "priors_equal": "are all priors equal?",
 }
-"""Text of each question."""
-
 Unit = Literal["nats per target token", "share", ""]
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
+Number = Annotated[float | None, BeforeValidator(finite)]
 """Finite number; None where there is none."""
 
 
@@ -258,6 +250,9 @@ class StudyResult(Stored):
     settings: list[SettingResult]
 
 
+Content = TypeVar("Content", StudyRecord, StudyResult)
+
+
 def write_study_result(runs: Path, result: StudyResult) -> Path:
     """Write a study's result below ``runs``; what was there before is replaced."""
     path = runs / "studies" / f"{result.name}{RESULT}"
@@ -276,6 +271,27 @@ def read_study_result(path: Path) -> StudyResult:
     return validate(StudyResult, content, str(path), brief=True)
 
 
+def list_study_records(runs: Path) -> tuple[list[StudyRecord], list[str]]:
+    """Read the records of a runs folder; those that are damaged or there twice are errors."""
+    return _read_each(studies.study_paths(runs), studies.read_study_record)
+
+
 def list_study_results(runs: Path) -> tuple[list[StudyResult], list[str]]:
     """Read the results of a runs folder; those that are damaged or there twice are errors."""
-    return read_each(sorted(runs.glob(f"studies/*{RESULT}")), read_study_result)
+    return _read_each(sorted(runs.glob(f"studies/*{RESULT}")), read_study_result)
+
+
+def _read_each(
+    paths: Iterable[Path], read: Callable[[Path], Content]
+) -> tuple[list[Content], list[str]]:
+    found: dict[str, Content] = {}
+    errors = []
+    for path in paths:
+        try:
+            content = read(path)
+            if content.name in found:
+                raise InputError(f"{path}: another study is called {content.name!r} too")
+            found[content.name] = content
+        except InputError as error:
+            errors.append(str(error))
+    return list(found.values()), errors

@@ -33,9 +33,8 @@ def load_trained(run: Run, device: str | None = None) -> tuple[Backbone, Prompt]
         InputError: if the model can't be loaded or the prompt's file is damaged.
     """
     settings = run.config["device"]
-    backbone = load_model(
-        run.config["model"], dtype=settings["dtype"], device=device or settings["name"]
-    )
+    place = device or settings["name"]
+    backbone = load_model(run.config["model"], dtype=settings["dtype"], device=place)
     warn_of_revision(run, backbone)
     return backbone, _prompt(run)
 

@@ -27,10 +27,7 @@ ARMS: tuple[Kind, ...] = ("arm", *CONTROLS)
 
 
 def arms_of(statistics: SettingStatistics) -> list[Arm]:
-    """List every arm, control, baseline and ceiling with its means.
-
-    Means of arms come from their common fit, those of others from their own seeds.
-    """
+    """List every arm with means of their common fit, and others with those of their own seeds."""
     return [
         _arm(statistics, arm, kind, runs)
         for kind in (*ARMS, *BASELINES)

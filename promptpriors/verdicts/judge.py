@@ -8,6 +8,7 @@ from promptpriors.analysis.equality import Equality, equality
 from promptpriors.analysis.pooled import Pooled, pool
 from promptpriors.analysis.quality_scale import Scale, decides, scale_between
 from promptpriors.errors import InputError
+from promptpriors.runs.labels import grouped
 from promptpriors.runs.studies import CONTROLS, Kind
 from promptpriors.runs.study_results import Difference
 from promptpriors.verdicts.controls import ALPHA, ControlTest, against, checked, control_test
@@ -127,9 +128,7 @@ def judge(setting: Setting) -> SettingStatistics:
 
 def best_rate(setting: Setting, runs: Sequence[RunOutcome]) -> Best | None:
     """Find the best rate: of those at which an arm's runs are there, otherwise of all."""
-    rates: dict[str, list[RunOutcome]] = {}
-    for run in runs:
-        rates.setdefault(run.plan.rate, []).append(run)
+    rates = grouped(runs, lambda run: run.plan.rate)
     sound = {rate: mine for rate, mine in rates.items() if not mostly_missing(mine)} or rates
     means = []
     for rate, mine in sound.items():

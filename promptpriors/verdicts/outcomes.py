@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from promptpriors.analysis.plateau import Curve
 from promptpriors.analysis.pooled import Outcome
 from promptpriors.errors import InputError
 from promptpriors.runs import Run, has_run, read_run
+from promptpriors.runs.labels import grouped
 from promptpriors.runs.studies import Comparison, Kind, StudyRun, read_study_record, study_paths
 from promptpriors.runs.study_results import Unit
 
@@ -40,11 +41,7 @@ class Setting:
 
     def by_arm(self, *kinds: Kind) -> dict[str, list[RunOutcome]]:
         """Group the runs of these kinds by arm."""
-        found: dict[str, list[RunOutcome]] = {}
-        for run in self.runs:
-            if run.plan.kind in kinds:
-                found.setdefault(run.plan.arm, []).append(run)
-        return found
+        return grouped((r for r in self.runs if r.plan.kind in kinds), lambda run: run.plan.arm)
 
     @property
     def lower_is_better(self) -> bool:
@@ -109,11 +106,8 @@ def curve_of(run: RunOutcome) -> Curve:
         InputError: if its records are damaged.
     """
     rows = run.run.metrics() if run.run else []
-    return [
-        (int(row["step"]), float(row["val_loss"]))
-        for row in rows
-        if _is_number(row.get("step")) and _is_number(row.get("val_loss"))
-    ]
+    pairs = [(row.get("step"), row.get("val_loss")) for row in rows]
+    return [(int(s), float(loss)) for s, loss in pairs if _is_number(s) and _is_number(loss)]
 
 
 def read_settings(folder: Path) -> list[Setting]:
@@ -135,10 +129,9 @@ def _settings(path: Path, folder: Path) -> list[Setting]:
         raise InputError(
             f"{path}: the metric {metric!r} is no number of any result.json; they have {names}"
         )
-    groups: dict[str, list[RunOutcome]] = {}
-    for plan in file.runs:
-        groups.setdefault(plan.setting, []).append(RunOutcome(plan, *known[plan.id]))
-    return [Setting(file.name, name, file.compare, runs) for name, runs in groups.items()]
+    runs = [RunOutcome(plan, *known[plan.id]) for plan in file.runs]
+    groups = grouped(runs, lambda run: run.plan.setting)
+    return [Setting(file.name, name, file.compare, mine) for name, mine in groups.items()]
 
 
 def _measured(folder: Path, metric: str) -> tuple[float | None, str, Run | None]:
@@ -151,16 +144,16 @@ def _measured(folder: Path, metric: str) -> tuple[float | None, str, Run | None]
         return None, str(error).splitlines()[0], None
     if run.result is None:
         return None, (run.error or "not finished").splitlines()[0], run
-    value = _number(run.result, metric)
+    value = number_at(run.result, metric)
     return value, f"its {metric} is not a number" if value is None else "", run
 
 
-def _number(result: Any, metric: str) -> float | None:
-    """The number at a dotted key, such as ``scores.f1``."""
-    for key in metric.split("."):
-        result = result.get(key) if isinstance(result, Mapping) else None
-    return float(result) if _is_number(result) else None
+def number_at(value: Any, key: str) -> float | None:
+    """Read the finite number at a dotted key, such as ``scores.f1``."""
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return float(value) if _is_number(value) else None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

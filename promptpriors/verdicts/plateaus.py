@@ -10,9 +10,6 @@ from promptpriors.verdicts.controls import against, checked
 from promptpriors.verdicts.judge import SettingStatistics
 from promptpriors.verdicts.outcomes import RunOutcome, curve_of
 
-METRIC = "val_loss"
-"""Metric whose margin is in nats, as the curves are."""
-
 
 def plateaus_of(statistics: SettingStatistics) -> list[Plateau]:
     """Describe the curves of each arm, and of the reference's second name."""
@@ -38,6 +35,7 @@ def plateaus_of(statistics: SettingStatistics) -> list[Plateau]:
     for arm, mine in curves.items():
         at_rest, too_few = _rest(statistics, mine)
         mean, low, high = _steps(times[arm], horizon)
+        losses = [mean_loss(curve) for curve in mine if len(curve) > 1]
         found.append(
             Plateau(
                 arm=arm,
@@ -51,7 +49,7 @@ def plateaus_of(statistics: SettingStatistics) -> list[Plateau]:
                 censored=sum(step is None or step > horizon for step in reached[arm]),
                 less_reference=less.get(arm),
                 of_steps=horizon,
-                mean_loss=_mean(mine),
+                mean_loss=sum(losses) / len(losses) if losses else None,
             )
         )
     return found
@@ -73,8 +71,8 @@ def _rest(
 ) -> tuple[int, int] | tuple[None, None]:
     """Numbers of curves at rest and of those with too few evaluations."""
     margin = statistics.margin
-    if margin is None or not statistics.setting.compare.metric.startswith(METRIC):
-        return None, None
+    if margin is None or not statistics.setting.compare.metric.startswith("val_loss"):
+        return None, None  # the margin is not in nats, as the curves are
     at_rest, too_few = 0, 0
     for curve in curves:
         try:
@@ -105,8 +103,3 @@ def _steps(
     if len(values) > 1:
         return restricted_mean(values, float(horizon))
     return (values[0] if values else None), None, None
-
-
-def _mean(curves: Sequence[Curve]) -> float | None:
-    found = [mean_loss(curve) for curve in curves if len(curve) > 1]
-    return sum(found) / len(found) if found else None

@@ -31,9 +31,8 @@ def study_results(settings: Sequence[Setting]) -> list[StudyResult]:
 
 def study_result(settings: Sequence[Setting]) -> StudyResult:
     """Judge a study, each of its settings by itself."""
-    return StudyResult(
-        name=settings[0].study, settings=[_setting_result(judge(setting)) for setting in settings]
-    )
+    found = [_setting_result(judge(setting)) for setting in settings]
+    return StudyResult(name=settings[0].study, settings=found)
 
 
 def _setting_result(statistics: SettingStatistics) -> SettingResult:

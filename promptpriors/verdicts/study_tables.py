@@ -3,12 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from promptpriors.runs.studies import Stored
-from promptpriors.runs.study_results import (
-    Difference,
-    SettingResult,
-    StudyResult,
-    Verdict,
-)
+from promptpriors.runs.study_results import Difference, SettingResult, StudyResult, Verdict
 from promptpriors.runs.tables import Cell, Table, tabulate
 
 Record = Mapping[str, Cell | Verdict]
@@ -154,9 +149,8 @@ def _power(setting: SettingResult) -> list[Record]:
 
 
 def _components(setting: SettingResult) -> list[Record]:
-    reason = setting.components.reason
-    if reason:
-        return [{"source": "none", "note": reason}]
+    if setting.components.reason:
+        return [{"source": "none", "note": setting.components.reason}]
     return [_row(source) for source in setting.components.sources]
 
 
@@ -179,4 +173,3 @@ RECORDS: Mapping[str, Callable[[SettingResult], Sequence[Record]]] = {
     "plateaus": lambda setting: [_row(plateau) for plateau in setting.plateaus],
     "verdicts": _verdicts,
 }
-"""Rows of each table in a setting, by its name."""

@@ -1,6 +1,7 @@
 """Spread between runs: power of a study's tests, and sources of variance."""
 
 from collections.abc import Callable
+from itertools import chain
 
 import torch
 
@@ -28,9 +29,8 @@ def power_of(statistics: SettingStatistics) -> Power:
         return equality_power(sd=sd, units=n, arms=arms, df=df, margin=margin, alpha=ALPHA)
 
     def differs(n: int, df: int) -> float:
-        return difference_power(
-            sd=sd, units=n, arms=arms, df=df, difference=margin, level=1 - ALPHA
-        )
+        level = 1 - ALPHA
+        return difference_power(sd=sd, units=n, arms=arms, df=df, difference=margin, level=level)
 
     def df_of(n: int) -> int:
         return (arms - 1) * (n - 1) if pooled.blocks else arms * (n - 1)
@@ -52,13 +52,8 @@ def power_of(statistics: SettingStatistics) -> Power:
 
 def components_of(statistics: SettingStatistics) -> Components:
     """Split the variance between runs by source, the residual last."""
-    runs = [
-        run
-        for arm, mine in statistics.setting.by_arm("arm").items()
-        if arm not in statistics.aside
-        for run in mine
-        if run.value is not None
-    ]
+    every = chain.from_iterable(statistics.setting.by_arm("arm").values())
+    runs = [r for r in every if r.plan.arm not in statistics.aside and r.value is not None]
     factors = {
         "arm": [run.plan.arm for run in runs],
         "rate": [run.plan.rate for run in runs],
