@@ -119,14 +119,14 @@ def parse_toml(text: str, where: Path | str) -> dict[str, Any]:
         raise InputError(f"{where} is not readable TOML: {error}") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write safetensors with ``about`` as its only metadata entry, so that bytes repeat."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write safetensors with ``metadata`` as one entry, so that bytes repeat."""
     ready = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    write_bytes(path, safetensors.torch.save(ready, {"promptpriors": canonical(finite(about))}))
+    write_bytes(path, safetensors.torch.save(ready, {"promptpriors": canonical(finite(metadata))}))
 
 
-def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors whose names begin with ``prefix``, and their ``about``.
+def read_tensors(path: Path, prefix: str | None = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors whose names begin with ``prefix`` (None: no tensor), and the metadata.
 
     Raises:
         InputError: if the file is missing, damaged, or not one of ours.
@@ -135,20 +135,20 @@ def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[
         raise InputError(f"{path}: no such file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
-            about = (file.metadata() or {}).get("promptpriors")
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            entry = (file.metadata() or {}).get("promptpriors")
+            names = [] if prefix is None else [n for n in file.keys() if n.startswith(prefix)]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from None
-    if about is None:
+    if entry is None:
         raise InputError(f"{path} was not written by promptpriors: its metadata entry is missing")
     try:
-        known = json.loads(about)
+        metadata = json.loads(entry)
     except (ValueError, RecursionError):
-        known = None
-    if not isinstance(known, dict):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise InputError(f"{path} is damaged: its metadata entry is not a JSON object")
-    return tensors, known
+    return tensors, metadata
 
 
 def _without_none(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
 
 def rms(points: Float[Tensor, "n dim"]) -> float:
@@ -31,23 +32,20 @@ def nearest_by_cosine(
     *,
     k: int = 1,
     exclude: Int[Tensor, " n"] | None = None,
-    chunk: int = 1024,
 ) -> Neighbours:
     """The ``k`` points of the largest cosine to each query.
 
-    ``exclude`` is for each query one point that does not count, usually itself; ``chunk`` queries
-    at a time bound the memory to chunk · m.
+    ``exclude`` is for each query one point that does not count, usually itself; 1,024 queries at a
+    time bound the memory to 1,024 · m.
     """
-    unit = torch.nn.functional.normalize(points, dim=1)
-    indices, cosines = [], []
-    for start in range(0, len(queries), chunk):
-        part = torch.nn.functional.normalize(queries[start : start + chunk], dim=1) @ unit.T
+    unit = normalize(points, dim=1)
+    best = []
+    for start in range(0, len(queries), 1024):
+        part = normalize(queries[start : start + 1024], dim=1) @ unit.T
         if exclude is not None:
-            part.scatter_(1, exclude[start : start + chunk, None], -torch.inf)
-        best = part.topk(k, dim=1)
-        indices.append(best.indices)
-        cosines.append(best.values)
-    return Neighbours(torch.cat(indices), torch.cat(cosines))
+            part.scatter_(1, exclude[start : start + 1024, None], -torch.inf)
+        best.append(part.topk(k, dim=1))
+    return Neighbours(torch.cat([b.indices for b in best]), torch.cat([b.values for b in best]))
 
 
 class Moments(NamedTuple):
@@ -138,7 +136,8 @@ def neighbour_distance(
     """Euclidean distance from each query to its ``k``-th nearest point.
 
     The neighbour is looked for by |q|² − 2 q·p + |p|² about the points' mean; the distance to it is
-    then computed from the difference. ``exclude`` and ``chunk`` as of ``nearest_by_cosine``.
+    then computed from the difference. ``exclude`` is as of ``nearest_by_cosine``; ``chunk`` queries
+    are taken at a time.
     """
     centre = points.mean(dim=0)
     cloud = points - centre

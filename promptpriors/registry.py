@@ -64,8 +64,7 @@ def choose(
         config: a name, or a mapping with ``name`` and parameters.
         supplied: keyword parameters that the code supplies and a config must not.
         common: a function whose keyword parameters every method of the table takes as well.
-        defaults: values for parameters of these names, where a method has them and the config is
-            silent; they stand above the signature's defaults.
+        defaults: values that stand above the signature's, for parameters of these names.
 
     Returns:
         The choice with every default filled in; parameters that are priors are Choices themselves.
@@ -86,7 +85,7 @@ def choose(
     where = f"{kind} {name!r}"
     checked = validate(schema, filled | given, where)
     values = {key: getattr(checked, key) for key in schema.model_fields}
-    for key in _prior_fields(table[name]):
+    for key in [k for k, p in _keywords(table[name]).items() if p.annotation is Prior]:
         value = values.get(key)
         if isinstance(value, str | Mapping):
             values[key] = choose(
@@ -118,7 +117,7 @@ def _sentences(schema: type[BaseModel], errors: list[Any], where: str) -> str:
     """At most two lines; what several readings of one value say stands in one."""
     found: dict[str, str] = {}
     for item in errors:
-        said = explain(schema, dict(item), where)
+        said = _explain(schema, item, where)
         head, colon, reason = said.rpartition(": ")
         found[head] = f"{found[head]} or {reason}" if head in found else f"{colon}{reason}"
     lines = [head + rest for head, rest in found.items()]
@@ -126,21 +125,19 @@ def _sentences(schema: type[BaseModel], errors: list[Any], where: str) -> str:
     return "\n".join(lines[:2] + more)
 
 
-def explain(schema: type[BaseModel], item: Mapping[str, Any], where: str) -> str:
+def _explain(schema: type[BaseModel], item: Mapping[str, Any], where: str) -> str:
     """One pydantic error as a sentence: expected, found, what to do."""
     *path, last = [*_named(schema, item["loc"][:-1]), *item["loc"][-1:]] or ("",)
     fields = _fields_at(schema, path)
     holder = " ".join([where, *(f"[{p}]" for p in path if fields)])
-    match item["type"]:
-        case "extra_forbidden":
-            taken = ", ".join(fields) or "none"
-            return f"{holder} has no parameter {last!r}.{suggest(last, fields)} It takes: {taken}."
-        case "missing":
-            return f"{holder} needs the parameter {last!r}"
-        case _:
-            name = ".".join(_named(schema, item["loc"]))
-            message = str(item["msg"]).removeprefix("Value error, ")
-            return f"{where}: {name} = {item['input']!r}: {message[0].lower()}{message[1:]}"
+    if item["type"] == "extra_forbidden":
+        taken = ", ".join(fields) or "none"
+        return f"{holder} has no parameter {last!r}.{suggest(last, fields)} It takes: {taken}."
+    if item["type"] == "missing":
+        return f"{holder} needs the parameter {last!r}"
+    name = ".".join(_named(schema, item["loc"]))
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{where}: {name} = {item['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def _named(schema: type[BaseModel], loc: Iterable[Any]) -> list[str]:
@@ -165,14 +162,8 @@ def _fields_at(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
 
 
 def _keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    signature = inspect.signature(function, eval_str=True)
-    return {
-        p.name: p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-
-
-def _prior_fields(function: Callable[..., Any]) -> list[str]:
-    return [name for name, p in _keywords(function).items() if p.annotation is Prior]
+    parameters = inspect.signature(function, eval_str=True).parameters.items()
+    return {name: p for name, p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 @cache
@@ -182,16 +173,12 @@ def _schema(
     supplied: tuple[str, ...],
     common: Callable[..., Any] | None,
 ) -> type[BaseModel]:
-    parameters = _keywords(function) | (_keywords(common) if common else {})
-    fields: dict[str, Any] = {
-        name: (
-            Any if p.annotation is Prior else p.annotation,
-            ... if p.default is inspect.Parameter.empty else p.default,
-        )
-        for name, p in parameters.items()
-        if name not in supplied
-    }
+    fields: dict[str, Any] = {}
+    for name, p in (_keywords(function) | (_keywords(common) if common else {})).items():
+        if name not in supplied:
+            annotation = Any if p.annotation is Prior else p.annotation
+            fields[name] = annotation, ... if p.default is p.empty else p.default
     return create_model(f"{kind}_{function.__module__}", __base__=Strict, **fields)
 
 
-__all__ = ["Choice", "Field", "Strict", "Table", "choose", "explain", "validate"]
+__all__ = ["Choice", "Field", "Strict", "Table", "choose", "validate"]

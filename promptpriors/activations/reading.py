@@ -1,17 +1,19 @@
 """A frozen model reads documents: what passes chosen sites, a row a token, never padding."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from promptpriors.activations.texts import Text
+from promptpriors.activations.texts import Text, filled
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.sites import check, observed
-from promptpriors.packing import Encoded, Row, chain, pack, packs_exactly, states_of
+from promptpriors.packing import Encoded, chain, pack, packs_exactly, states_of
 from promptpriors.prompts import Prompt
 from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.modes import block_of
@@ -44,6 +46,15 @@ class Reading(NamedTuple):
     before: Int[Tensor, " row"]
     last: Int[Tensor, " texts"]
     states: dict[Site, Float[Tensor, "row dim"]]
+
+
+class _Call(NamedTuple):
+    """What is computed together: a row a token, and the rows of each text."""
+
+    tokens: Int[Tensor, " row"]
+    positions: Int[Tensor, " row"]
+    states: dict[Site, Float[Tensor, "row dim"]]
+    paths: Sequence[Int[Tensor, " _"]]
 
 
 class Reader:
@@ -83,14 +94,12 @@ class Reader:
     @torch.no_grad()
     def read(self, documents: Iterable[Sequence[Text]]) -> Iterator[Reading]:
         """What is read of each document, in their order; several travel in one call."""
-        waiting: list[Sequence[Text]] = []
-        for document in documents:
-            waiting.append(document)
-            if sum(len(text.ids) for texts in waiting for text in texts) >= ROOM:
-                yield from self._call(waiting)
-                waiting = []
-        if waiting:
-            yield from self._call(waiting)
+        for some in filled(documents, ROOM):
+            texts = [text for document in some for text in document]
+            call = self._packed(texts) if self._packs else self._padded(texts)
+            paths = iter(call.paths)
+            for document in some:
+                yield _gathered(document, list(islice(paths, len(document))), call)
 
     @torch.no_grad()
     def prompt_rows(self) -> dict[Site, Float[Tensor, "length dim"]]:
@@ -99,34 +108,26 @@ class Reader:
         At its own sites these are its vectors. Further up a ``soft`` or ``deep`` prompt's rows run
         on; a ``deep-cut`` prompt is cut away, and ``kv`` has no rows.
         """
-        if self.prompt is None or self.prompt.mode in {"none", "kv"}:
+        prompt = self.prompt
+        if prompt is None or prompt.mode in {"none", "kv"}:
             return {}
-        values = self.prompt.values
+        values = prompt.values
         found = {site: values[site].detach() for site in self.sites if site in values}
-        if self.prompt.mode == "deep-cut" or self.backbone.seq2seq:
+        if prompt.mode == "deep-cut" or self.backbone.seq2seq:
             return found
+        if self._packs:
+            with observed(self.backbone.model, self.sites) as passed:
+                insert(self.backbone, prompt)
+        else:
+            passed = self._padded_states([(0,)])  # the prompt's rows see no text
         first = min(map(block_of, values))
-        for site, rows in self._run_on(self.prompt).items():
+        for site, rows in passed.items():
             if site not in found and (site in ENDS or block_of(site) >= first):
-                found[site] = rows
+                found[site] = rows[0, prompt.bos : prompt.before]
         return found
 
-    def _run_on(self, prompt: Prompt) -> dict[Site, Float[Tensor, "length dim"]]:
-        """What passes the sites above the input in a prompt's rows; they see no text."""
-        if not self._packs:
-            whole = self._padded_states([(0,)])
-            return {site: value[0, prompt.bos : prompt.before] for site, value in whole.items()}
-        with observed(self.backbone.model, self.sites) as passed:
-            insert(self.backbone, prompt)
-        return {site: value[0, prompt.bos :] for site, value in passed.items()}
-
-    def _call(self, documents: Sequence[Sequence[Text]]) -> Iterator[Reading]:
-        call = self._packed if self._packs else self._padded
-        return call(documents)
-
-    def _packed(self, documents: Sequence[Sequence[Text]]) -> Iterator[Reading]:
+    def _packed(self, texts: Sequence[Text]) -> _Call:
         """One packed row; what documents share is computed once and given to each of them."""
-        texts = [text for document in documents for text in document]
         row = pack([Encoded(text.id, (text.ids,), (0,)) for text in texts], answers=False)
         inserted = insert(self.backbone, self.prompt, in_front=True)
         found = states_of(
@@ -139,49 +140,27 @@ class Reader:
         )
         skipped = 0 if inserted.root is None else len(inserted.root)
         states = {site: value[skipped:] for site, value in found.items()}
-        number = 0
-        for document in documents:
-            paths = [chain(row, number + i) for i in range(len(document))]
-            number += len(document)
-            yield _gathered(row, document, paths, states)
+        paths = [chain(row, number) for number in range(len(texts))]
+        return _Call(row.tokens, row.positions, states, paths)
 
-    def _padded(self, documents: Sequence[Sequence[Text]]) -> Iterator[Reading]:
+    def _padded(self, texts: Sequence[Text]) -> _Call:
         """A text a line, padded on the right; no line of the padding is kept."""
-        texts = [text for document in documents for text in document]
         root = self.prompt.before if self.prompt else 0
         whole = self._padded_states([text.ids for text in texts])
-        states = {site: value[:, root:] for site, value in whole.items()}
-        number = 0
-        for document in documents:
-            lines = range(number, number + len(document))
-            number += len(document)
-            sizes = [len(texts[line].ids) for line in lines]
-            ends = torch.tensor(sizes).cumsum(0)
-            positions = torch.cat([torch.arange(size) for size in sizes])
-            before = torch.arange(len(positions)) - 1
-            before[positions == 0] = -1
-            parts = [(line, size) for line, size in zip(lines, sizes, strict=True)]
-            yield Reading(
-                tokens=torch.tensor([i for text in document for i in text.ids]),
-                positions=positions,
-                roles=torch.tensor([role for text in document for role in text.roles]),
-                example=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
-                before=before,
-                last=ends - 1,
-                states={
-                    site: torch.cat([value[line, :size] for line, size in parts])
-                    for site, value in states.items()
-                },
-            )
+        sizes = [len(text.ids) for text in texts]
+        inside = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+        states = {site: value[:, root:][inside.to(value.device)] for site, value in whole.items()}
+        tokens = torch.tensor([i for text in texts for i in text.ids])
+        positions = torch.cat([torch.arange(size) for size in sizes])
+        return _Call(tokens, positions, states, torch.arange(len(tokens)).split(sizes))
 
     def _padded_states(
         self, lines: Sequence[tuple[int, ...]]
     ) -> dict[Site, Float[Tensor, "batch time dim"]]:
         """What passes the sites, the prompt's rows first, padding included."""
         backbone = self.backbone
-        width = max(map(len, lines))
-        tokens = torch.tensor([[*line, *([0] * (width - len(line)))] for line in lines])
-        mask = torch.arange(width) < torch.tensor([len(line) for line in lines])[:, None]
+        tokens = pad_sequence([torch.tensor(line) for line in lines], batch_first=True)
+        mask = torch.arange(tokens.shape[1]) < torch.tensor([len(line) for line in lines])[:, None]
         plain = self.prompt is None
         root = tokens.new_zeros(0, backbone.dim) if plain else root_rows(backbone, self.prompt)
         front = root.to(backbone.device, backbone.dtype).expand(len(lines), -1, -1)
@@ -196,15 +175,10 @@ class Reader:
         return found
 
 
-def _gathered(
-    row: Row,
-    document: Sequence[Text],
-    paths: Sequence[Int[Tensor, " _"]],
-    states: dict[Site, Float[Tensor, "row dim"]],
-) -> Reading:
-    """The rows of one document out of a packed row, in the row's order."""
+def _gathered(document: Sequence[Text], paths: Sequence[Int[Tensor, " _"]], call: _Call) -> Reading:
+    """The rows of one document out of those of a call, in their order."""
     rows = torch.unique(torch.cat(list(paths)))
-    place = torch.full((len(row.tokens),), -1)
+    place = torch.full((len(call.tokens),), -1)
     place[rows] = torch.arange(len(rows))
     roles, example, before = (torch.full((len(rows),), -1) for _ in range(3))
     for number in reversed(range(len(document))):  # the first text that has a token owns it
@@ -214,11 +188,11 @@ def _gathered(
         before[path[1:]] = path[:-1]
     last = torch.tensor([int(place[path[-1]]) for path in paths])
     return Reading(
-        tokens=row.tokens[rows],
-        positions=row.positions[rows],
+        tokens=call.tokens[rows],
+        positions=call.positions[rows],
         roles=roles,
         example=example,
         before=before,
         last=last,
-        states={site: value[rows.to(value.device)] for site, value in states.items()},
+        states={site: value[rows.to(value.device)] for site, value in call.states.items()},
     )

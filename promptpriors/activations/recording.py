@@ -3,24 +3,25 @@
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from promptpriors.activations.reading import Reader
-from promptpriors.activations.shards import DTYPES, tensors_of
+from promptpriors.activations.chains import chain_sums
+from promptpriors.activations.reading import Reader, Reading
 from promptpriors.activations.store import (
     MANIFEST,
     Plan,
-    about,
+    metadata_of,
     read_manifest,
-    shard_path,
     write_manifest,
 )
-from promptpriors.activations.texts import Text, documents, read_texts
+from promptpriors.activations.texts import SPECIAL, Text, documents, filled, read_texts
 from promptpriors.errors import InputError, WorkError
 from promptpriors.files import write_tensors
 from promptpriors.models import Backbone
@@ -28,6 +29,7 @@ from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
 from promptpriors.types import Example, Site
 
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
 SHARD_BYTES = 64 * 2**20
 """Activations of a shard, about; memory stays at a few of them."""
 
@@ -84,16 +86,19 @@ def capture(
     reader = Reader(backbone, plan.sites, prompt=prompt, longest=plan.tokens)
     documents_read = texts_read = rows = computed = 0
     with _held(folder, plan, wait=wait):
-        write_manifest(folder, plan, None)
+        write_manifest(folder, plan)
         chosen = islice(documents(examples), plan.documents)
         texts = (read_texts(backbone, document, plan.tokens) for document in chosen)
-        whole = (document for document in texts if document)
-        for number, shard in enumerate(_shards(whole, _shard_rows(backbone, plan))):
-            path = shard_path(folder, number)
-            stamp = {"key": plan.key, "shard": number, "digest": _digest(shard, plan.sites)}
-            known = _known(path, stamp)
-            if known is None:
-                tensors = tensors_of(reader, shard, plan, documents_read)
+        width = len(plan.sites) * backbone.dim * DTYPES[plan.dtype].itemsize
+        # where a shard ends depends on the texts alone
+        shards = filled((texts_of for texts_of in texts if texts_of), SHARD_BYTES // width)
+        for number, shard in enumerate(shards):
+            path = folder / f"shard-{number:05d}.safetensors"
+            digest = hashlib.sha256(repr((shard, list(plan.sites))).encode()).hexdigest()
+            stamp = {"key": plan.key, "shard": number, "digest": digest}
+            known = metadata_of(path)
+            if known is None or any(known.get(key) != value for key, value in stamp.items()):
+                tensors = _tensors(reader, shard, plan, documents_read)
                 ids = [text.id for document in shard for text in document]
                 known = {**stamp, "ids": ids, "rows": len(tensors["document"])}
                 _write(path, tensors, known)
@@ -106,8 +111,7 @@ def capture(
             raise InputError("nothing to capture: no example has any tokens")
         if prompt is not None:
             _write(folder / "prompt.safetensors", reader.prompt_rows(), {"run": plan.prompt})
-        totals = {"documents_read": documents_read, "examples": texts_read, "rows": rows}
-        write_manifest(folder, plan, totals)
+        write_manifest(folder, plan, documents_read=documents_read, examples=texts_read, rows=rows)
     seconds = time.perf_counter() - began
     return Captured(folder, documents_read, texts_read, rows, computed, seconds)
 
@@ -120,39 +124,79 @@ def content_of(examples: Iterable[Example], count: int) -> str:
     return digest.hexdigest()
 
 
-def _shard_rows(backbone: Backbone, plan: Plan) -> int:
-    """Tokens of a shard."""
-    row = len(plan.sites) * backbone.dim * DTYPES[plan.dtype].itemsize
-    return max(1, SHARD_BYTES // row)
+def _tensors(
+    reader: Reader, shard: Sequence[Sequence[Text]], plan: Plan, first: int
+) -> dict[str, Tensor]:
+    """The contents of a shard of documents, the first of which has the number ``first``."""
+    parts: dict[str, list[Tensor]] = {}
+    rows = texts = 0
+    for number, reading in enumerate(reader.read(shard)):
+        found = {
+            f"site/{site}": _kept(value, site, reading, shard[number], plan)
+            for site, value in reading.states.items()
+        }
+        size = len(next(iter(found.values())))
+        found |= _structure(reading, plan, rows, texts)
+        found["document"] = torch.full((size,), first + number)
+        for name, value in found.items():
+            parts.setdefault(name, []).append(value)
+        rows += len(reading.tokens)
+        texts += len(reading.last)
+    joined = {name: torch.cat(values) for name, values in parts.items()}
+    # whole numbers in four bytes
+    return {k: v if v.is_floating_point() else v.to(torch.int32) for k, v in joined.items()}
 
 
-def _shards(texts: Iterable[list[Text]], rows: int) -> Iterator[list[list[Text]]]:
-    """Documents until there are so many tokens; where a shard ends depends on the texts alone."""
-    shard: list[list[Text]] = []
-    size = 0
-    for document in texts:
-        shard.append(document)
-        size += sum(len(text.ids) for text in document)
-        if size >= rows:
-            yield shard
-            shard, size = [], 0
-    if shard:
-        yield shard
+def _structure(reading: Reading, plan: Plan, rows: int, texts: int) -> dict[str, Tensor]:
+    """What a document's rows are, numbered within the shard."""
+    if plan.what == "mean":
+        return {"count": _counts(reading)}
+    before = torch.where(reading.before < 0, reading.before, reading.before + rows)
+    return {
+        "token": reading.tokens,
+        "position": reading.positions,
+        "role": reading.roles,
+        "example": reading.example + texts,
+        "before": before,
+        "last": reading.last + rows,
+    }
 
 
-def _digest(shard: Sequence[Sequence[Text]], sites: Sequence[Site]) -> str:
-    return hashlib.sha256(repr((shard, list(sites))).encode()).hexdigest()
+def _counts(reading: Reading) -> Tensor:
+    ones = _ordinary(reading).float()[:, None]
+    return chain_sums(ones, reading.before, reading.positions)[reading.last, 0].long()
 
 
-def _known(path: Path, stamp: dict[str, Any]) -> dict[str, Any] | None:
-    """What a shard says, if it is whole and the one that is wanted."""
-    if not path.exists():
-        return None
-    try:
-        known = about(path)
-    except InputError:
-        return None
-    return known if {key: known.get(key) for key in stamp} == stamp else None
+def _ordinary(reading: Reading) -> Tensor:
+    """Tokens that count by default: neither the first, an attention sink, nor special ones."""
+    return (reading.positions > 0) & (reading.roles != SPECIAL)
+
+
+def _kept(
+    value: Tensor, site: Site, reading: Reading, document: Sequence[Text], plan: Plan
+) -> Tensor:
+    """Activations as they are kept; refused if they are not finite."""
+    states = value.to("cpu", torch.float32)
+    kept = states.to(DTYPES[plan.dtype])
+    bad = ~torch.isfinite(kept).all(dim=1)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        where = f"example {document[int(reading.example[row])].id!r}, token "
+        where += f"{int(reading.positions[row])}"
+        if bool(torch.isfinite(states[row]).all()):
+            raise InputError(
+                f"the activations at {site} are too large for {plan.dtype} ({where}); "
+                "set capture.dtype to 'float32'"
+            )
+        raise InputError(
+            f"the activations at {site} are not finite ({where}); leave the example out, or try "
+            "device.dtype = 'float32'"
+        )
+    if plan.what == "tokens":
+        return kept
+    counted = states * _ordinary(reading)[:, None]
+    sums = chain_sums(counted, reading.before, reading.positions)[reading.last]
+    return (sums / _counts(reading).clamp_min(1)[:, None]).to(DTYPES[plan.dtype])
 
 
 def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> None:
@@ -165,49 +209,34 @@ def _write(path: Path, tensors: dict[str, Tensor], known: dict[str, Any]) -> Non
         ) from None
 
 
-class _held:  # noqa: N801 used like a function
+@contextmanager
+def _held(folder: Path, plan: Plan, *, wait: bool) -> Iterator[None]:
     """Hold a store for this process alone, if the folder is empty or holds the same plan."""
-
-    def __init__(self, folder: Path, plan: Plan, *, wait: bool) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"the store {folder} can't be made ({error.strerror}); set capture.out to another"
-            ) from None
-        self._folder, self._plan = folder, plan
-        self._lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"store {self._folder} is being written by another process; wait for it to end"
-            ) from None
-        try:
-            self._check()
-        except InputError:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def _check(self) -> None:
-        for stale in self._folder.glob(".*.tmp"):  # left by a process that was killed
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the store {folder} can't be made ({error.strerror}); set capture.out to another"
+        ) from None
+    try:
+        lock = FileLock(folder / ".lock", timeout=-1 if wait else 0).acquire()
+    except Timeout:
+        raise InputError(
+            f"store {folder} is being written by another process; wait for it to end"
+        ) from None
+    with lock:
+        for stale in folder.glob(".*.tmp"):  # left by a process that was killed
             stale.unlink(missing_ok=True)
-        if not (self._folder / MANIFEST).exists():
-            others = [path.name for path in self._folder.iterdir() if path.name != ".lock"]
-            if others:
+        if (folder / MANIFEST).exists():
+            there = read_manifest(folder)
+            if there["key"] != plan.key or tuple(there["sites"]) != plan.sites:
                 raise InputError(
-                    f"{self._folder} holds {others[0]!r} and is no store; set capture.out to a new "
-                    "or an empty folder"
+                    f"{folder} holds another capture (of {there['model']}, {there['task']['name']},"
+                    f" {', '.join(there['sites'])}); set capture.out to another"
                 )
-            return
-        there = read_manifest(self._folder)
-        if there["key"] != self._plan.key or tuple(there["sites"]) != self._plan.sites:
+        elif others := [path.name for path in folder.iterdir() if path.name != ".lock"]:
             raise InputError(
-                f"{self._folder} holds another capture (of {there['model']}, "
-                f"{there['task']['name']}, {', '.join(there['sites'])}); set capture.out to another"
+                f"{folder} holds {others[0]!r} and is no store; set capture.out to a new or an "
+                "empty folder"
             )
+        yield

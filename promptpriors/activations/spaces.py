@@ -50,28 +50,27 @@ def load_space(
         InputError: for a folder that is no store, a site or tokens that it does not have.
     """
     store = store if isinstance(store, Store) else Store(store)
-    check_roles(roles)
-    if store.manifest["what"] == "mean":
-        return _stored_means(store, site, pool, roles=roles, first=first)
     counts = _counting(first, roles)
+    stored = store.manifest["what"] == "mean"
+    if stored and (pool != "mean" or roles is not None or first):
+        raise InputError(
+            f"store {store.folder} holds the mean of each example; take pool = 'mean' without "
+            "roles or first tokens, or capture what = 'tokens'"
+        )
     if pool == "mean":
-        return _means(store, site, counts)
+        return _means(store, site, None if stored else counts)
     kept = [counts(part) for part in store.parts("position", "role")]
     chosen = _choose(kept, points, seed)
     names = (f"site/{site}", "document", "position", "token")
-    found: list[list[Tensor]] = [[] for _ in names]
-    for part, rows in zip(store.parts(*names), chosen, strict=True):
-        for values, name in zip(found, names, strict=True):
-            values.append(part[name][rows])
-    states, groups, positions, tokens = (torch.cat(values) for values in found)
+    found = [
+        [part[name][rows] for name in names]
+        for part, rows in zip(store.parts(*names), chosen, strict=True)
+    ]
+    states, groups, positions, tokens = map(torch.cat, zip(*found, strict=True))
     if not len(states):
         raise InputError(f"store {store.folder} has no tokens of the roles {_listed(roles)}")
     return Space(
-        site,
-        states.float(),
-        groups=groups.long(),
-        positions=positions.long(),
-        tokens=tokens.long(),
+        site, states.float(), groups=groups.long(), positions=positions.long(), tokens=tokens.long()
     )
 
 
@@ -94,10 +93,9 @@ def moments_of(
         InputError: as ``load_space``; for a store of means.
     """
     store = store if isinstance(store, Store) else Store(store)
-    check_roles(roles)
+    counts, total = _counting(first, roles), None
     if store.manifest["what"] == "mean":
         raise InputError(f"store {store.folder} holds means; moments are those of tokens")
-    counts, total = _counting(first, roles), None
     for part in store.parts(f"site/{site}", "position", "role"):
         rows = part[f"site/{site}"][counts(part)]
         if len(rows):
@@ -134,13 +132,6 @@ def join(spaces: Sequence[Space]) -> Space:
     )
 
 
-def check_roles(roles: Collection[str] | None) -> None:
-    """Refuse a role that does not exist."""
-    for role in roles or ():
-        if role not in ROLES:
-            raise unknown("role", role, ROLES)
-
-
 def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
     known = [part for part in parts if part is not None]
     return torch.cat(known) if len(known) == len(parts) else None
@@ -154,6 +145,9 @@ def _counting(
     first: bool, roles: Collection[str] | None
 ) -> Callable[[dict[str, Tensor]], Bool[Tensor, " row"]]:
     """Which rows of a shard count."""
+    for role in roles or ():
+        if role not in ROLES:
+            raise unknown("role", role, ROLES)
     wanted = [ROLES.index(role) for role in (roles or ROLES) if roles or role != ROLES[SPECIAL]]
 
     def counts(part: dict[str, Tensor]) -> Tensor:
@@ -175,35 +169,21 @@ def _choose(kept: Sequence[Tensor], points: int | None, seed: int) -> list[Int[T
     return [part[mask] for part, mask in zip(rows, masks, strict=True)]
 
 
-def _means(store: Store, site: Site, counts: Callable[[dict[str, Tensor]], Tensor]) -> Space:
+def _means(store: Store, site: Site, counts: Callable[[dict[str, Tensor]], Tensor] | None) -> Space:
+    """A point an example; without ``counts`` as the store holds them."""
     means, groups = [], []
-    for part in store.parts(f"site/{site}", "position", "role", "before", "last", "document"):
-        kept = counts(part)[:, None].float()
-        both = torch.cat([part[f"site/{site}"].float() * kept, kept], dim=1)
-        sums = chain_sums(both, part["before"], part["position"])[part["last"].long()]
-        some = sums[:, -1] > 0
-        means.append(sums[some, :-1] / sums[some, -1:])
-        groups.append(part["document"][part["last"].long()][some])
-    return _of_means(store, site, means, groups)
-
-
-def _stored_means(
-    store: Store, site: Site, pool: Pool, *, roles: Collection[str] | None, first: bool
-) -> Space:
-    if pool != "mean" or roles is not None or first:
-        raise InputError(
-            f"store {store.folder} holds the mean of each example; take pool = 'mean' without "
-            "roles or first tokens, or capture what = 'tokens'"
-        )
-    means, groups = [], []
-    for part in store.parts(f"site/{site}", "count", "document"):
-        some = part["count"] > 0
-        means.append(part[f"site/{site}"][some].float())
-        groups.append(part["document"][some])
-    return _of_means(store, site, means, groups)
-
-
-def _of_means(store: Store, site: Site, means: list[Tensor], groups: list[Tensor]) -> Space:
+    names = ("count",) if counts is None else ("position", "role", "before", "last")
+    for part in store.parts(f"site/{site}", "document", *names):
+        points, documents = part[f"site/{site}"].float(), part["document"]
+        if counts is None:
+            sizes = part["count"]
+        else:
+            kept, last = counts(part)[:, None].float(), part["last"].long()
+            both = torch.cat([points * kept, kept], dim=1)
+            sums = chain_sums(both, part["before"], part["position"])[last]
+            points, sizes, documents = sums[:, :-1] / sums[:, -1:], sums[:, -1], documents[last]
+        means.append(points[sizes > 0])
+        groups.append(documents[sizes > 0])
     points = torch.cat(means)
     if not len(points):
         raise InputError(f"store {store.folder} has no example with tokens that count")

@@ -1,9 +1,7 @@
 """A store: a folder of shards with a manifest. Shards appear whole; the manifest is ended last."""
 
 import hashlib
-import json
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +9,7 @@ from typing import Any, Literal
 import safetensors
 from torch import Tensor
 
-from promptpriors.errors import InputError, Note
+from promptpriors.errors import InputError, note
 from promptpriors.files import canonical, read_json, read_tensors, write_json
 from promptpriors.types import Site
 
@@ -63,10 +61,6 @@ class Plan:
         plain = {k: v for k, v in asdict(self).items() if k not in {"model", "task", "sites"}}
         return hashlib.sha256(canonical({"format": FORMAT, **plain}).encode()).hexdigest()[:16]
 
-    def plain(self) -> dict[str, Any]:
-        """As the manifest holds it."""
-        return {**asdict(self), "sites": list(self.sites), "key": self.key}
-
 
 class Store:
     """A store that is read: its manifest, and the shards that can be read.
@@ -95,22 +89,16 @@ class Store:
         self.manifest = read_manifest(self.folder)
         self.sites: tuple[Site, ...] = tuple(self.manifest["sites"])
         paths = sorted(self.folder.glob("shard-*.safetensors"))
-        self.shards = [path for path in paths if _readable(path)]
+        self.shards = [path for path in paths if metadata_of(path) is not None]
         if broken := [path.name for path in paths if path not in self.shards]:
-            warnings.warn(
+            note(
                 f"store {folder}: {', '.join(broken)} can't be read and is left out; the command "
-                "that wrote the store computes it anew",
-                Note,
-                stacklevel=3,
+                "that wrote the store computes it anew"
             )
         if not self.shards:
             raise InputError(f"store {folder} has no shard that can be read; capture it again")
         if not self.manifest["complete"]:
-            warnings.warn(
-                f"store {folder} is not complete; the command that began it goes on",
-                Note,
-                stacklevel=3,
-            )
+            note(f"store {folder} is not complete; the command that began it goes on")
 
     def parts(self, *names: str) -> Iterator[dict[str, Tensor]]:
         """The named tensors of one shard after another, memory-mapped.
@@ -119,10 +107,10 @@ class Store:
             InputError: naming a shard that lacks one, or for a site that was not captured.
         """
         for name in names:
-            if name.startswith("site/") and name.removeprefix("site/") not in self.sites:
+            _, of_site, site = name.partition("site/")
+            if of_site and site not in self.sites:
                 raise InputError(
-                    f"store {self.folder} has no site {name.removeprefix('site/')!r}; it has "
-                    f"{', '.join(self.sites)}"
+                    f"store {self.folder} has no site {site!r}; it has {', '.join(self.sites)}"
                 )
         for path in self.shards:
             with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
@@ -133,7 +121,7 @@ class Store:
 
     def ids(self) -> list[str]:
         """The ids of the examples, in order."""
-        return [name for path in self.shards for name in about(path)["ids"]]
+        return [name for path in self.shards for name in (metadata_of(path) or {})["ids"]]
 
     def prompt_rows(self) -> dict[Site, Tensor]:
         """What passed the sites in the prompt's own rows; empty without a prompt."""
@@ -157,34 +145,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def write_manifest(folder: Path, plan: Plan, totals: Mapping[str, Any] | None) -> None:
+def write_manifest(folder: Path, plan: Plan, **totals: int) -> None:
     """Write the manifest: without totals when a capture begins, with them when it has ended."""
-    ended = {"complete": totals is not None, **(totals or {})}
-    write_json(folder / MANIFEST, {"format": FORMAT, **plan.plain(), **ended})
+    known = {"format": FORMAT, **asdict(plan), "key": plan.key, "complete": bool(totals)}
+    write_json(folder / MANIFEST, known | totals)
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard lies."""
-    return folder / f"shard-{number:05d}.safetensors"
-
-
-def about(path: Path) -> dict[str, Any]:
-    """What a shard says of itself: its number, documents, examples and a digest of its tokens.
-
-    Raises:
-        InputError: if it can't be read.
-    """
+def metadata_of(path: Path) -> dict[str, Any] | None:
+    """A shard's number, examples and digest of its tokens; None if it is not whole or none."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
-            return json.loads((file.metadata() or {})["promptpriors"])
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError):
-        raise InputError(f"{path} is damaged or not a shard of ours") from None
-
-
-def _readable(path: Path) -> bool:
-    """Whether a shard is whole: its header says how long the file must be."""
-    try:
-        about(path)
+        return read_tensors(path, prefix=None)[1]  # the header says how long the file must be
     except InputError:
-        return False
-    return True
+        return None

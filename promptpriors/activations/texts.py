@@ -1,6 +1,6 @@
 """Examples as texts to be read: token ids with a role each, cut to a length, by document."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -44,6 +44,20 @@ def documents(examples: Iterable[Example]) -> Iterator[list[Example]]:
     for _, run in groupby(enumerate(examples), key=first):
         found = [example for _, example in run]
         yield from (found[i : i + LARGEST] for i in range(0, len(found), LARGEST))
+
+
+def filled(documents: Iterable[Sequence[Text]], tokens: int) -> Iterator[list[Sequence[Text]]]:
+    """Documents together, until they have ``tokens`` or more."""
+    some: list[Sequence[Text]] = []
+    size = 0
+    for document in documents:
+        some.append(document)
+        size += sum(len(text.ids) for text in document)
+        if size >= tokens:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def read_texts(backbone: Backbone, document: list[Example], tokens: int) -> list[Text]:

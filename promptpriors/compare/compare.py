@@ -108,7 +108,7 @@ def _measure(run: Run, references: ReferencePoints) -> Measured:
     if not run.has_vectors:
         return Measured(run, {}, read_positions(run) or {})
     config = parse_config(run.config)
-    revision = str(run.about().get("model"))
+    revision = str(run.metadata().get("model"))
     ends = {site: ends_of(run, site) for site in config.prompt.sites or []}
     against = {site: references.names(revision, site) for site in ends}
     known = read_positions(run, against)

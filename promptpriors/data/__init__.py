@@ -2,13 +2,14 @@
 
 A row is a function with keyword parameters only. ``folder`` (the data folder that the user named,
 or None) is supplied by code; the others, with their annotations, are the schema of ``[task]`` in a
-config. Which examples are in a split depends on ``task.seed`` only, never on a run's seed.
+config. ``train``, ``validation`` and ``test`` are sizes. Which examples are in a split depends on
+``task.seed`` only, never on a run's seed.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,12 @@ def build_task(choice: Choice, folder: Path | None = None) -> Task:
                 " Give more data by task.path."
             )
     for split, examples in task.splits.items():
-        most = Counter(example.id for example in examples).most_common(1)
-        if most and most[0][1] > 1:
-            raise InputError(
-                f"task {task.name!r}: {most[0][1]} examples of the {split} split have the id"
-                f" {most[0][0]!r}. Give every example an id of its own."
-            )
+        for name, count in Counter(example.id for example in examples).most_common(1):
+            if count > 1:
+                raise InputError(
+                    f"task {task.name!r}: {count} examples of the {split} split have the id"
+                    f" {name!r}. Give every example an id of its own."
+                )
     return task
 
 
@@ -67,22 +68,15 @@ def fingerprint(task: Task) -> str:
 
     It knows data by content: a file that moves keeps its fingerprint, one that changes does not.
     """
-    found = hashlib.sha256()
-    for part in _canonical(task):
-        found.update(part.encode())
-    return found.hexdigest()
-
-
-def _canonical(task: Task) -> Iterator[str]:
-    """JSON of name, version and splits, an example at a time: a split may be larger than memory."""
     plain = partial(json.dumps, separators=(",", ":"))
-    yield f"[{plain(task.name)},{plain(task.version)},{{"
+    found = hashlib.sha256(f"[{plain(task.name)},{plain(task.version)},{{".encode())
     for i, split in enumerate(sorted(task.splits)):
-        yield f"{',' if i else ''}{plain(split)}:["
-        for k, example in enumerate(task.splits[split]):
-            yield f"{',' if k else ''}{plain(example)}"
-        yield "]"
-    yield "}]"
+        found.update(f"{',' if i else ''}{plain(split)}:[".encode())
+        for k, example in enumerate(task.splits[split]):  # a split may be larger than memory
+            found.update(f"{',' if k else ''}{plain(example)}".encode())
+        found.update(b"]")
+    found.update(b"}]")
+    return found.hexdigest()
 
 
 __all__ = ["TASKS", "build_task", "choose_task", "fingerprint"]

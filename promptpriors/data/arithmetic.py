@@ -24,17 +24,11 @@ Module = Literal[
     "simplify_surd",
 ]
 MODULES: tuple[str, ...] = get_args(Module)
-
 LONGER: Mapping[str, str] = {
-    "add_or_sub": "add_or_sub_big",
-    "add_sub_multiple": "add_sub_multiple_longer",
-    "mul": "mul_big",
-    "div": "div_big",
-    "mul_div_multiple": "mul_div_multiple_longer",
-    "mixed": "mixed_longer",
+    **{name: f"{name}_big" for name in ("add_or_sub", "mul", "div")},
+    **{name: f"{name}_longer" for name in ("add_sub_multiple", "mul_div_multiple", "mixed")},
 }
 """The extrapolating generator of each module that has one."""
-
 LEVELS: Mapping[str, tuple[float, float]] = {
     "all": (0.0, 1.0),
     "easy": (0.0, 1 / 3),
@@ -42,7 +36,6 @@ LEVELS: Mapping[str, tuple[float, float]] = {
     "hard": (2 / 3, 1.0),
 }
 """The part of a module's range of entropy that train questions come from."""
-
 PATIENCE = 1000
 """Repeated or too long questions in a row after which a generator counts as exhausted."""
 
@@ -55,7 +48,11 @@ def generators(difficulty: str) -> dict[str, dict[str, Generator]]:
 
     Only ``train`` knows difficulties; ``extrapolate`` has six of the nine modules.
     """
-    package = _package()
+    # the package looks for a function where older versions of sympy had it
+    moved = importlib.import_module("sympy.solvers.diophantine.diophantine")
+    expected: Any = importlib.import_module("sympy.solvers.diophantine")
+    expected.base_solution_linear = moved.base_solution_linear
+    package = importlib.import_module("mathematics_dataset.modules.arithmetic")
     low, high = LEVELS[difficulty]
     train = package.train(lambda r: (r[0] + low * (r[1] - r[0]), r[0] + high * (r[1] - r[0])))
     harder = package.test_extra()
@@ -101,11 +98,3 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(kept)
         numpy_random.set_state(kept_numpy)
-
-
-def _package() -> Any:
-    """The package's module, which looks for a function where older versions of sympy had it."""
-    moved = importlib.import_module("sympy.solvers.diophantine.diophantine")
-    expected: Any = importlib.import_module("sympy.solvers.diophantine")
-    expected.base_solution_linear = moved.base_solution_linear
-    return importlib.import_module("mathematics_dataset.modules.arithmetic")

@@ -14,8 +14,8 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from promptpriors.data.files import ask, locate
-from promptpriors.data.lines import line_at, lines, parse, text_of
+from promptpriors.data.files import ask, locate, record_at, records, text_of
+from promptpriors.data.scoring import unscored
 from promptpriors.data.splits import MODEST, Count, Positive, refuse_more
 from promptpriors.data.text import cut
 from promptpriors.errors import InputError
@@ -28,7 +28,6 @@ STREAMED = 2000
 BUFFER = 1000
 """Documents of the hub's stream among which the next one is drawn."""
 OTHERWISE = "Name a folder that holds c4/*.jsonl by --data, or a JSONL file by task.path."
-
 PLACE = np.dtype([("file", "u4"), ("line", "u4"), ("start", "u8")])
 """Where a document stands: 16 bytes, however long it is."""
 
@@ -48,7 +47,6 @@ class Documents(Sequence[Example]):
     characters: int
 
     def __len__(self) -> int:
-        """How many."""
         return len(self.places)
 
     @overload
@@ -60,7 +58,7 @@ class Documents(Sequence[Example]):
         if isinstance(index, slice):
             return replace(self, places=self.places[index])
         file, line, start = self.places[index].item()
-        text = _text(line_at(self.files[file], start), self.files[file], line)
+        text = text_of(record_at(self.files[file], line, start), "text")
         return _example(f"{file}/{line}", text, self.characters)
 
 
@@ -81,10 +79,9 @@ def build(
     file's place in the order of names and the line.
 
     Args:
-        path: JSON lines with the field ``text``, or a folder of such files. None: the folder
-            ``c4`` of the data folder, else the hub's ``allenai/c4`` in English, of which
-            train is the beginning of its shuffled train part, and validation and test of its
-            validation part.
+        path: JSON lines with the field ``text``, or a folder of such files. None: the folder ``c4``
+            of the data folder, else the hub's ``allenai/c4`` in English, of which train is the
+            beginning of its shuffled train part, and validation and test of its validation part.
         characters: the most that is taken of a document, cut before white space where there is any.
         train: documents; None: all, or 2000 from the hub.
         validation: documents; None: 200, or a fifth of all where that is less.
@@ -101,25 +98,12 @@ def build(
         splits = _from_hub(sizes, characters, seed)
     else:
         splits = _apportion(_index(_files(where), characters), sizes, seed)
-    return Task("c4", 1, splits, _score, stop=None)
-
-
-def _score(_answer: str, _example: Example) -> dict[str, float]:
-    return {}
-
-
-def _text(content: bytes, file: Path, line: int) -> str:
-    place = f"{file}, line {line}"
-    return text_of(parse(content, place), "text", place)
+    return Task("c4", 1, splits, unscored, stop=None)
 
 
 def _example(identity: str, text: str, characters: int) -> Example:
-    kept = _beginning(text, characters)
+    kept = cut(text[: characters + 1], characters)[0]
     return Example(identity, (), (kept,), kept, ends=len(kept) == len(text))
-
-
-def _beginning(text: str, characters: int) -> str:
-    return cut(text[: characters + 1], characters)[0]
 
 
 def _files(where: Path) -> tuple[Path, ...]:
@@ -138,21 +122,19 @@ def _files(where: Path) -> tuple[Path, ...]:
 
 def _index(files: tuple[Path, ...], characters: int) -> Documents:
     """Where distinct documents stand, by a 64-bit mark of each one's trained text."""
-    columns = {name: array(code) for name, code in (("file", "I"), ("line", "I"), ("start", "Q"))}
     marks = array("Q")
-    for number, file in enumerate(files):
-        for line in lines(file):
-            text = _text(line.content, file, line.number)
-            if text:
-                kept = _beginning(text, characters).encode()
-                marks.append(int.from_bytes(hashlib.blake2b(kept, digest_size=8).digest()))
-                for name, value in zip(columns, (number, line.number, line.start), strict=True):
-                    columns[name].append(value)
-    first = np.sort(np.unique(np.array(marks, dtype=np.uint64), return_index=True)[1])
-    places = np.empty(len(first), PLACE)
-    for name, column in columns.items():
-        places[name] = np.array(column, dtype=PLACE[name])[first]
-    return Documents(files, places, characters)
+
+    def places() -> Iterator[tuple[int, int, int]]:
+        for number, file in enumerate(files):
+            for record in records(file):
+                if text := text_of(record, "text"):
+                    kept = _example("", text, characters).targets[0].encode()
+                    marks.append(int.from_bytes(hashlib.blake2b(kept, digest_size=8).digest()))
+                    yield number, record.number, record.start
+
+    found = np.fromiter(places(), PLACE)
+    first = np.unique(np.array(marks, dtype=np.uint64), return_index=True)[1]
+    return Documents(files, found[np.sort(first)], characters)
 
 
 def _apportion(
@@ -166,9 +148,8 @@ def _apportion(
     for split in ("validation", "test", "train"):
         last = split == "train"
         exist = len(order) - taken if last else max(0, len(order) - taken - 1)
-        usual = exist if last else min(modest, exist)
         asked = sizes[split]
-        size = usual if asked is None else asked
+        size = asked if asked is not None else exist if last else min(modest, exist)
         refuse_more(size, exist, name="c4", split=split, things="documents")
         splits[split] = shuffled[taken : taken + size]
         taken += size

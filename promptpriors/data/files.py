@@ -3,13 +3,14 @@
 Every failure says which file and what to do.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 Found = TypeVar("Found")
@@ -149,3 +150,82 @@ def read_json(path: Path, schema: type[Model], kind: str, keys: str) -> Model:
         message = item["msg"].removeprefix("Value error, ")
         problem = f"{place or 'the file'}: {message[0].lower()}{message[1:]}"
     raise InputError(f"{path} is not {kind}: {problem}. It needs {keys}.")
+
+
+class Record(NamedTuple):
+    """A line: its number from 1, place for messages, values by name, the byte it starts at."""
+
+    number: int
+    place: str
+    values: Mapping[str, Any]
+    start: int = 0
+
+
+def records(file: Path) -> Iterator[Record]:
+    """Objects of a JSON lines file, read one by one; blank lines are skipped.
+
+    Raises:
+        InputError: when the file cannot be read, or a line is not UTF-8, not JSON or no object.
+    """
+    start = 0
+    try:
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield _record(file, number, start, line)
+                start += len(line)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def record_at(file: Path, number: int, start: int) -> Record:
+    """The object of the line that starts at a byte; errors as of ``records``."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(start)
+            return _record(file, number, start, stream.readline())
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _record(file: Path, number: int, start: int, line: bytes) -> Record:
+    place = f"{file}, line {number}"
+    try:
+        values = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise InputError(
+            f"{place}: not UTF-8 text: byte 0x{byte:02x} at offset {error.start}. Convert it."
+        ) from None
+    except json.JSONDecodeError as error:
+        problem = f"not JSON: {error.msg} at column {error.colno}"
+    except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
+        problem = f"not JSON that can be read: {error}"
+    else:
+        if isinstance(values, dict):
+            return Record(number, place, values, start)
+        problem = f"not an object, found {json.dumps(values):.40}"
+    raise InputError(f"{place}: {problem}. Write one {{…}} a line.")
+
+
+def text_of(record: Record, field: str) -> str:
+    """A field's text without surrounding white space; it may be empty.
+
+    Raises:
+        InputError: when the field is missing, or no text that can be encoded.
+    """
+    _, place, values, _ = record
+    if field not in values:
+        known = ", ".join(values) or "none"
+        raise InputError(f"{place}: no field {field!r}.{suggest(field, values)} It has: {known}.")
+    value = values[field]
+    if not isinstance(value, str):
+        raise InputError(f"{place}: field {field!r} must be a text; found {json.dumps(value):.60}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{place}: field {field!r} holds half a character (a lone surrogate) at"
+            f" {error.start}. Mend or remove the line."
+        ) from None
+    return value.strip()

@@ -5,11 +5,11 @@ Cobbe et al. 2021, "Training Verifiers to Solve Math Word Problems" (arXiv 2110.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from promptpriors.data.files import ask, locate, read_parts
-from promptpriors.data.lines import Record, records, text_of
-from promptpriors.data.scoring import MARK, exact_number, final_number
+from promptpriors.data.files import Record, ask, locate, read_parts, records, text_of
+from promptpriors.data.scoring import MARK, against, exact_number, final_number
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
 from promptpriors.types import Example, Task
@@ -67,14 +67,10 @@ def build(
     sizes = {"train": train, "validation": validation, "test": test}
     given = {"test": tests[0]} if tests else None
     splits = apportion(pool, sizes, name="gsm8k", seed=seed, given=given)
-    if not reasoning:
-        return Task("gsm8k", 1, splits, _score, max_new_tokens=24)
-    longest = 480 if annotations else 320  # SmolLM2's tokens in 999 of 1,000 derivations, and more
-    return Task("gsm8k", 1, splits, _score, max_new_tokens=longest, stop=None)
-
-
-def _score(answer: str, example: Example) -> dict[str, float]:
-    return exact_number(answer, example.targets)
+    # with reasoning SmolLM2's tokens in 999 of 1,000 derivations, and more
+    longest = 24 if not reasoning else 480 if annotations else 320
+    stop = None if reasoning else "\n"
+    return Task("gsm8k", 1, splits, partial(against, exact_number), longest, stop)
 
 
 def _units(
@@ -82,26 +78,21 @@ def _units(
 ) -> Sequence[Unit]:
     """One unit for each question, whatever its white space."""
     questions: dict[str, list[Example]] = {}
-    for number, place, values in rows:
-        question = text_of(values, "question", place)
-        derivation, final = _answer(text_of(values, "answer", place), place)
+    for row in rows:
+        question, answer = text_of(row, "question"), text_of(row, "answer")
+        derivation, mark, final = map(str.strip, answer.rpartition(MARK))
+        if not mark or final_number(answer) is None:
+            raise InputError(
+                f"{row.place}: field 'answer' must end with '{MARK} ' and a number;"
+                f" found {answer[-40:]!r}."
+            )
         if not annotations:
             derivation = ANNOTATION.sub("", derivation)
         trained = f" {derivation}\n{MARK} {final}" if reasoning else None
         source = (f"Question: {question}\nAnswer:",)
-        example = Example(f"{part}/{number}", source, (final,), trained)
+        example = Example(f"{part}/{row.number}", source, (final,), trained)
         questions.setdefault(" ".join(question.split()), []).append(example)
     return [Unit(question, question, tuple(found)) for question, found in questions.items()]
-
-
-def _answer(text: str, place: str) -> tuple[str, str]:
-    """The derivation and the final number."""
-    derivation, mark, final = text.rpartition(MARK)
-    if not mark or final_number(text) is None:
-        raise InputError(
-            f"{place}: field 'answer' must end with '{MARK} ' and a number; found {text[-40:]!r}."
-        )
-    return derivation.strip(), final.strip()
 
 
 def _from_hub() -> list[Iterable[Record]]:

@@ -4,11 +4,11 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from promptpriors.data.files import find, read_text
-from promptpriors.data.lines import Record, records
-from promptpriors.data.scoring import qa_scores
+from promptpriors.data.files import Record, find, read_text, records
+from promptpriors.data.scoring import against, qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError, suggest
 from promptpriors.types import Example, Task
@@ -31,16 +31,15 @@ def build(
     """One example a line, scored like SQuAD. Answers end at a line feed unless a target has one.
 
     Without a file of their own, validation and test are drawn from ``path``. Equal sources stay in
-    one split, and a source of validation or test is left out of train.
+    one split, and a source of validation or test is left out of train. Both fields hold a string or
+    a list of strings.
 
     Args:
         path: JSON lines, or CSV with a header where the name ends in .csv.
         validation_path: the same for validation.
         test_path: the same for test.
-        source_field: the field with the text before the answer: a string, or a list of strings, of
-            which equal first ones are computed once.
-        targets_field: the field with the accepted answers: a string, or a list of strings, of which
-            the first is trained on.
+        source_field: the field with the text before the answer; equal first ones are computed once.
+        targets_field: the field with the accepted answers, of which the first is trained on.
         train: examples; None: all.
         validation: examples; None: 200, or a fifth of ``path`` where that is less, or 200 of a file
             of its own.
@@ -54,7 +53,7 @@ def build(
     """
     paths = {"train": path, "validation": validation_path, "test": test_path}
     pools = {
-        part: _units(part, _records(find(name, folder)), source_field, targets_field)
+        part: _units(part, find(name, folder), source_field, targets_field)
         for part, name in paths.items()
         if name is not None
     }
@@ -62,18 +61,17 @@ def build(
     splits = apportion(pools.pop("train"), sizes, name="jsonl", seed=seed, given=pools)
     answers = (target for part in splits.values() for row in part for target in row.targets)
     stop = None if any("\n" in answer for answer in answers) else "\n"
-    return Task("jsonl", 1, splits, _score, max_new_tokens, stop)
+    return Task("jsonl", 1, splits, partial(against, qa_scores), max_new_tokens, stop)
 
 
-def _units(part: str, rows: Iterator[Record], source_field: str, targets_field: str) -> list[Unit]:
+def _units(part: str, file: Path, source_field: str, targets_field: str) -> list[Unit]:
     """One unit for each source; ids are the file's part and the line."""
     sources: dict[tuple[str, ...], list[Example]] = {}
-    for row in rows:
+    for row in _csv_records(file) if file.suffix.lower() == ".csv" else records(file):
         source = _texts(row, source_field)
         targets = tuple(target.strip() for target in _texts(row, targets_field))
         sources.setdefault(source, []).append(Example(f"{part}/{row.number}", source, targets))
-    keys = {source: "".join(source) for source in sources}
-    return [Unit(keys[source], keys[source], tuple(found)) for source, found in sources.items()]
+    return [Unit(key := "".join(source), key, tuple(found)) for source, found in sources.items()]
 
 
 def _texts(row: Record, field: str) -> tuple[str, ...]:
@@ -94,10 +92,6 @@ def _texts(row: Record, field: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _records(file: Path) -> Iterator[Record]:
-    return _csv_records(file) if file.suffix.lower() == ".csv" else records(file)
-
-
 def _csv_records(file: Path) -> Iterator[Record]:
     reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     header, end = None, 0
@@ -115,7 +109,3 @@ def _csv_records(file: Path) -> Iterator[Record]:
                 yield Record(line, f"{file}, line {line}", dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise InputError(f"{file}, line {reader.line_num}: not CSV: {error}.") from None
-
-
-def _score(answer: str, example: Example) -> dict[str, float]:
-    return qa_scores(answer, example.targets)

@@ -1,6 +1,7 @@
 """Arithmetic questions with exact answers, as many as one likes; ``arithmetic`` generates them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from promptpriors.data.arithmetic import MODULES, PATIENCE, Generator, Module, draw, generators
-from promptpriors.data.scoring import exact
+from promptpriors.data.scoring import against, exact
 from promptpriors.data.splits import Count, Positive
 from promptpriors.errors import InputError, unknown
 from promptpriors.registry import Field
@@ -55,8 +56,7 @@ def build(
 
     Args:
         modules: arithmetic modules of the package.
-        difficulty: as in the package's train, train-easy, train-medium and train-hard; it holds for
-            train and validation.
+        difficulty: of train and validation, as in the package's train, train-easy, -medium, -hard.
         train: number of questions.
         validation: number of questions.
         test: number of test questions.
@@ -89,7 +89,7 @@ def build(
         )
     }
     splits["test"] = _by_turns([splits[name] for name in ("interpolate", "extrapolate", "test")])
-    return Task("mathematics", 1, splits, _score, max_new_tokens=24)
+    return Task("mathematics", 1, splits, partial(against, exact), max_new_tokens=24)
 
 
 def _split(
@@ -106,17 +106,14 @@ def _split(
                 f" then {PATIENCE} repeated or too long ones in a row; {wanted} were asked for."
                 " Ask for fewer, add modules, or widen the difficulty."
             )
-        shares.append([_example(f"{split}/{name}/{k}", *pair) for k, pair in enumerate(pairs)])
+        shares.append(
+            [
+                Example(f"{split}/{name}/{k}", (f"Question: {question}\nAnswer:",), (answer,))
+                for k, (question, answer) in enumerate(pairs)
+            ]
+        )
     return _by_turns(shares)
-
-
-def _example(identity: str, question: str, answer: str) -> Example:
-    return Example(identity, (f"Question: {question}\nAnswer:",), (answer,))
 
 
 def _by_turns(lists: Sequence[Sequence[Example]]) -> list[Example]:
     return [example for example in chain.from_iterable(zip_longest(*lists)) if example is not None]
-
-
-def _score(answer: str, example: Example) -> dict[str, float]:
-    return exact(answer, example.targets)

@@ -9,22 +9,34 @@ too.
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from promptpriors.types import Example
+
 UNANSWERABLE = "unanswerable"
 """What a model should answer where the text holds no answer."""
-
 MARK = "####"
 """Stands before the final number of a derivation."""
-
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)])[-−](?=\$?[.0-9]))?\$?"
     r"(?P<size>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
 )
+
+
+def against(
+    score: Callable[[str, Sequence[str]], dict[str, float]], answer: str, example: Example
+) -> dict[str, float]:
+    """Scores of an answer to an example; ``partial(against, exact)`` is a task's ``score``."""
+    return score(answer, example.targets)
+
+
+def unscored(answer: str, example: Example) -> dict[str, float]:  # noqa: ARG001
+    """No scores: only the loss counts."""
+    return {}
 
 
 class Overlap(NamedTuple):

@@ -15,7 +15,6 @@ from promptpriors.types import Example
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-
 MODEST = 200
 """Validation or test examples where the user asks for no number and there are plenty."""
 

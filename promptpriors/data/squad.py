@@ -5,19 +5,19 @@ Version 1.1 is Rajpurkar et al. 2016 (arXiv 1606.05250), version 2.0 Rajpurkar, 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, StringConstraints, model_validator
 
 from promptpriors.data.files import ask, locate, read_json, read_parts
-from promptpriors.data.scoring import UNANSWERABLE, qa_scores
+from promptpriors.data.scoring import UNANSWERABLE, against, qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.types import Example, Task
 
 Hub = Literal["rajpurkar/squad", "rajpurkar/squad_v2"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
 OTHERWISE = "Name a folder that holds squad/train-*.json by --data, or a SQuAD file by task.path."
 KEYS = "data[].title, .paragraphs[].context, .qas[].id, .question, .answers[].text"
 
@@ -93,11 +93,7 @@ def build(
     sizes = {"train": train, "validation": validation, "test": test}
     given = {"test": dev[0]} if dev else None
     splits = apportion(pool, sizes, name="squad", seed=seed, given=given)
-    return Task("squad", 1, splits, _score)
-
-
-def _score(answer: str, example: Example) -> dict[str, float]:
-    return qa_scores(answer, example.targets)
+    return Task("squad", 1, splits, partial(against, qa_scores))
 
 
 def _example(identity: str, context: str, question: str, answers: Iterable[str]) -> Example:

@@ -1,10 +1,10 @@
 """Language modelling on plain text: the trained text is the document itself, piece by piece."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from promptpriors.data.files import find, read_text
+from promptpriors.data.scoring import unscored
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
 from promptpriors.types import Example, Task
@@ -28,9 +28,8 @@ def build(
     The pieces of one document stay in one split and in their order; documents are drawn at random.
 
     Args:
-        path: a text file, or a folder whose files (also in subfolders; hidden ones not) are one
-            document each. None: the help topics that come with Python, which differ between its
-            versions.
+        path: a text file, or a folder with a file a document (also in subfolders; hidden ones not).
+            None: the help topics that come with Python, which differ between its versions.
         characters: the most that a piece may have.
         train: pieces; None: all.
         validation: pieces; None: 200, or a fifth of all where that is less.
@@ -41,12 +40,17 @@ def build(
     Raises:
         InputError: when the text is missing, not UTF-8, blank or too short to be split.
     """
-    documents = _topics() if path is None else _documents(find(path, folder))
+    if path is None:
+        from pydoc_data.topics import topics
+
+        documents = {name: topics[name].strip() for name in sorted(topics)}
+    else:
+        documents = _documents(find(path, folder))
     stretches = STRETCHES if len(documents) == 1 else 1
     pool = [unit for text in documents.items() for unit in _units(*text, characters, stretches)]
     sizes = {"train": train, "validation": validation, "test": test}
     splits = apportion(pool, sizes, name="text", seed=seed)
-    return Task("text", 1, splits, _score, stop=None)
+    return Task("text", 1, splits, unscored, stop=None)
 
 
 def cut(document: str, characters: int) -> list[str]:
@@ -79,7 +83,7 @@ def _units(name: str, document: str, characters: int, stretches: int) -> list[Un
     return [Unit(part[0].id, "".join(piece.targets[0] for piece in part), part) for part in parts]
 
 
-def _documents(where: Path) -> Mapping[str, str]:
+def _documents(where: Path) -> dict[str, str]:
     """Documents that are not blank, by their number in the order of their paths."""
     files = [where]
     if where.is_dir():
@@ -91,13 +95,3 @@ def _documents(where: Path) -> Mapping[str, str]:
             f"{where} holds no text. Set task.path to a text file or a folder of them."
         )
     return {str(i): text for i, text in enumerate(texts)}
-
-
-def _topics() -> Mapping[str, str]:
-    from pydoc_data.topics import topics
-
-    return {name: topics[name].strip() for name in sorted(topics)}
-
-
-def _score(_answer: str, _example: Example) -> dict[str, float]:
-    return {}

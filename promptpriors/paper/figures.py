@@ -140,7 +140,7 @@ def _chart(
 
 def _trajectory(run: Run, site: Site, revision: str) -> Tensor | None:
     """A run's vectors at a site at every stored moment, if they are of this model."""
-    if run.about().get("model") != revision or run.config["prompt"]["mode"] == "kv":
+    if run.metadata().get("model") != revision or run.config["prompt"]["mode"] == "kv":
         return None
     return run.tensors().get(f"trajectory/{site}")
 

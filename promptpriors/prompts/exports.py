@@ -66,9 +66,9 @@ def check_free(folder: Path) -> None:
         )
 
 
-def write_export(path: Path, name: str, rows: Tensor, about: Mapping[str, Any]) -> None:
-    """Write one tensor as safetensors, float32, with ``about`` as its only metadata entry."""
-    write_tensors(path, {name: rows.detach().float()}, about)
+def write_export(path: Path, name: str, rows: Tensor, metadata: Mapping[str, Any]) -> None:
+    """Write one tensor as safetensors, float32, with ``metadata`` as its only metadata entry."""
+    write_tensors(path, {name: rows.detach().float()}, metadata)
 
 
 def _is_export(path: Path) -> bool:

@@ -110,10 +110,10 @@ def save(prompt: Prompt, folder: str | Path, *, backbone: Backbone) -> Path:
         config = peft.PrefixTuningConfig(**shared, encoder_hidden_size=width)
     values = prompt.snapshot()
     rows = torch.cat([values[site] for site in sorted(values, key=block_of)], dim=1)
-    about = {MARK: "peft", "mode": prompt.mode, "model": backbone.name}
+    metadata = {MARK: "peft", "mode": prompt.mode, "model": backbone.name}
     with new_folder(folder) as place:
         config.save_pretrained(str(place))
-        write_export(place / WEIGHTS, TENSOR, rows, about | {"revision": backbone.revision})
+        write_export(place / WEIGHTS, TENSOR, rows, metadata | {"revision": backbone.revision})
     return Path(folder)
 
 

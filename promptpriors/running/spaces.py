@@ -176,7 +176,7 @@ def _posteriors(folder: str, site: Site, revision: str) -> Space:
         for run in _finished(folder)
         if site in run.config["prompt"].get("sites", [])
         and run.config["prompt"]["mode"] != "kv"
-        and run.about().get("model") == revision
+        and run.metadata().get("model") == revision
     ]
     if not trained:
         raise InputError(

@@ -78,9 +78,9 @@ def write_map(path: Path, plane: Map) -> None:
 
 def read_map(path: Path) -> Map:
     """Read a stored map; raises InputError if it is missing or damaged."""
-    tensors, about = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     try:
-        return Map(**{**about, **tensors})
+        return Map(**{**metadata, **tensors})
     except TypeError as error:
         raise InputError(f"{path} is not a map: {error}") from None
 
@@ -97,9 +97,9 @@ def write_chart(path: Path, chart: Chart) -> None:
 
 def _write(path: Path, fields: Mapping[str, Any]) -> None:
     tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
-    about = {name: value for name, value in fields.items() if name not in tensors}
+    metadata = {name: value for name, value in fields.items() if name not in tensors}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, tensors, about)
+    write_tensors(path, tensors, metadata)
 
 
 def read_chart(path: Path) -> Chart:
@@ -108,7 +108,7 @@ def read_chart(path: Path) -> Chart:
     Raises:
         InputError: if the file is missing, damaged or no chart, or if its parts do not fit.
     """
-    tensors, about = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     layouts: dict[str, Tensor] = {}
     prompts: dict[str, dict[str, Tensor]] = {}
     for name in sorted(key for key in tensors if "/" in key):
@@ -116,7 +116,7 @@ def read_chart(path: Path) -> Chart:
         target = layouts if kind == "layout" else prompts.setdefault(rest[0], {})
         target[rest[-1]] = tensors.pop(name)
     try:
-        chart = Chart(**{**about, **tensors}, layouts=layouts, prompts=prompts)
+        chart = Chart(**{**metadata, **tensors}, layouts=layouts, prompts=prompts)
     except TypeError as error:
         raise InputError(f"{path} is not a chart: {error}") from None
     wrong = _wrong_words(chart) or _wrong_points(chart) or _wrong_prompts(chart)

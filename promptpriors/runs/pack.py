@@ -178,7 +178,7 @@ def _line(run: Run, shapes: Sequence[Shape], vectors: Vectors, without: Sequence
         metrics=encode_rows(run.metrics(), shapes),
         records=run.records(),
         vectors=kept,
-        about=None if kept == "none" else run.about(),
+        about=None if kept == "none" else run.metadata(),
         left_out=[*run.left_out, *left_out],
     )
 

@@ -81,8 +81,8 @@ def write_picture(folder: Path, picture: Picture) -> None:
     for i, panel in enumerate(picture.panels):
         tensors |= {f"{i}/{j}": layer.points.float() for j, layer in enumerate(panel.layers)}
         panels.append(panel._asdict() | {"layers": [layer[:3] for layer in panel.layers]})
-    about = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
-    write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, about)
+    metadata = _fields(picture, *WORDS, *SETTINGS) | {"panels": panels}
+    write_tensors(folder / f"{stem(picture.number)}.safetensors", tensors, metadata)
     write_numbers(folder, picture)
 
 
@@ -107,16 +107,16 @@ def read_picture(folder: Path, number: int) -> Picture:
             f"figure {number} has no data in {folder}: `promptpriors figures {number} "
             f"--all configs/paper/figures.toml --runs {folder.parent}` makes them"
         )
-    tensors, about = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     try:
         panels = []
-        for i, panel in enumerate(about["panels"]):
+        for i, panel in enumerate(metadata["panels"]):
             layers = [
                 Layer._make([*words, tensors[f"{i}/{j}"]])
                 for j, words in enumerate(panel["layers"])
             ]
             panels.append(Panel(panel["title"], tuple(panel["axes"]), layers))
-        rest = {name: about[name] for name in (*WORDS, *SETTINGS)}
+        rest = {name: metadata[name] for name in (*WORDS, *SETTINGS)}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the data of a figure: {error}; make it anew") from None
     return Picture(number=number, panels=panels, **rest)

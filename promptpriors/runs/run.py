@@ -82,7 +82,7 @@ class Run:
         return found
 
     def _packed_tensors(self, packed: PackedRun) -> dict[str, Tensor]:
-        self.about()
+        self.metadata()
         path, prefix = vectors_path(packed.pack), f"{self.id}/"
         if not path.is_file():
             raise InputError(f"{lost_vectors(packed.pack, f'run {self.id}')}; copy it there")
@@ -139,7 +139,7 @@ class Run:
         self.folder.mkdir(exist_ok=True)
         write_json(self.folder / name, value)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Read the metadata of ``prompt.safetensors``: format, mode, the model's revision.
 
         Raises:

@@ -41,7 +41,7 @@ def load_trained(run: Run, device: str | None = None) -> tuple[Backbone, Prompt]
 
 def warn_of_revision(run: Run, backbone: Backbone) -> None:
     """Warn if a run's prompt was trained on another revision of the model."""
-    known = run.about().get("model")
+    known = run.metadata().get("model")
     if known != backbone.revision:
         warnings.warn(
             f"model {backbone.name!r} is at {backbone.revision}, the prompt was trained at {known}",

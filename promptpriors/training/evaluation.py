@@ -84,18 +84,17 @@ def measure(
             batch = [encoded[i] for i in rows[row]]
             found = token_losses(backbone, prompt, batch, trunk=trunk)
             nats, correct = float(found.nats.double().sum()), int(found.correct.sum())
-            numbers = (nats, correct, len(found.nats), found.computed)
-            table[row] = torch.tensor(numbers, dtype=table.dtype)
+            table[row] = table.new_tensor([nats, correct, len(found.nats), found.computed])
         return table.flatten()
 
     asked = team.divided(name, share, trained)
 
     def found() -> Quality:
         table = asked([range(first, len(rows), team.size) for first in range(team.size)])
-        nats, correct, targets, computed = 0.0, 0.0, 0.0, 0.0
-        for row in table.view(-1, 4).tolist():
-            nats, correct = nats + row[0], correct + row[1]
-            targets, computed = targets + row[2], computed + row[3]
+        totals = table.new_zeros(4)
+        for row in table.view(-1, 4):  # one after another: the order of a sum decides its last bits
+            totals += row
+        nats, correct, targets, computed = totals.tolist()
         return Quality(nats / targets, correct / targets, int(computed))
 
     return found
@@ -153,7 +152,7 @@ def evaluate(
             )
             for i, answer in zip(part, answers, strict=True):
                 scores = task.score(answer, examples[i])
-                table[i] = torch.tensor([scores[key] for key in keys], dtype=table.dtype)
+                table[i] = table.new_tensor([scores[key] for key in keys])
         return table.flatten()
 
     asked = team.divided(f"answers of {split}", share, trained)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, encode, epochs
+from promptpriors.packing import encode, epochs
 from promptpriors.prompts import Prompt, trunk_of
 from promptpriors.prompts.objectives import mean_objective, objective_of
 from promptpriors.training.evaluation import measure
@@ -92,10 +92,8 @@ class Progress:
             self.trained, self.peak = {"adapter": list(adapter)}, {"adapter": float(lr)}
         groups = [{"params": part, "lr": self.peak[site]} for site, part in self.trained.items()]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
-        self.seconds = 0.0
-        self.training_seconds = 0.0
-        self.tokens = 0
-        self.useful = 0
+        self.seconds = self.training_seconds = 0.0
+        self.tokens = self.useful = 0
         self.ceiling = math.inf
 
     @property
@@ -124,10 +122,10 @@ class Progress:
         self.peak = {site: self.peak[site] for site in self.trained}  # in the order of the sites
         for site, parameter in self.prompt.values.items():
             parameter.data.copy_(tensors[f"value/{site}"])
-            names = {name.partition("/")[0] for name in tensors if name.endswith(f"/{site}")}
-            for name in names & {"step", "exp_avg", "exp_avg_sq"}:
-                device = "cpu" if name == "step" else parameter.device
-                self.optimiser.state[parameter][name] = tensors[f"{name}/{site}"].to(device)
+            for name in ("step", "exp_avg", "exp_avg_sq"):
+                if f"{name}/{site}" in tensors:
+                    device = "cpu" if name == "step" else parameter.device
+                    self.optimiser.state[parameter][name] = tensors[f"{name}/{site}"].to(device)
 
 
 def train(
@@ -197,18 +195,13 @@ def train(
         encode(backbone, task.splits[split], before=prompt.before)
         for split in ("train", "validation")
     )
-    targets = sum(map(_predicted, learn))
+    # without a source the first token of the target is not predicted
+    targets = sum(len(example.target) - (not example.pieces) for example in learn)
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
     forward = partial(forward, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
     descend = backward(team, forward, learn, state.parameters)
     measured = measure(
-        "validation",
-        backbone,
-        prompt,
-        check,
-        trunk=trunks[1],
-        team=team,
-        trained=state.parameters,
+        "validation", backbone, prompt, check, trunk=trunks[1], team=team, trained=state.parameters
     )
     if not team.main:
         return
@@ -222,18 +215,9 @@ def train(
             aim = mean_objective(objective, backbone, prompt, check)
         for found in (train_loss, val_loss if objective == "answer" else None, aim):
             _check_loss(found, state)
-        state.seconds = time.perf_counter() - began
+        seconds = state.seconds = time.perf_counter() - began
         rate = {site: peak * share for site, peak in state.peak.items()}
-        return Record(
-            step=state.step,
-            train_loss=train_loss,
-            val_loss=val_loss,
-            lr=rate,
-            seconds=state.seconds,
-            tokens=state.tokens,
-            penalty=penalty,
-            val_objective=aim,
-        )
+        return Record(state.step, train_loss, val_loss, rate, seconds, state.tokens, penalty, aim)
 
     if state.step == 0:
         first = record(None, None, 0.0)
@@ -254,21 +238,13 @@ def train(
         yield record(train_loss, None if penalty is None else float(penalty.detach()), share)
 
 
-def _predicted(example: Encoded) -> int:
-    """Target tokens of an example; without a source the first is none."""
-    return len(example.target) - (not example.pieces)
-
-
 def _penalty(state: Progress, regularisers: Sequence[Regulariser], targets: int) -> Tensor | None:
     """The sum of the penalties at the present values."""
     penalties = [r.penalty(state.prompt.values, targets=targets) for r in regularisers]
     for regulariser, penalty in zip(regularisers, penalties, strict=True):
         if not torch.isfinite(penalty):
-            raise Diverged(
-                f"training diverged at step {state.step}: the penalty {regulariser.name!r} is "
-                f"{float(penalty.detach()):.4g}, rate {_rates(state)}; try a smaller strength, or a"
-                " smaller rate"
-            )
+            problem = f"the penalty {regulariser.name!r} is {float(penalty.detach()):.4g}"
+            raise _diverged(state, problem, "a smaller strength, or a smaller rate")
     return torch.stack(penalties).sum() if penalties else None
 
 
@@ -290,11 +266,11 @@ def _update(
 
 def _check_loss(found: float | None, state: Progress) -> None:
     if found is not None and not (math.isfinite(found) and found <= state.ceiling):
-        raise Diverged(
-            f"training diverged at step {state.step}: the loss is {found:.4g} nats per token, rate "
-            f"{_rates(state)}; try a smaller rate, warm-up or clipping"
-        )
+        problem = f"the loss is {found:.4g} nats per token"
+        raise _diverged(state, problem, "a smaller rate, warm-up or clipping")
 
 
-def _rates(state: Progress) -> str:
-    return ", ".join(f"{rate:.3g} at {site}" for site, rate in state.peak.items())
+def _diverged(state: Progress, problem: str, remedy: str) -> Diverged:
+    rate = ", ".join(f"{peak:.3g} at {site}" for site, peak in state.peak.items())
+    problem = f"training diverged at step {state.step}: {problem}"
+    return Diverged(f"{problem}, rate {rate}; try {remedy}")

@@ -14,7 +14,6 @@ ALPHA = 2
 """LoRA's alpha over its rank, so that BA is always added twice. PEFT's default is alpha = 8 for
 every rank: at rank 16 it adds half of BA, and the best rate would change with the rank."""
 NAME = "ceiling"
-"""What the adapter is called inside the model."""
 
 
 @contextmanager

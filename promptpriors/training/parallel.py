@@ -14,13 +14,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, NamedTuple, NoReturn, Protocol, cast, runtime_checkable
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from promptpriors.errors import InputError, Note, WorkError
+from promptpriors.errors import InputError, WorkError, note
 
 Share = Callable[[Any], Float[Tensor, " n"]]
 """A part of the work to a vector, of the same length for every part."""
@@ -28,11 +28,6 @@ Asked = Callable[[Sequence[Any]], Float[Tensor, " n"]]
 """The parts of all processes to the sum of their vectors."""
 PATIENCE = timedelta(days=1)
 """How long a process waits for the main one, which may capture a space in the meantime."""
-
-ONE = (
-    "accelerate launch --cpu starts one process unless it has a host file of mpirun; for several: "
-    "torchrun --nproc-per-node N -m promptpriors run …"
-)
 
 
 @runtime_checkable
@@ -55,8 +50,7 @@ class Team(Protocol):
         Args:
             name: the same on every process.
             share: does one part of it.
-            parameters: what it depends on besides; the main process's values are sent with each
-                request.
+            parameters: what it depends on; the main process sends its values with each request.
         """
         ...
 
@@ -64,9 +58,7 @@ class Team(Protocol):
 class Alone:
     """A process of its own: its only part is all the work."""
 
-    main = True
-    size = 1
-    local = 1
+    main, size, local = True, 1, 1
 
     def divided(
         self,
@@ -79,13 +71,6 @@ class Alone:
 
 
 ALONE = Alone()
-
-
-class _Report(NamedTuple):
-    """What a process says when its share failed."""
-
-    kind: type[Exception]
-    message: str
 
 
 class Crew:
@@ -174,7 +159,7 @@ class Crew:
                 vector = self._shares[name][0](part)
             except Exception as found:
                 error = found
-        reports: list[_Report | None] = []
+        reports: list[Exception | None] = []
         with _connected():
             failed = torch.tensor([float(error is not None)], device=self._device)
             if cast("Tensor", reduce(failed, "sum")).item():
@@ -186,7 +171,7 @@ class Crew:
             raise error
         for report in reports:
             if report is not None:
-                raise report.kind(report.message)
+                raise report
         return vector
 
     def _tell(self, message: Any) -> Any:
@@ -196,17 +181,18 @@ class Crew:
         with _connected():
             return broadcast_object_list([message])[0]
 
-    def _report(self, error: Exception | None) -> _Report | None:
+    def _report(self, error: Exception | None) -> Exception | None:
+        """A failure as the other processes see it."""
         if error is None:
             return None
         message = f"process {self._rank} on {socket.gethostname()}: {error}"
         if isinstance(error, InputError):
-            return _Report(InputError, message)
+            return InputError(message)
         if isinstance(error, WorkError | torch.OutOfMemoryError | MemoryError | OSError):
-            return _Report(WorkError, message)
+            return WorkError(message)
         if os.environ.get("PROMPTPRIORS_TRACEBACK"):
             message += "\n" + "".join(traceback.format_exception(error))
-        return _Report(RuntimeError, f"{type(error).__name__}: {message}")
+        return RuntimeError(f"{type(error).__name__}: {message}")
 
 
 @contextmanager
@@ -239,7 +225,10 @@ def gathered() -> Iterator[Team]:
     asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in {"1", "true"}
     if not launched():
         if asked and "MASTER_ADDR" in os.environ:  # accelerate sets it for more than one process
-            warnings.warn(ONE, Note, stacklevel=2)
+            note(
+                "accelerate launch --cpu starts one process unless it has a host file of mpirun; "
+                "for several: torchrun --nproc-per-node N -m promptpriors run …"
+            )
         yield ALONE
         return
     import torch.distributed.nn

@@ -28,13 +28,12 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
     """
     if isinstance(lr, Mapping) and set(lr) != {"relative"}:
         raise InputError(f"learning rate {dict(lr)!r}: expected a number or {{'relative': number}}")
-    share = lr["relative"] if isinstance(lr, Mapping) else None
-    number = lr if share is None else share
+    number = lr["relative"] if isinstance(lr, Mapping) else lr
     if not isinstance(number, int | float) or not 0 < number <= LARGEST:
         raise InputError(f"learning rate {number!r}: expected a number above 0, at most 1e30")
-    if share is None:
+    if not isinstance(lr, Mapping):
         return dict.fromkeys(prompt.sites, float(number))
-    found = {site: share * rms(value.detach()) for site, value in prompt.values.items()}
+    found = {site: number * rms(value.detach()) for site, value in prompt.values.items()}
     for site, rate in found.items():
         if rate == 0:
             raise InputError(

@@ -25,7 +25,6 @@ from promptpriors.types import Density, Elliptical, Prior, Site, Space
 Strength = Annotated[float, Field(gt=0)]
 Energy = Callable[[Mapping[Site, Tensor]], Float[Tensor, ""]]
 """Values by site, on the CPU in float64, to a number."""
-
 EVERYWHERE: Mapping[str, Mapping[str, str]] = {
     "barycentre": {"first": "gaussian", "second": "gaussian"},
     "cluster": {"draw": "gaussian"},
@@ -89,9 +88,13 @@ def posterior_mode(given: Given, *, strength: Strength = 1.0) -> Regulariser:
     densities: dict[Site, Density] = {}
     for site, prior in _priors("map", given).items():
         if not everywhere(prior):
+            listed = ", ".join(
+                name + "".join(f" ({key} = {value!r})" for key, value in params.items())
+                for name, params in EVERYWHERE.items()
+            )
             raise InputError(
                 f"regulariser 'map' needs a density that is finite everywhere, and the prior at"
-                f" {site!r} ({type(prior).__name__}) has none\nThese have: {_listed()}"
+                f" {site!r} ({type(prior).__name__}) has none\nThese have: {listed}"
             )
         densities[site] = prior
 
@@ -161,18 +164,17 @@ def repulsion(
     Raises:
         InputError: for a prompt of keys and values, without points at its sites, or without enough.
     """
-    prompt = given.prompt
+    prompt, real = given.prompt, given.points
     if prompt.mode == "kv":
         raise InputError(
             "regulariser 'repulsion' does not go with mode 'kv': points are no keys and values"
         )
-    sites = [site for site in prompt.sites if site in given.points]
-    if not sites:
+    clouds = {site: real[site].points.to("cpu") for site in prompt.sites if site in real}
+    if not clouds:
         raise InputError(
             f"regulariser 'repulsion': space = {space!r} has no points where the prompt has vectors"
             f" ({', '.join(prompt.sites)})\nTake activations of each site, such as 'site:c4'"
         )
-    clouds = {site: given.points[site].points.to("cpu") for site in sites}
     least = min(map(len, clouds.values()))
     if neighbours > least:
         raise InputError(
@@ -184,7 +186,7 @@ def repulsion(
             nearest_by_cosine(values[site].to(points.dtype), points, k=neighbours).cosine.mean()
             for site, points in clouds.items()
         )
-        return _total([mean.to(torch.float64) for mean in found]) / len(sites)
+        return _total([mean.to(torch.float64) for mean in found]) / len(clouds)
 
     return Regulariser("repulsion", energy, strength, shared=False)
 
@@ -270,14 +272,6 @@ def _priors(name: str, given: Given) -> dict[Site, Prior]:
     if missing:
         raise InputError(f"regulariser {name!r} needs a prior at {missing[0]!r}: give priors=…")
     return {site: given.priors[site] for site in given.prompt.sites}
-
-
-def _listed() -> str:
-    """The priors that ``map`` takes, as a user would write them."""
-    return ", ".join(
-        name + "".join(f" ({key} = {value!r})" for key, value in params.items())
-        for name, params in EVERYWHERE.items()
-    )
 
 
 def _chi(prior: Elliptical, x: Tensor) -> Tensor:

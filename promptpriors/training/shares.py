@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from heapq import heapify, heapreplace
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +25,11 @@ def share_out(encoded: Sequence[Encoded], size: int) -> list[list[int]]:
     units = groups(encoded, largest=math.ceil(len(encoded) / size))
     costs = [len(pack([encoded[i] for i in unit]).tokens) for unit in units]
     parts: list[list[int]] = [[] for _ in range(size)]
-    loads = [(0, part) for part in range(size)]
-    heapify(loads)
+    loads = [0] * size
     for cost, unit in sorted(zip(costs, units, strict=True), reverse=True):
-        load, part = loads[0]
-        parts[part] += unit
-        heapreplace(loads, (load + cost, part))
+        least = loads.index(min(loads))
+        parts[least] += unit
+        loads[least] += cost
     return [sorted(part) for part in parts]
 
 
@@ -72,8 +70,7 @@ def backward(
         nats = float(losses.nats.detach().double().sum())
         head = torch.tensor([nats, targets, losses.computed], dtype=torch.float64)
         slopes = [torch.zeros_like(v) if v.grad is None else v.grad for v in trained]
-        flat = [slope.flatten().cpu().double() * targets for slope in slopes]
-        return torch.cat([head, *flat])
+        return torch.cat([head, *(s.flatten().cpu().double() * targets for s in slopes)])
 
     asked = team.divided("gradient", share, trained)
 

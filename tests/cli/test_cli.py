@@ -63,8 +63,8 @@ def test_ask_reads_questions_from_a_pipe(ran, cli, monkeypatch):
 
 def test_ask_says_when_the_model_is_another_one(ran, cli, place):
     path = place / ran["folder"] / "prompt.safetensors"
-    tensors, about = read_tensors(path)
-    write_tensors(path, tensors, about | {"model": "another"})
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | {"model": "another"})
     _, _, err = cli("ask", ran["id"], "x", "--max-new-tokens", 1)
     assert "note: model 'tiny' is at tiny 1, the prompt was trained at another" in err
 

@@ -51,8 +51,8 @@ def test_embeddings_are_the_prompts_rows_and_say_where_they_come_from(ran, place
     prompt = load_file(place / "out" / "prompt.safetensors")["prompt"]
     assert prompt.equal(pp.load_prompt(ran["folder"]).values["embed"])
     with safe_open(place / "out" / "prompt.safetensors", framework="pt") as file:
-        (about,) = file.metadata().values()
-    assert json.loads(about) == {
+        (metadata,) = file.metadata().values()
+    assert json.loads(metadata) == {
         "export": "embeddings",
         "first_token": False,
         "model": "tiny",
@@ -170,8 +170,8 @@ def test_only_an_earlier_export_is_replaced(ran, place, cli):
 
 def test_export_says_when_the_model_is_another_one(ran, cli, place):
     path = place / ran["folder"] / "prompt.safetensors"
-    tensors, about = read_tensors(path)
-    write_tensors(path, tensors, about | {"model": "another"})
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | {"model": "another"})
     _, _, err = cli("export", ran["id"], "--to", "embeddings", "out")
     assert "note: model 'tiny' is at tiny 1, the prompt was trained at another" in err
 

@@ -76,7 +76,7 @@ def test_losses_are_those_of_the_prompts_they_speak_of(ran, workspace):
     assert whole + nearest == pytest.approx(expected, rel=1e-5)
     assert found["split"] == "validation"
     assert found["examples"] == found["documents"] == EXAMPLES
-    assert found["model"] == run.about()["model"]
+    assert found["model"] == run.metadata()["model"]
     assert found["left_out"] == {}
 
 
@@ -263,7 +263,7 @@ def test_what_can_not_be_measured_is_refused(ran, workspace, tmp_path):
 @pytest.mark.slow
 def test_a_model_at_another_revision_is_warned_of(tmp_path, workspace):
     run = execute(parse_config(TINY), tmp_path, workspace)
-    about = run.about() | {"model": "tiny 0"}
-    write_tensors(run.folder / "prompt.safetensors", run.tensors(), about)
+    metadata = run.metadata() | {"model": "tiny 0"}
+    write_tensors(run.folder / "prompt.safetensors", run.tensors(), metadata)
     with pytest.warns(Note, match="is at tiny 1, the prompt was trained at tiny 0"):
         measured(run, workspace)

@@ -48,9 +48,9 @@ def member(whole, number):
 def renumbered(folder, change):
     """The message when ``change`` has gone over the tensors."""
     file = folder / "prior.safetensors"
-    tensors, about = read_tensors(file)
+    tensors, metadata = read_tensors(file)
     change(tensors)
-    write_tensors(file, tensors, about)
+    write_tensors(file, tensors, metadata)
     return refused(folder)
 
 
@@ -104,8 +104,8 @@ def test_a_tensor_where_a_number_belongs_is_refused(folder):
     def change(whole):
         whole["prior"]["fields"]["sigma"] = {"tensor": "sigma"}
 
-    _, about = read_tensors(folder / "prior.safetensors")
-    write_tensors(folder / "prior.safetensors", {"sigma": torch.ones(())}, about)
+    _, metadata = read_tensors(folder / "prior.safetensors")
+    write_tensors(folder / "prior.safetensors", {"sigma": torch.ones(())}, metadata)
     assert "prior.sigma: expected float, found a float32 tensor of shape ()" in edited(
         folder, change
     )
@@ -118,11 +118,11 @@ def test_a_member_that_is_no_density_does_not_make_a_mixture_of_densities(folder
     def change(whole):
         whole["prior"]["fields"]["members"]["tuple"][1] = plain
 
-    tensors, about = read_tensors(folder / "prior.safetensors")
+    tensors, metadata = read_tensors(folder / "prior.safetensors")
     write_tensors(
         folder / "prior.safetensors",
         tensors | read_tensors(other / "prior.safetensors")[0],
-        about,
+        metadata,
     )
     assert "prior.members: expected tuple[promptpriors.types.Density, ...]" in edited(
         folder, change

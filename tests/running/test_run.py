@@ -283,23 +283,23 @@ def test_wherever_a_run_is_interrupted_it_ends_with_the_same_bytes(tmp_path, wor
 
 
 def mutate(path, change):
-    tensors, about = read_tensors(path)
-    change(tensors, about)
-    write_tensors(path, tensors, about)
+    tensors, metadata = read_tensors(path)
+    change(tensors, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
-        lambda tensors, about: tensors.pop("value/embed"),
-        lambda tensors, about: tensors.update({"exp_avg/embed": torch.zeros(1)}),
-        lambda tensors, about: tensors.update({"trajectory/embed": torch.zeros(1, 4, 32)}),
-        lambda tensors, about: about["progress"].update(step=-1),
-        lambda tensors, about: about["progress"].update(step=99),
-        lambda tensors, about: about["progress"].pop("peak"),
-        lambda tensors, about: about.update(scores_initial=3),
-        lambda tensors, about: about.clear(),
+        lambda tensors, metadata: tensors.pop("value/embed"),
+        lambda tensors, metadata: tensors.update({"exp_avg/embed": torch.zeros(1)}),
+        lambda tensors, metadata: tensors.update({"trajectory/embed": torch.zeros(1, 4, 32)}),
+        lambda tensors, metadata: metadata["progress"].update(step=-1),
+        lambda tensors, metadata: metadata["progress"].update(step=99),
+        lambda tensors, metadata: metadata["progress"].pop("peak"),
+        lambda tensors, metadata: metadata.update(scores_initial=3),
+        lambda tensors, metadata: metadata.clear(),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, workspace, change):
@@ -345,10 +345,10 @@ def test_a_checkpoint_holds_the_moments_and_no_more_than_that(tmp_path, workspac
     with pytest.raises(KeyboardInterrupt):
         execute(config(), tmp_path, workspace, on_progress=cut_at(3))
     (half,) = list_runs(tmp_path)
-    tensors, about = read_tensors(half.folder / "state.safetensors")
-    assert about["progress"]["step"] == 2
+    tensors, metadata = read_tensors(half.folder / "state.safetensors")
+    assert metadata["progress"]["step"] == 2
     assert {"value/embed", "exp_avg/embed", "exp_avg_sq/embed", "step/embed"} <= set(tensors)
-    json.dumps(about, allow_nan=False)
+    json.dumps(metadata, allow_nan=False)
 
 
 @pytest.mark.slow

@@ -159,7 +159,7 @@ def test_a_ceilings_run_looks_like_the_empty_prompts_and_says_its_rank(tmp_path,
     tensors, expected = run.tensors(), empty.tensors()
     assert list(tensors) == list(expected) == ["trajectory/steps"]
     assert tensors["trajectory/steps"].tolist() == [0, 2, 4, 6]
-    assert run.about() == empty.about()
+    assert run.metadata() == empty.metadata()
     assert {path.name for path in run.folder.iterdir()} == {
         "config.toml",
         "metrics.jsonl",

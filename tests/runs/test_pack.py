@@ -66,7 +66,7 @@ def test_packed_runs_are_those_of_the_folder(runs):
         assert packed[name].packed
         assert packed[name].has_vectors == run.has_vectors
         if run.has_vectors:
-            assert packed[name].about() == run.about()
+            assert packed[name].metadata() == run.metadata()
             tensors = run.tensors()
             found = packed[name].tensors()
             assert found.keys() == tensors.keys()
@@ -131,9 +131,9 @@ def test_vectors_too_large_for_half_precision_stay_as_they_are(runs):
     from promptpriors.files import write_tensors
 
     path = runs / "a0" / "prompt.safetensors"
-    tensors, about = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     tensors["final/embed"] = torch.full((2, 3), 1e6)
-    write_tensors(path, tensors, about)
+    write_tensors(path, tensors, metadata)
     run = read_run(pack(runs).parent / "a0")
     assert torch.equal(run.tensors()["final/embed"], tensors["final/embed"])
 

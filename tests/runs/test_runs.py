@@ -69,12 +69,12 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_the_same_tensors_give_the_same_bytes(tmp_path):
     tensors = {f"site/{i}": torch.full((2, 3), float(i)) for i in range(20)}
-    about = {"b": 1, "a": {"d": 2, "c": 3}}
-    write_tensors(tmp_path / "a", tensors, about)
-    write_tensors(tmp_path / "b", dict(reversed(tensors.items())), dict(reversed(about.items())))
+    metadata = {"b": 1, "a": {"d": 2, "c": 3}}
+    write_tensors(tmp_path / "a", tensors, metadata)
+    write_tensors(tmp_path / "b", dict(reversed(tensors.items())), dict(reversed(metadata.items())))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     found, read = read_tensors(tmp_path / "a")
-    assert read == about
+    assert read == metadata
     assert torch.equal(found["site/7"], tensors["site/7"])
 
 
