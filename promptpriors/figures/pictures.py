@@ -39,12 +39,12 @@ def draw(picture: Picture) -> Any:
     side = SMALL if count > MANY else INCHES
     figure = Figure(figsize=(columns * side, rows * side + 0.5), layout="constrained", dpi=130)
     figure.suptitle(f"{picture.number}. {picture.title}", fontsize=11, x=0.01, ha="left")
-    subplots = figure.subplots(rows, columns, squeeze=False).flat
+    subplots = list(figure.subplots(rows, columns, squeeze=False).flat)
     every = [layer for panel in picture.panels for layer in panel.layers]
     for axes, panel in zip(subplots, picture.panels, strict=False):
         framed = every if picture.one_map else panel.layers
         _panel(axes, panel, framed, small=count > MANY)
-    for axes in list(subplots)[count:] if rows * columns > count else []:
+    for axes in subplots[count:]:
         axes.set_axis_off()
     return figure
 
