@@ -18,7 +18,6 @@ from beartype import BeartypeConf, beartype
 from jaxtyping import jaxtyped
 
 PACKAGE = "promptpriors"
-SHAPES = {"Bool", "Float", "Int", "Num", "Shaped"}
 
 typed = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
@@ -32,9 +31,12 @@ class Decorate(ast.NodeTransformer):
     """A module in which every function and dataclass is checked."""
 
     def visit_Module(self, node):
-        aliases = (part for part in node.body if isinstance(part, ast.Assign))
-        named = {name for part in aliases if _names(part.value) & SHAPES for name in _names(part)}
-        self.shapes = SHAPES | named
+        self.shapes = set()
+        for part in node.body:
+            if isinstance(part, ast.ImportFrom) and part.module == "jaxtyping":
+                self.shapes |= {name.name for name in part.names}
+            elif isinstance(part, ast.Assign) and _names(part.value) & self.shapes:
+                self.shapes |= set().union(*map(_names, part.targets))
         self.generic_visit(node)
         imported = ast.ImportFrom("tests", [ast.alias("shape_checks", "_checks")], 0)
         node.body.insert(ast.get_docstring(node) is not None, imported)

@@ -1,6 +1,7 @@
 """From one config to thirteen figures: on a model for tests, with real texts."""
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -134,8 +135,9 @@ def test_every_claim_has_a_verdict_and_one_run_decides_nothing(made):
     assert claims[10].verdict == "not testable"  # the encoder–decoder is a random one
 
 
-def test_verdicts_of_studies_outlast_the_figures(made, real_data):
-    plan, runs, _ = made
+def test_verdicts_of_studies_outlast_the_figures(made, real_data, tmp_path):
+    plan, whole, _ = made
+    runs = shutil.copytree(whole, tmp_path / "runs")
     study = Evidence(
         statistic="s", value=1.0, interval=(0.5, 1.5), p=None, verdict="confirmed", evidence="seeds"
     )

@@ -41,11 +41,17 @@ def has_config(frame: FrameType) -> bool:
     return any(isinstance(frame.f_locals.get(name), CARRIERS) for name in names)
 
 
+def own_module(frame: FrameType) -> str | None:
+    """The module of ours in which a frame runs; a wrapper that checks types runs in none."""
+    module = frame.f_globals.get("__name__")
+    return module if module in MODULES and Path(frame.f_code.co_filename).is_file() else None
+
+
 def module_of(frame: FrameType | None) -> str | None:
     """The module of ours in which a frame, or the first one around it, runs."""
-    while frame is not None and frame.f_globals.get("__name__") not in MODULES:
+    while frame is not None and own_module(frame) is None:
         frame = frame.f_back
-    return None if frame is None else frame.f_globals["__name__"]
+    return None if frame is None else own_module(frame)
 
 
 def walk(call: Callable[[], object]) -> list[tuple[str, str]]:
@@ -53,8 +59,8 @@ def walk(call: Callable[[], object]) -> list[tuple[str, str]]:
     steps: list[tuple[str, str]] = []
 
     def notice(frame: FrameType, event: str, _: object) -> None:
-        module = frame.f_globals.get("__name__", "")
-        if event != "call" or module not in MODULES:
+        module = own_module(frame) if event == "call" else None
+        if module is None:
             return
         if module == "promptpriors.training.loop" and frame.f_code.co_name == "train":
             raise FirstStepError
