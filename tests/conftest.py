@@ -15,7 +15,7 @@ settings.load_profile("shared machine")
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test by the costly things that it uses."""
-    for fixture, mark in (("smollm2", "slow"), ("browser", "browser")):
+    for fixture, mark in (("smollm2", "slow"), ("made", "slow"), ("browser", "browser")):
         if fixture in getattr(item, "fixturenames", ()):
             item.add_marker(mark)
 

@@ -21,6 +21,7 @@ def test_the_readmes_example_runs(capsys):
     assert capsys.readouterr().out.count("\n") >= 4
 
 
+@pytest.mark.slow
 def test_the_tree_names_every_module_with_its_first_line():
     made = subprocess.run(
         [sys.executable, "scripts/tree.py", "--check"], cwd=ROOT, check=False, capture_output=True

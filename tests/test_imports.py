@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import promptpriors
 
 PACKAGE = Path(promptpriors.__file__).parent
@@ -55,6 +57,7 @@ def test_a_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [{"b", "c"}, {"b", "c"}]
 
 
+@pytest.mark.slow
 def test_no_module_is_in_an_import_circle():
     assert circles({name: set(imported(name)) - {name} for name in MODULES}) == []
 

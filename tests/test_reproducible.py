@@ -15,7 +15,7 @@ def test_the_same_config_run_twice_gives_the_same_bytes(tmp_path):
     found = []
     for number in ("1", "2"):
         words = ["run", CONFIG, "--runs", tmp_path / number, "device.threads=2", "train.steps=3"]
-        words += ["task.train=40", "task.validation=8", "task.test=2", "train.batch=4"]
+        words += ["task.train=12", "task.validation=2", "task.test=1", "train.batch=4"]
         code = "from promptpriors.cli import main; main()"
         subprocess.run(
             [sys.executable, "-c", code, *map(str, words)],

@@ -157,6 +157,7 @@ def everything(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.glob("shard-*.safetensors"))}
 
 
+@pytest.mark.slow
 def test_an_interrupted_capture_goes_on_without_loss_or_duplicates(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHARD_BYTES", 64 * 1024)
     whole = captured(tiny, tmp_path / "whole", examples=many())

@@ -49,6 +49,7 @@ def test_vectors_that_went_to_real_points_are_found_by_all_three_nulls(metric):
     assert all(null.effect < 0 for null in found)
 
 
+@pytest.mark.slow
 def test_a_random_displacement_is_not_flagged():
     p = []
     for seed in range(200):

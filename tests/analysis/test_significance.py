@@ -125,6 +125,7 @@ def test_the_jackknife_deletes_whole_groups():
     assert list(ours) == pytest.approx(list(t_interval(values)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_jackknife_intervals_of_many_groups_in_blocks_hold_the_truth():
     def interval(seed):
         values = normal(90, seed).exp()

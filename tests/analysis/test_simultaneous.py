@@ -80,6 +80,7 @@ def test_a_common_reference_has_the_critical_value_of_dunnetts_double_integral(k
     assert held == pytest.approx(0.95, abs=3e-4)
 
 
+@pytest.mark.slow
 def test_p_is_what_integration_over_the_rectangle_gives():
     correlation = torch.tensor([[1, 0.5, -0.3], [0.5, 1, 0.2], [-0.3, 0.2, 1]]).double()
     bounds = [1.0, 2.0, 3.0]

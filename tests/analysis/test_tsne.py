@@ -20,6 +20,7 @@ def fitted():
     return fit_tsne(blobs(100, 0))
 
 
+@pytest.mark.slow
 def test_two_clusters_stay_two(fitted):
     first, second = fitted.coordinates.split(100)
     apart = (first.mean(dim=0) - second.mean(dim=0)).norm()
@@ -37,6 +38,7 @@ def test_later_points_are_placed_beside_their_own_and_move_nothing(fitted):
     assert fitted.place(torch.empty(0, 60)).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_map(fitted):
     assert torch.equal(fit_tsne(blobs(100, 0)).coordinates, fitted.coordinates)
 

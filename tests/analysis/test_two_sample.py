@@ -81,6 +81,7 @@ def test_one_row_of_each_group_is_drawn_at_random():
     assert torch.bincount(places).min() > 200  # of 1,200 draws among four tokens
 
 
+@pytest.mark.slow
 def test_a_classifier_can_not_tell_documents_of_one_kind_and_can_tell_moved_ones():
     x, groups = documents(200, 10, 0)
     y, others = documents(200, 10, 1)
@@ -91,6 +92,7 @@ def test_a_classifier_can_not_tell_documents_of_one_kind_and_can_tell_moved_ones
     assert apart.median > 0.85
 
 
+@pytest.mark.slow
 def test_a_classifier_that_saw_the_documents_would_be_fooled():
     """Split by token, it knows the documents again: the reason why splits go by group."""
     x, groups = documents(30, 40, 0)

@@ -49,6 +49,7 @@ def test_a_gap_along_a_narrow_axis_is_out_of_sight():
     assert unimodality_test(points, generator=generator(0), span=6).joint > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [4, 200])
 def test_one_gaussian_has_uniform_p_of_any_covariance_and_in_more_dimensions_than_points(dim):
     spread = torch.linspace(5, 0.1, dim)
@@ -64,6 +65,7 @@ def test_one_gaussian_has_uniform_p_of_any_covariance_and_in_more_dimensions_tha
     assert 0.42 < float(p.mean()) < 0.56
 
 
+@pytest.mark.slow
 def test_heavy_tails_with_one_hump_are_not_flagged():
     """Student's t with 3 degrees of freedom."""
     p = []

@@ -30,6 +30,7 @@ def test_both_contenders_have_the_same_loss_gradient_and_updates(mode):
     assert steps[1].tokens == 5 * (rows + max(e.read for e in batch) + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["soft", "kv"])
 def test_the_benchmark_measures_everything_it_names(mode):
     config = bench_config("arithmetic", mode, "tiny", 4)

@@ -80,6 +80,7 @@ def test_bad_input_ends_with_status_2_and_a_sentence(capturing, cli, words, mess
     assert out == ""
 
 
+@pytest.mark.slow
 def test_under_a_prompt(ran, capturing, cli):
     status, out, _ = cli("capture", "run.toml", "--out", "store", "--prompt", ran["id"][:6])
     assert (status, out) == (0, "store\n")

@@ -13,6 +13,7 @@ from promptpriors.files import read_tensors, write_tensors
 from promptpriors.runs import list_runs
 
 
+@pytest.mark.slow
 def test_run_prints_the_folder_and_nothing_else_on_stdout(place, cli):
     status, out, err = cli("run", "run.toml")
     assert status == 0
@@ -45,6 +46,7 @@ def test_list_reads_the_tables_and_the_runs(ran, cli):
     assert "done" in out
 
 
+@pytest.mark.slow
 def test_ask_answers_with_and_without_the_prompt(ran, cli):
     status, out, _ = cli("ask", ran["id"][:4], "What is 2 + 2?", "--json", "--max-new-tokens", 5)
     assert status == 0

@@ -97,6 +97,7 @@ def test_keys_and_values_go_to_peft(run_in, cli, tiny, capsys):
     assert pp.peft.load("out").mode == "kv"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "to", "message"),
     [

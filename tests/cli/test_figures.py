@@ -31,6 +31,7 @@ def test_figures_are_drawn_from_what_is_stored(place, cli):
     assert (status, json.loads(out)[0]["png"]) == (0, "runs/figures/fig06.png")
 
 
+@pytest.mark.slow
 def test_the_same_picture_gives_the_same_bytes(place, cli):
     stored(place / "runs" / "figures", 6)
     for folder in ("one", "two"):

@@ -15,6 +15,7 @@ def study(tmp_path, monkeypatch):
     return write_study(tmp_path)
 
 
+@pytest.mark.slow
 def test_dry_run_shows_runs_and_a_forecast_and_makes_nothing(study, cli, tmp_path):
     status, out, _ = cli("study", study, "--dry-run", "--json")
     shown = json.loads(out)
@@ -26,6 +27,7 @@ def test_dry_run_shows_runs_and_a_forecast_and_makes_nothing(study, cli, tmp_pat
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_study_runs_and_a_second_start_finds_it(study, cli, tmp_path):
     status, out, err = cli("study", study, "--json")
     assert (status, {row["state"] for row in json.loads(out)["runs"]}) == (0, {"done"})
@@ -49,6 +51,7 @@ def test_workers_of_ray_give_the_same_bytes(study, cli, tmp_path):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_and_tried_again(study, cli, tmp_path):
     _, out, _ = cli("study", study, "--dry-run", "--json")
     folder = tmp_path / "runs" / json.loads(out)["runs"][1]["id"]
@@ -75,6 +78,7 @@ def test_a_space_that_is_not_there_is_found_before_any_run(cli, tmp_path, monkey
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_more_runs_than_the_limit_need_yes(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = write_study(tmp_path, resources={"cpus": 1, "limit": 4})

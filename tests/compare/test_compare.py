@@ -50,6 +50,7 @@ def records(table):
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
+@pytest.mark.slow
 def test_every_run_has_a_row_and_a_deep_one_is_seen_twice(tables):
     rows = records(tables["position"])
     kinds = [row["coordinates"] for row in rows]

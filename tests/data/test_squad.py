@@ -216,6 +216,7 @@ def test_real_squad_splits_by_article_and_reproduces(real_data):
     assert build(real_data, train=500).splits["train"] == train[:500]
 
 
+@pytest.mark.slow
 def test_real_references_score_perfectly_on_their_own_questions(real_data):
     task = build(real_data)
     for example in task.splits["test"]:

@@ -50,6 +50,7 @@ def test_what_enters_behind_the_texts_changes_nothing_and_a_soft_prompt_does(ran
     assert found["site"] == blocks[-1]
 
 
+@pytest.mark.slow
 def test_it_is_measured_once_with_the_same_settings(ran, workspace):
     run = ran(mode="soft", length=4)
     first, stamp = measured(run, workspace), (run.folder / "bridge.json").stat().st_mtime_ns

@@ -165,6 +165,7 @@ def test_what_has_no_meaning_is_left_out_with_its_reason(ran, workspace):
     }
 
 
+@pytest.mark.slow
 def test_attention_is_given_by_head_and_by_vector(ran, workspace):
     found = measured(ran("deep-cut", sites=["block.1"]), workspace)["attention"]
     for part in found.values():
@@ -198,6 +199,7 @@ def test_it_is_found_again_with_the_same_settings_and_measured_again_with_others
     assert read_run(run.folder).status == "done"
 
 
+@pytest.mark.slow
 def test_planted_rows_read_as_their_text_and_projecting_them_changes_nothing(ran, workspace):
     """A run whose prompt is a text, untrained."""
     text = {"name": "text", "text": "read"}
@@ -209,6 +211,7 @@ def test_planted_rows_read_as_their_text_and_projecting_them_changes_nothing(ran
     assert found["projected"]["nearest"]["change"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_without_two_documents_there_are_no_intervals(ran, workspace, monkeypatch):
     monkeypatch.setattr("promptpriors.measure.effects.documents", lambda examples: [examples])
     found = measured(ran("deep-cut"), workspace)

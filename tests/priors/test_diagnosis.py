@@ -50,6 +50,7 @@ def runs(prompts=30, length=8, dim=3):
     return Space("embed", values.flatten(0, 1), groups=groups, positions=positions)
 
 
+@pytest.mark.slow
 def test_a_prior_that_equals_its_space_is_not_told_from_it():
     found = [pp.diagnose(normal(), drawn(seed), draws=200, seed=seed) for seed in range(20)]
     assert sum(one["p"] > 0.01 for one in found) >= 18
@@ -78,6 +79,7 @@ def test_the_ratio_of_sizes_is_that_of_the_root_mean_squares():
     assert found["rms"] == pytest.approx(math.sqrt((25 + 100 + 25) / 8) / math.sqrt(4 / 8))
 
 
+@pytest.mark.slow
 def test_a_radius_is_relative_to_the_typical_one_of_the_spaces_gaussian():
     near, far = (pp.diagnose(normal(size=size), drawn(0, 4000)) for size in (1.0, 3.0))
     assert far["radius"] / near["radius"] == pytest.approx(3, rel=0.05)
@@ -126,6 +128,7 @@ def test_a_few_groups_allow_no_test():
     assert found["energy"] is not None
 
 
+@pytest.mark.slow
 def test_points_of_one_group_count_once_in_the_test():
     stream = generator(0, "groups")
     centres = torch.randn(12, 1, DIM, generator=stream)

@@ -44,6 +44,7 @@ def test_decoder_means_are_as_wide_as_the_data_and_draws_are_no_copies():
     assert vae.report()["active"] == 8
 
 
+@pytest.mark.slow
 def test_points_that_lie_very_far_out_do_not_break_the_training():
     points = blobs(2000, 0)
     points[::100] *= 200

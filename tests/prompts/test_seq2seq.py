@@ -192,6 +192,7 @@ def test_an_answer_ends_before_the_stop_text_and_has_white_space_removed(backbon
     assert cut != whole
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_changes_nothing_but_the_prompt(backbone):
     prompt = drawn(backbone, "soft")
     start = prompt.snapshot()["embed"]
@@ -306,6 +307,7 @@ def config_of(folder, tmp_path, **more):
     return parse_config(sections | more)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_a_result(folder, tmp_path):
     workspace = Workspace()
     run = execute(config_of(folder, tmp_path), tmp_path, workspace)
@@ -318,6 +320,7 @@ def test_a_run_ends_with_a_result(folder, tmp_path):
     assert empty.result["val_loss"] == pytest.approx(result["val_loss_none"])
 
 
+@pytest.mark.slow
 def test_the_doctor_compares_the_plain_loss_with_labels(folder, tmp_path):
     findings = {}
     for finding in examine(config_of(folder, tmp_path), Workspace(), silent):
@@ -409,6 +412,7 @@ def test_the_encoders_text_is_what_t5s_own_tokenizer_makes_of_it():
     assert list(encoded.target) == tokenizer("me")["input_ids"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", FORMATS)
 def test_what_is_exported_answers_as_we_do(to, folder, tmp_path, capsys):
     run = execute(config_of(folder, tmp_path), tmp_path / "runs", Workspace())

@@ -36,6 +36,7 @@ def counted(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["deep", "deep-cut"])
 def test_loss_and_gradient_from_the_trunk_equal_those_without(llama, tmp_path, mode):
     prompt = prompt_of(mode, LAST)

@@ -64,6 +64,7 @@ def test_inert_json_can_neither_end_its_element_nor_hold_a_nan():
     assert json.loads(text) == {"a": SCRIPT, "b": None}
 
 
+@pytest.mark.slow
 def test_a_chart_keeps_its_tokens_domains_and_documents(full):
     page, chart = build(full), read_chart(list_charts(full)[0])
     stored, tokens = data(page, "chart-0"), data(page, "shared")["tokens"]
@@ -225,6 +226,7 @@ def test_one_wrong_claim_is_named_and_the_rest_shown(full):
     )
 
 
+@pytest.mark.slow
 def test_a_study_counts_first_and_the_figures_verdict_stands_below(full):
     page = build(full)
     panel = page[page.index('id="claim-2"') : page.index('id="claim-3"')]
@@ -302,6 +304,7 @@ def test_text_of_charts_claims_and_comparisons_is_text(full):
     assert page.count("<script>") == 2
 
 
+@pytest.mark.slow
 def test_every_link_and_label_leads_to_one_place(full):
     page = build(full)
     ids = re.findall(r' id="([^"]+)"', page)

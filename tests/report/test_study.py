@@ -99,6 +99,7 @@ def test_without_a_study_there_is_nothing(tmp_path):
     assert 'href="#study"' not in page
 
 
+@pytest.mark.slow
 def test_the_study_comes_first_and_its_tables_are_nowhere_else(own):
     write_tables(study_tables([result_of(own)]), own)
     page = build(own)
@@ -107,6 +108,7 @@ def test_the_study_comes_first_and_its_tables_are_nowhere_else(own):
     assert page.count('data-name="equality"') == page.count('data-name="verdicts"') == 1
 
 
+@pytest.mark.slow
 def test_verdicts_stand_with_their_sign_and_word(page):
     pairs = re.findall(
         r'<span class="verdict (\w+)"><span aria-hidden="true">(.)</span> (.*?)<', page
@@ -124,6 +126,7 @@ def test_verdicts_stand_with_their_sign_and_word(page):
     assert "does the task decide anything?" in page
 
 
+@pytest.mark.slow
 def test_a_failed_control_is_seen_in_every_verdict(tmp_path):
     page = build(build_study(tmp_path / "runs", failing=True))
     assert '<tr class="no">' in page
@@ -143,6 +146,7 @@ def test_differences_and_their_margin_are_those_of_the_table(folder):
     assert "validation loss, nats per target token" in figure["layout"]["xaxis"]["title"]["text"]
 
 
+@pytest.mark.slow
 def test_arms_have_the_colours_of_their_priors_and_controls_dotted_lines(folder):
     style = run_styles(list_runs(folder))
     styles = panel_of(folder).styles
@@ -174,6 +178,7 @@ def test_a_choice_shows_one_curve_of_each_arm_and_an_arm_of_one_rate_always(fold
         assert rates == {choice if choice != "best" else SLOW}
 
 
+@pytest.mark.slow
 def test_the_best_rate_is_the_results_and_else_that_of_the_lowest_loss(own):
     def best():
         drawn = panel_of(own).drawn
@@ -188,6 +193,7 @@ def test_the_best_rate_is_the_results_and_else_that_of_the_lowest_loss(own):
     assert best()["vocabulary"] == SLOW
 
 
+@pytest.mark.slow
 def test_a_study_of_scores_shows_the_scale_of_the_score_with_its_margin(tmp_path):
     folder = build_study(tmp_path / "runs", metric="scores.accuracy")
     facts = dict(panel_of(folder).facts)
@@ -205,6 +211,7 @@ def test_a_study_of_scores_shows_the_scale_of_the_score_with_its_margin(tmp_path
     assert not {"floor", "ceiling"} & set(facts)
 
 
+@pytest.mark.slow
 def test_without_a_result_a_study_of_losses_shows_what_its_runs_say(own):
     before = dict(panel_of(own).facts)
     (own / "studies" / "screening.result.json").unlink()
@@ -216,6 +223,7 @@ def test_without_a_result_a_study_of_losses_shows_what_its_runs_say(own):
     assert (panel.result, panel.forest, panel.tables) == (None, None, {})
 
 
+@pytest.mark.slow
 def test_floor_text_and_the_best_ceiling_lie_across(own):
     levels = {level.role: level.value for level in panel_of(own).drawn.levels}
     assert levels == {"floor": FLOOR, "text": TEXT, "ceiling": CEILING}
@@ -236,12 +244,14 @@ def test_runs_that_did_not_finish_are_counted_and_named(folder, page):
     assert f'<a href="#run-{lost[0].member.id}">' in page
 
 
+@pytest.mark.slow
 def test_a_run_without_evaluations_is_counted_too(own):
     (run_of(own, "vocabulary") / "metrics.jsonl").unlink()
     assert panel_of(own).drawn.lost[0].status == "without evaluations"
     assert "3 of 59 runs are left out." in build(own)
 
 
+@pytest.mark.slow
 def test_runs_that_share_no_step_are_in_no_curve_and_counted(own):
     path = run_of(own, "vocabulary") / "metrics.jsonl"
     records = [
@@ -254,6 +264,7 @@ def test_runs_that_share_no_step_are_in_no_curve_and_counted(own):
     assert ("vocabulary", SLOW) not in [(c.arm, c.rate) for c in drawn.curves]
 
 
+@pytest.mark.slow
 def test_an_arm_without_a_difference_is_named_beneath_the_figure(own):
     gaussian, *_ = result_of(own).settings[0].contrasts
     few = Verdict(state="none", reason="few")
@@ -265,6 +276,7 @@ def test_an_arm_without_a_difference_is_named_beneath_the_figure(own):
     assert "There is no margin in these units, so nothing can be called equal." in page
 
 
+@pytest.mark.slow
 def test_without_any_difference_the_reasons_are_still_there(own):
     contrasts = result_of(own).settings[0].contrasts
     change_result(own, contrasts=[c.model_copy(update={"difference": None}) for c in contrasts])
@@ -273,6 +285,7 @@ def test_without_any_difference_the_reasons_are_still_there(own):
     assert "differences" in {table.name for table in panel.others}
 
 
+@pytest.mark.slow
 def test_every_table_of_the_result_is_on_the_page_once_with_its_rows(own):
     page, setting = build(own), result_of(own).settings[0]
     for name in RECORDS:
@@ -282,6 +295,7 @@ def test_every_table_of_the_result_is_on_the_page_once_with_its_rows(own):
     assert 'id="compare"' not in page
 
 
+@pytest.mark.slow
 def test_the_page_reads_results_and_no_tables_of_studies(own):
     tables = study_tables([result_of(own)])
     other = tables[0].model_copy(update={"name": "general", "title": "Of no study"})
@@ -310,6 +324,7 @@ def test_vectors_that_are_there_are_still_shown(tmp_path):
     assert [trace["name"] for trace in shown[0]["data"]] == ["isotropic · seed 0", "text · seed 0"]
 
 
+@pytest.mark.slow
 def test_each_setting_and_each_study_has_a_panel(tmp_path):
     folder = build_study(tmp_path / "runs", setting="squad", seeds=1)
     study(setting="c4 · kv", name="second", seeds=1).write(folder)
@@ -331,6 +346,7 @@ def test_one_seed_has_lines_and_no_bands(tmp_path):
     assert not traces(figure, band=True)
 
 
+@pytest.mark.slow
 def test_a_result_without_the_studys_record_is_shown_without_curves(own):
     (own / "studies" / "screening.json").unlink()
     panel = panel_of(own)
@@ -342,18 +358,21 @@ def test_a_result_without_the_studys_record_is_shown_without_curves(own):
     assert "<code>studies/screening.json</code>, which names the runs, is not there" in page
 
 
+@pytest.mark.slow
 def test_an_earlier_comparison_is_told(own):
     change(own, earlier=[{"reference": "gaussian", "margin": 0.2}])
     page = build(own)
     assert "The comparison was fixed otherwise before: reference gaussian, margin 0.2." in page
 
 
+@pytest.mark.slow
 def test_another_metric_has_no_unit_of_losses(own):
     change_result(own, metric="displacement", unit="")
     title = panel_of(own).forest["layout"]["xaxis"]["title"]["text"]
     assert title == "displacement,<br>less that of vocabulary"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -382,6 +401,7 @@ def test_a_damaged_study_is_named_and_the_others_are_shown(own, content, said):
     assert SCRIPT not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "said"),
     [

@@ -53,6 +53,7 @@ def test_a_run_folder_holds_what_was_promised(tmp_path, workspace):
     assert len(result["nearest_tokens"]["embed"]["final"]) == 4
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_repeated(tmp_path, workspace):
     first = execute(config(), tmp_path, workspace)
     stamp = (first.folder / "result.json").stat().st_mtime_ns
@@ -124,6 +125,7 @@ def test_the_doctor_examines_every_mode(workspace, mode):
     assert "reach" in findings
 
 
+@pytest.mark.slow
 def test_a_saved_prompt_gives_the_loss_it_was_saved_with(tmp_path, workspace):
     run = execute(config(), tmp_path, workspace)
     backbone, task = workspace.backbone(config().model_spec), workspace.task(config().task)

@@ -17,6 +17,7 @@ def through_json(value):
     return json.loads(json.dumps(value, ensure_ascii=False))
 
 
+@pytest.mark.slow
 @given(METRICS, METRICS)
 def test_rows_come_back_to_the_last_bit(rows, others):
     shapes = shared_shapes([rows, others])

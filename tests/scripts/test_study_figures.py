@@ -11,6 +11,7 @@ from scripts import study_figures
 from tests.figures.test_study import CONTRASTS, OPTIONS, contrast
 
 
+@pytest.mark.slow
 def test_money_is_no_mathematics(tmp_path):
     names = ["text: It costs $5_ or $6^", "$\\frac$"]
     shown = [

@@ -77,6 +77,7 @@ def test_a_prior_beside_named_arms_is_a_setting_and_a_single_value_is_none(tmp_p
     assert again == {"xavier": "xavier", "vocabulary": "vocabulary"}
 
 
+@pytest.mark.slow
 def test_ids_are_those_of_single_runs(tmp_path, workspace):
     from promptpriors.config.run import parse_config
     from promptpriors.running.run import execute

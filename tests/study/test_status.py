@@ -62,6 +62,7 @@ def bytes_of(runs, entries):
     return [(runs / entry.id / "prompt.safetensors").read_bytes() for entry in entries]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(study, entries, runs, workspace):
     before = [(runs / e.id / "result.json").stat().st_mtime_ns for e in entries]
     assert run(study, entries, runs, workspace) == []
@@ -214,6 +215,7 @@ def test_runs_that_a_study_no_longer_has_are_told(study, entries, runs):
     assert prepare_study(study, entries, runs)[1] == ""
 
 
+@pytest.mark.slow
 def test_a_result_without_its_steps_is_damaged(study, entries, runs, workspace, whole):
     path = runs / entries[1].id / "result.json"
     result = json.loads(path.read_text())

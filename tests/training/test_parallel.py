@@ -139,6 +139,7 @@ def test_quality_and_scores_do_not_depend_on_the_number_of_shares(tiny, task, si
     assert set(expected) == {"loss", "token_accuracy", "length"}
 
 
+@pytest.mark.slow
 def test_one_process_is_alone_and_touches_no_distributed_state(tmp_path):
     with gathered() as team:
         assert team is ALONE

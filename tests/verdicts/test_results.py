@@ -76,6 +76,7 @@ def test_what_is_missing_is_in_the_reason_and_not_in_the_state(tmp_path):
     assert contrast.verdict.reason == "2 of 8 runs are missing"
 
 
+@pytest.mark.slow
 def test_studies_and_their_settings_keep_their_order(tmp_path):
     one, other = Study(ARMS, setting="deep", name="a"), Study(ARMS, setting="soft", name="a")
     rows = [*one.write(tmp_path), *other.write(tmp_path)]

@@ -95,6 +95,7 @@ def test_equal_arms_come_out_equal_with_their_controls(tmp_path):
     assert said["does the task decide anything?"]["value"] == pytest.approx(0.75, abs=0.05)
 
 
+@pytest.mark.slow
 def test_noise_as_large_as_the_margin_leaves_equality_undecided_and_the_control_failed(tmp_path):
     found = tables_of(Study(EQUAL, draw=0.15), tmp_path)
     said = answers(found)
@@ -166,6 +167,7 @@ def test_runs_that_diverged_are_counted_named_and_left_out_of_means(tmp_path):
     assert answers(found)["are all priors equal?"]["verdict"] == "yes"
 
 
+@pytest.mark.slow
 def test_an_arm_that_lacks_more_than_a_fifth_has_no_verdict_and_the_others_have(tmp_path):
     lost = {("gaussian", RATES[1], seed) for seed in range(2)}
     found = tables_of(Study(APART, lost=lost), tmp_path)
@@ -190,6 +192,7 @@ def test_a_reference_that_lacks_more_than_a_fifth_leaves_nothing(tmp_path):
     assert "of the reference 2 of 8" in answers(found)["do priors differ?"]["verdict"]
 
 
+@pytest.mark.slow
 def test_a_rate_that_an_arm_lacks_altogether_is_left_out_for_all_and_said(tmp_path):
     rates = tuple(f"{0.02 * i:g} relative" for i in range(1, 7))
     lost = {("xavier", rates[-1], seed) for seed in range(4)}
@@ -244,6 +247,7 @@ def test_variance_is_put_down_to_where_it_was_planted(tmp_path):
     assert sum(row["share"] for row in rows["components"]) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_draws_crossed_with_orders_are_told_apart_and_draws_are_the_units(tmp_path):
     study = Study(APART, crossed=5, seeds=4, order=0.5, draw=0.1)
     found = tables_of(study, tmp_path)
@@ -280,6 +284,7 @@ def test_curves_at_rest_and_steps_to_the_worst_arms_loss(tmp_path):
         assert 0 < row["less reference, low"] < row["less reference"] < row["less reference, high"]
 
 
+@pytest.mark.slow
 def test_settings_and_studies_are_judged_each_by_itself(tmp_path):
     one, other = Study(APART, setting="deep", name="a"), Study(EQUAL, setting="soft", name="a")
     rows = [*one.write(tmp_path), *other.write(tmp_path)]
@@ -357,6 +362,7 @@ def test_equal_arms_are_called_different_in_few_studies():
     assert right == 100
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_there_or_half_done_or_damaged_is_named(tmp_path):
     rows = [row for row in Study(EQUAL, seeds=6).write(tmp_path) if row["arm"] == "xavier"]
     (tmp_path / rows[0]["id"] / "result.json").unlink()
@@ -395,6 +401,7 @@ def test_a_record_that_is_no_object_and_an_unknown_metric_are_refused(tmp_path):
         read_settings(tmp_path)
 
 
+@pytest.mark.slow
 def test_compare_gives_a_studys_tables_without_any_vectors(tmp_path):
     Study(APART).write(tmp_path)
     with pytest.warns(
