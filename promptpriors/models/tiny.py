@@ -14,7 +14,8 @@ ROWS = 264
 
 def load(*, dtype: torch.dtype) -> Backbone:
     """Build the model from its config; the weights are always the same ones."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.models.llama.configuration_llama import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
     tokenizer = byte_tokenizer()
     config = LlamaConfig(
@@ -43,7 +44,7 @@ def draw_weights(architecture: Any, config: Any) -> Any:
 def byte_tokenizer() -> Any:
     """One token a byte, and an end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
     symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[]))

@@ -12,7 +12,8 @@ BLOCKS = 0
 
 def load(*, dtype: torch.dtype) -> Backbone:
     """Build the model from its config; the weights are always the same ones."""
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers.models.t5.configuration_t5 import T5Config
+    from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
     tokenizer = byte_tokenizer()
     config = T5Config(

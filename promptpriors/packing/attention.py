@@ -49,8 +49,8 @@ class AttentionContext:
 @contextmanager
 def entered(model: Any) -> Iterator[None]:
     """Let the model call our attention; afterwards it has its own again."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+    from transformers.modeling_utils import AttentionInterface
 
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)

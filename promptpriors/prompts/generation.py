@@ -79,7 +79,7 @@ def _on_tree(
     ended: Callable[[list[int]], bool],
 ) -> list[list[int]]:
     """Generated ids of each example, from one cache that holds the whole tree."""
-    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicCache
 
     row = pack(encoded, answers=False)
     inserted = insert(backbone, prompt)
