@@ -1,5 +1,6 @@
 """What tests share: the tiny and the embedded model, real data, and how a test may be skipped."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for fixture, mark in (("smollm2", "slow"), ("made", "slow"), ("browser", "browser")):
         if fixture in getattr(item, "fixturenames", ()):
             item.add_marker(mark)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector all that was imported: a sixth of the time of small tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def require(name: str, reason: str) -> None:

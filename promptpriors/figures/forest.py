@@ -121,21 +121,22 @@ def forest(
         figure.add_vrect(-margin, margin, fillcolor=BAND, line_width=0, layer="below")
     figure.add_vline(0, line={"width": 1.5, "color": NEUTRAL})
     side = -low / (high - low)
-    figure.add_annotation(
-        x=0, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False,
-        xanchor="left" if side < 0.2 else "right" if side > 0.8 else "center",
-    )  # fmt: skip
+    labels = [{
+        "x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "text": name, "showarrow": False,
+        "xanchor": "left" if side < 0.2 else "right" if side > 0.8 else "center",
+    }]  # fmt: skip
     for effect, height in zip(rows, places, strict=True):
         style = (styles or {}).get(effect.name, PLAIN)
         figure.add_trace(_interval(effect, height, (low, high), style, digits))
-        _label(figure, effect, height, digits)
+        labels += _labels(effect, height, digits)
     first = above_controls(rows)
     if first is not None:
-        figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=first, yanchor="bottom",
-            text="<i>controls</i>", showarrow=False, font={"size": 12},
-        )  # fmt: skip
+        labels.append({
+            "x": 0, "xref": "paper", "xanchor": "left", "y": first, "yanchor": "bottom",
+            "text": "<i>controls</i>", "showarrow": False, "font": {"size": 12},
+        })  # fmt: skip
         figure.add_hline(first, line={"width": 1, "color": BAND})
+    figure.update_layout(annotations=labels)  # one by one, each would check all before it
     return figure
 
 
@@ -169,12 +170,14 @@ def _interval(
     )  # fmt: skip
 
 
-def _label(figure: go.Figure, effect: Effect, height: float, digits: int) -> None:
+def _labels(effect: Effect, height: float, digits: int) -> list[dict[str, Any]]:
     """The arm above its row, at the other side the verdict, and the numbers where there is room."""
     line: dict[str, Any] = {"y": height + 0.4, "yanchor": "middle", "xref": "paper"}
     line |= {"showarrow": False, "font": {"size": 12}}
     name, verdict = escape(clipped(effect.name)), escape(verdict_label(effect.verdict))
-    figure.add_annotation(x=0, xanchor="left", text=name, **line)
-    line |= {"x": 1, "xanchor": "right"}
-    figure.add_annotation(text=verdict, **line)
-    figure.add_annotation(text=effect.text(digits), xshift=-176, name="wide", **line)
+    right = line | {"x": 1, "xanchor": "right"}
+    return [
+        line | {"x": 0, "xanchor": "left", "text": name},
+        right | {"text": verdict},
+        right | {"text": effect.text(digits), "xshift": -176, "name": "wide"},
+    ]

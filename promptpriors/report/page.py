@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def write_report(runs_dir: Path, out: Path | None = None) -> Path:
     return out
 
 
+@cache
 def _template() -> jinja2.Template:
     """The page's template; everything that is put in is escaped unless it says otherwise."""
     environment = jinja2.Environment(

@@ -59,6 +59,7 @@ def test_every_run_has_a_row_and_a_deep_one_is_seen_twice(tables):
     assert all(0 < row["p, moved"] <= 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_prior_over_six_seeds_has_intervals_and_tests(tables):
     six = next(row for row in records(tables["priors"]) if row["runs"] == 6)
     low, high = (float(part) for part in six["val_loss, 95 %"].split(" to "))

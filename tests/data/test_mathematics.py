@@ -24,6 +24,7 @@ def questions(examples):
     return {example.source for example in examples}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", arithmetic.MODULES)
 def test_every_module_gives_short_answers_to_distinct_questions(module):
     splits = build(modules=[module]).splits

@@ -70,6 +70,7 @@ def process():
         yield pool
 
 
+@pytest.mark.slow
 def test_a_task_can_be_sent_to_another_process(task, process):
     assert process.submit(fingerprint, task).result() == fingerprint(task)
 

@@ -249,6 +249,7 @@ def test_intervals_of_ratios_over_documents_cover_the_truth():
     assert 0.91 < covered / 400 < 0.98
 
 
+@pytest.mark.slow
 def test_what_can_not_be_measured_is_refused(ran, workspace, tmp_path):
     run = ran("soft")
     unfinished = replace(run, result=None)

@@ -86,6 +86,7 @@ def test_only_some_rows_may_ask():
     torch.testing.assert_close(found, gradients(plain, tensors, tree, Scores(0.5)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "softcap"), [(None, None), (6, None), (None, 0.5)])
 def test_flex_attentions_forward_equals_the_dense_mask(window, softcap):
     row = row_of([50, 30, 45, 5])

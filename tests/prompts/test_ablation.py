@@ -176,6 +176,7 @@ def test_a_first_token_is_never_masked(llama, mode):
         llama.tokenizer.bos_token = None
 
 
+@pytest.mark.slow
 def test_prompts_are_compared_on_the_same_examples(deep):
     for mode in MODES:
         one = prompted(deep, mode)

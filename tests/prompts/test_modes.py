@@ -188,6 +188,7 @@ def next_token(backbone, prompt, example, ids):
     return int(found.nats[last].argmin())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["deep", "deep-cut", "kv"])
 def test_training_lowers_the_loss_and_changes_nothing_but_the_prompt(tiny, mode):
     backbone = built("llama", tiny)

@@ -70,6 +70,7 @@ def test_what_is_done_is_not_done_again(study, entries, runs, workspace):
     assert sentence(survey(entries, runs)) == "5 runs: 5 done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_file_is_kept_aside_and_its_run_done_again(
     study, entries, runs, workspace, whole, name

@@ -81,6 +81,7 @@ def _cost(encoded, unit):
     return len(pack([encoded[i] for i in unit]).tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 8])
 @pytest.mark.parametrize("mode", ["soft", "deep-cut", "kv"])
 def test_training_in_shares_ends_where_training_alone_does(tiny, task, mode, size):

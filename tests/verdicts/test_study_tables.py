@@ -114,6 +114,7 @@ def test_an_arm_that_is_not_told_apart_is_equal_only_where_its_interval_lies_wit
     assert [row["verdict"] for row in rows] == verdicts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
