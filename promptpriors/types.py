@@ -41,7 +41,7 @@ class Space(NamedTuple):
 
 @runtime_checkable
 class Prior(Protocol):
-    """Where a prompt's vectors may start. It never sees a model."""
+    """Distribution that a prompt's vectors may start from; it never sees a model."""
 
     def sample(self, n: int, *, generator: Generator) -> Float[Tensor, "n dim"]:
         """Draw ``n`` vectors, float32 on the CPU."""

@@ -26,7 +26,7 @@ ROOM = 512
 
 
 class Reading(NamedTuple):
-    """What was read of one document.
+    """One document as it was read.
 
     Attributes:
         tokens: ids, parents before children; what a document's texts share from their start stands
@@ -93,7 +93,7 @@ class Reader:
 
     @torch.no_grad()
     def read(self, documents: Iterable[Sequence[Text]]) -> Iterator[Reading]:
-        """What is read of each document, in their order; several travel in one call."""
+        """Readings of the documents, in their order; several travel in one call."""
         for some in filled(documents, ROOM):
             texts = [text for document in some for text in document]
             call = self._packed(texts) if self._packs else self._padded(texts)
@@ -103,7 +103,7 @@ class Reader:
 
     @torch.no_grad()
     def prompt_rows(self) -> dict[Site, Float[Tensor, "length dim"]]:
-        """What passes the sites in the prompt's own rows, where it has any.
+        """Activations of the prompt's own rows, where it has any.
 
         At its own sites these are its vectors. Further up a ``soft`` or ``deep`` prompt's rows run
         on; a ``deep-cut`` prompt is cut away, and ``kv`` has no rows.

@@ -35,7 +35,7 @@ SHARD_BYTES = 64 * 2**20
 
 
 class Captured(NamedTuple):
-    """What a capture did.
+    """Outcome of a capture.
 
     Attributes:
         folder: the store.

@@ -23,7 +23,7 @@ What = Literal["tokens", "mean"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a store holds, known before anything is computed.
+    """Contents of a store, known before anything is computed.
 
     Attributes:
         model: name of the model.
@@ -124,7 +124,7 @@ class Store:
         return [name for path in self.shards for name in (metadata_of(path) or {})["ids"]]
 
     def prompt_rows(self) -> dict[Site, Tensor]:
-        """What passed the sites in the prompt's own rows; empty without a prompt."""
+        """Activations of the prompt's own rows; empty without a prompt."""
         path = self.folder / "prompt.safetensors"
         return read_tensors(path)[0] if path.exists() else {}
 

@@ -45,5 +45,5 @@ def scale_between(floor: float, ceiling: float, *, lower_is_better: bool = True)
 
 
 def decides(share: float) -> bool:
-    """Whether an arm goes far enough, so that a comparison of arms can decide anything."""
+    """True where an arm goes far enough for a comparison of arms to decide anything."""
     return share >= MIN_SHARE

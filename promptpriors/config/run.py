@@ -99,7 +99,7 @@ class RunConfig:
 
     @property
     def by_site(self) -> bool:
-        """Whether each site has a prior of its own, or the fit depends on where it is drawn."""
+        """True where each site has a prior of its own, or the fit depends on where it is drawn."""
         parts = nested_choices(self.prior)
         alike = all(part.name != "text" and not part.params["space"].by_site for part in parts)
         return bool(self.priors) or not alike

@@ -88,7 +88,7 @@ def load_model(
 
 
 def count_blocks(name: str) -> int:
-    """How many blocks a model has whose sites we know, from its config alone; else 0.
+    """Number of blocks of a model whose sites are known, from its config alone; else 0.
 
     Raises:
         InputError: as ``load_model``.
@@ -97,7 +97,7 @@ def count_blocks(name: str) -> int:
 
 
 def revision(name: str) -> str:
-    """What exactly ``name`` means today, for a run's id: a version, commit or content hash.
+    """Version, commit or content hash of what ``name`` means today, for a run's id.
 
     Raises:
         InputError: as ``load_model``.

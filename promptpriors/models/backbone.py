@@ -40,12 +40,12 @@ class Backbone:
 
     @property
     def seq2seq(self) -> bool:
-        """Whether it is an encoder–decoder, whose encoder reads prompt and source."""
+        """True for an encoder–decoder, whose encoder reads prompt and source."""
         return bool(self.model.config.is_encoder_decoder)
 
     @property
     def bidirectional(self) -> bool:
-        """Whether what it makes of a token depends on later ones: an encoder."""
+        """True for an encoder: what it makes of a token depends on later ones."""
         return self.model.config.model_type in sites.ENCODERS
 
     @property
@@ -73,7 +73,7 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where inputs are put."""
+        """Device of the inputs."""
         return self.model.get_input_embeddings().weight.device
 
     @property

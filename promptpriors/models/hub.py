@@ -72,7 +72,7 @@ def revision(name: str, rows: list[str]) -> str:
 
 
 def count_blocks(name: str, rows: list[str]) -> int:
-    """How many blocks the config of a folder or hub id tells of.
+    """Number of blocks that the config of a folder or hub id tells of.
 
     0 for an unknown architecture and for encoder–decoders, whose blocks are no sites.
 

@@ -1,4 +1,4 @@
-"""Where the sites lie in each architecture, and how what passes them is read."""
+"""Sites of each architecture, and hooks that read what passes them."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -112,7 +112,7 @@ def blocks(model: Any) -> list[nn.Module]:
 
 
 def learned_positions(model: Any) -> bool:
-    """Whether positions are learned vectors, added once at the input."""
+    """True where positions are learned vectors, added once at the input."""
     layout = LAYOUTS.get(model.config.model_type)
     return layout is not None and layout.learned
 

@@ -1,4 +1,4 @@
-"""What a block sees of a vector at its input: the coordinates that its keys and values read.
+"""Coordinates of a vector at a block's input that the block's keys and values read.
 
 A ``deep-cut`` vector acts through the keys and values of its own block alone, so only through what
 the block's normalisation and [W_k; W_v] leave of it.
@@ -55,7 +55,7 @@ class Visible:
         return (self.normalise(points) @ self.basis).square().mean(dim=1).sqrt()
 
     def normalise(self, points: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
-        """What the block's normalisation makes of the points, gain and bias included."""
+        """Points after the block's normalisation, gain and bias included."""
         points = points.to("cpu", torch.float32)
         if self.centred:
             points = points - points.mean(dim=1, keepdim=True)
@@ -64,7 +64,7 @@ class Visible:
 
 
 def visible(backbone: Backbone, site: Site) -> Visible:
-    """What a decoder's block sees of a vector at its input.
+    """Part of a vector that a decoder's block sees at its input.
 
     Args:
         backbone: the frozen model.

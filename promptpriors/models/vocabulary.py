@@ -46,7 +46,7 @@ def labels(backbone: Backbone) -> list[str]:
 def ordinary_rows(
     points: Float[Tensor, "vocab dim"], special: list[int], entries: int
 ) -> Bool[Tensor, " vocab"]:
-    """Which rows are neither special nor never trained.
+    """Rows that are neither special nor never trained.
 
     A row is taken for never trained when it lies beyond the tokenizer's entries, is zero, or points
     where a special token's row does: special tokens that pre-training never used stay together at

@@ -1,4 +1,4 @@
-"""How the tree enters a Hugging Face model: through its registry of attention functions.
+"""Attention over the tree in a Hugging Face model, by its registry of attention functions.
 
 The tree travels as a keyword of the model's call and nowhere else. A call without it is plain
 SDPA, and outside of ``entered`` a model keeps the attention that it was loaded with.
@@ -27,7 +27,7 @@ class RunOutcome(Exception):
 
 @dataclass
 class AttentionContext:
-    """What the tokens of one call see.
+    """Keys and values that the tokens of one call see.
 
     Attributes:
         tree: who sees whom.

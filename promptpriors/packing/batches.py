@@ -1,4 +1,4 @@
-"""Which examples travel together."""
+"""Batches: examples that travel together."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count, islice

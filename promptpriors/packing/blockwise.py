@@ -24,7 +24,7 @@ most about half of what a block keeps anyway; beyond, they are computed again.""
 
 
 class Scores(NamedTuple):
-    """How scores are made from products.
+    """Rule that makes scores from products.
 
     Attributes:
         scale: of the products.

@@ -21,7 +21,7 @@ _verdicts: WeakKeyDictionary[object, dict[str, bool]] = WeakKeyDictionary()
 
 
 def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
-    """Whether the packed row equals plain calls for this model, up to ``longest`` positions.
+    """True where the packed row equals plain calls of this model, up to ``longest`` positions.
 
     Three short random segments are computed packed and one by one, once a model; one that differs,
     or whose branches see each other, runs as padded batches and says so once. Where attention is

@@ -33,7 +33,7 @@ Reroute = Callable[..., Any]
 
 
 class Entry(NamedTuple):
-    """Where a text's call begins when the blocks below were computed before.
+    """Start of a text's call when the blocks below were computed before.
 
     Attributes:
         block: the first block that is computed.
@@ -93,7 +93,7 @@ def states_of(
     shift: int,
     root: Float[Tensor, "before dim"] | None = None,
 ) -> dict[Site, Float[Tensor, "all dim"]]:
-    """What passes some sites, in one call that stops at the last of them.
+    """Activations at some sites, in one call that stops at the last of them.
 
     Args:
         backbone: the frozen model.

@@ -134,7 +134,7 @@ def chain(row: Row, example: int) -> Int[Tensor, " time"]:
 
 
 def visible(row: Row, *, before: int = 0) -> Bool[Tensor, "all all"]:
-    """Which row (second axis) each row (first axis) attends to, with ``before`` rows in front.
+    """Mask of the rows (second axis) that each row (first axis) sees, ``before`` rows in front.
 
     Token i attends to j iff j's segment is an ancestor of i's or the same one, and j does not come
     later. What stands in front is causal in itself and stands before everything.

@@ -1,4 +1,4 @@
-"""Who sees whom in one call of a model, cut into blocks that waste little.
+"""Visibility within one call of a model, cut into blocks that waste little.
 
 A batch's tokens form a tree; a token sees its ancestors and what stands before it in its own
 segment. Computed as one dense square that is mostly masked. So the queries are cut into blocks,
@@ -35,7 +35,7 @@ class Block(NamedTuple):
 
 
 class Tree:
-    """Which keys each query of a call sees.
+    """Keys that each query of a call sees.
 
     Args:
         seen: True where the query (first axis) sees the key (second axis); prefixes not included,
@@ -60,7 +60,7 @@ class Tree:
         self._made: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, made once for all blocks of the model."""
+        """Result of ``make``, made once for all blocks of the model."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]

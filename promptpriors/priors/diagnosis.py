@@ -1,4 +1,4 @@
-"""What a prior is like beside a space: size, spread, radius, distance with a p-value."""
+"""Figures of a prior beside a space: size, spread, radius, distance with a p-value."""
 
 import torch
 from torch import Tensor

@@ -30,7 +30,7 @@ class Matched:
         return self.inner.sample(n, generator=generator) * self.scale + self.shift
 
     def report(self) -> dict[str, float]:
-        """What the inner prior says."""
+        """Report of the inner prior."""
         return _report(self.inner)
 
 
@@ -52,7 +52,7 @@ class MatchedDensity:
         return (inner - x.shape[1] * math.log(self.scale)).to(x.dtype)
 
     def report(self) -> dict[str, float]:
-        """What the inner prior says."""
+        """Report of the inner prior."""
         return _report(self.inner)
 
 

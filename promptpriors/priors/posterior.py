@@ -1,4 +1,4 @@
-"""What earlier runs learnt, as the prior of the next: fitted to their trained vectors."""
+"""Trained vectors of earlier runs as the prior of the next."""
 
 from dataclasses import dataclass
 from typing import Literal

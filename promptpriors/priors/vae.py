@@ -40,7 +40,7 @@ class Network:
         return x @ self.straight + silu(x @ self.into + self.shift) @ self.out + self.bias
 
     def parameters(self) -> list[Tensor]:
-        """What is trained."""
+        """Parameters that are trained."""
         return [self.straight, self.into, self.shift, self.out, self.bias]
 
 

@@ -1,4 +1,4 @@
-"""What a prompt's vectors do: the loss when some are masked, or replaced by others.
+"""Effects of a prompt's vectors: the loss when some are masked, or replaced by others.
 
 Whatever a mode trains reaches the text as keys and values that stand before it, so a masked vector
 is one whose keys and values the text does not find. Everything else keeps its position. In the
@@ -145,7 +145,7 @@ def encode_whole(backbone: Backbone, prompt: Prompt, examples: Sequence[Example]
 def masked(
     inserted: Inserted, prompt: Prompt, vectors: Sequence[int], blocks: Collection[int]
 ) -> Inserted:
-    """What stands before the text without some vectors, in the blocks given.
+    """Rows before the text without some vectors, in the blocks given.
 
     Raises:
         InputError: for a vector that the prompt does not have.

@@ -1,4 +1,4 @@
-"""How much of its attention a text pays to a prompt, by block, head and vector."""
+"""Share of its attention that a text pays to a prompt, by block, head and vector."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple

@@ -17,7 +17,7 @@ INPUT = ("none", "soft")
 
 
 class Inserted(NamedTuple):
-    """What stands before the text.
+    """Rows, keys and values that stand before the text.
 
     Attributes:
         prefixes: keys and values by block, differentiable in the prompt.
@@ -78,7 +78,7 @@ def behind(
     ids: Int[Tensor, "batch time"],
     known: Bool[Tensor, "batch time"],
 ) -> dict[str, Tensor]:
-    """What a model is given for padded lines, each with its own copy of ``root`` in front."""
+    """Model inputs for padded lines, each with its own copy of ``root`` in front."""
     hidden = torch.cat([root.expand(len(ids), -1, -1), backbone.embed(ids)], dim=1)
     mask = torch.cat([known.new_ones(len(ids), len(root)), known], dim=1).long()
     return {

@@ -1,4 +1,4 @@
-"""How a prompt enters the network: a table of modes.
+"""Table of modes: ways in which a prompt enters the network.
 
 Whatever a mode trains, it reaches the text as keys and values that stand before it in some blocks.
 A mode says which, from the prompt's vectors; the rest of the engine is the same for all of them.

@@ -1,4 +1,4 @@
-"""What training minimises: a table of objectives, the paper's misaligned one among them."""
+"""Table of objectives that training minimises, the paper's misaligned one among them."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What a batch's logits say of its target tokens."""
+"""Losses of a batch's target tokens, from its logits."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class TokenLosses(NamedTuple):
-    """What a model says of each target token of a batch.
+    """Loss of each target token of a batch, and whether it was the likeliest.
 
     Attributes:
         nats: negative log-likelihood of each target token, differentiable.

@@ -31,7 +31,7 @@ UNIT_TOKENS = 256
 
 
 class Trunk:
-    """What enters the first block that a prompt enters, for each token of a set of examples.
+    """Inputs of the first block that a prompt enters, for each token of a set of examples.
 
     Args:
         backbone: the frozen model.
@@ -58,7 +58,7 @@ class Trunk:
         self._keeps = True
 
     def entry(self, encoded: Sequence[Encoded], row: Row) -> Entry | None:
-        """What enters the block for each token of ``row``, a batch of the examples.
+        """Inputs of the block for each token of ``row``, a batch of the examples.
 
         None for a batch with an example that is none of them.
         """

@@ -1,4 +1,4 @@
-"""How good a prompt is: loss on a split, and scores of its greedy answers."""
+"""Quality of a prompt: loss on a split, and scores of its greedy answers."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -24,7 +24,7 @@ from promptpriors.types import Site, Task
 
 
 class Record(NamedTuple):
-    """What happened in one step; step 0 is before training.
+    """Record of one step; step 0 is before training.
 
     Attributes:
         step: steps taken.
@@ -53,7 +53,7 @@ class Diverged(WorkError):
 
 
 class Progress:
-    """Where a training stands: all that is needed to go on from there.
+    """State of a training: all that is needed to go on from there.
 
     Args:
         prompt: what is trained.

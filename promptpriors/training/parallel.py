@@ -32,7 +32,7 @@ PATIENCE = timedelta(days=1)
 
 @runtime_checkable
 class Team(Protocol):
-    """Who does a run's work.
+    """Processes that do a run's work.
 
     Attributes:
         main: whether this process runs the run.
@@ -209,7 +209,7 @@ def _connected() -> Iterator[None]:
 
 
 def launched() -> bool:
-    """Whether this process is one of several that torchrun, accelerate or mpirun started."""
+    """True in one of several processes that torchrun, accelerate or mpirun started."""
     names = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
     size = next((os.environ[name] for name in names if name in os.environ), "1")
     return "MASTER_ADDR" in os.environ and size.isdigit() and int(size) > 1

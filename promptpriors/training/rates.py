@@ -43,7 +43,7 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
 
 
 def factor(step: int, steps: int, *, schedule: Schedule, warmup: int) -> float:
-    """What the rate of ``step`` (from 1) is multiplied by.
+    """Factor of the rate at ``step`` (from 1).
 
     Linear from 1/warmup over the first ``warmup`` steps; then 1, or half a cosine that would reach
     0 one step after the last.

@@ -56,7 +56,7 @@ class Regulariser:
     shared: bool
 
     def penalty(self, values: Mapping[Site, Tensor], *, targets: int) -> Float[Tensor, ""]:
-        """What is added to the loss, differentiable, on the CPU in float64.
+        """Term added to the loss, differentiable, on the CPU in float64.
 
         Args:
             values: the prompt's present values by site, on any device.
@@ -67,7 +67,7 @@ class Regulariser:
 
 
 class Given(NamedTuple):
-    """What a regulariser may refer to: the prompt as it starts, its priors, real points."""
+    """References of a regulariser: the prompt as it starts, its priors, real points."""
 
     prompt: Prompt
     priors: Mapping[Site, Prior]
@@ -248,7 +248,7 @@ def regularise(
 
 
 def everywhere(prior: Prior) -> TypeGuard[Density]:
-    """Whether a prior's density is finite wherever it is tried, which is no proof.
+    """True where a prior's density is finite wherever it is tried, which is no proof.
 
     Tried are 0 and 64 draws, at 0, 1 and 3 times their distance from their mean: bounded supports
     and holes in the middle are found out.
