@@ -64,7 +64,7 @@ def compare(
     trained = _with_positions([run for run in runs if prior_of(run) != BASELINE])
     if not trained and not studies:
         raise InputError(
-            f"{runs_dir} has no finished run with a prompt; `promptpriors run` makes one"
+            f"{runs_dir} has no finished run with the vectors of a prompt; `promptpriors run` makes one"
         )
     if len({setting_of(run) for run in runs}) > 1:
         note("the folder mixes models or tasks; each is compared within itself alone")
@@ -99,7 +99,10 @@ def _with_positions(runs: Sequence[Run]) -> list[Run]:
     known = [run for run in runs if run.has_vectors or run.record(FILE) is not None]
     if without := [run.id for run in runs if run not in known]:
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
-        note(f"left out of positions: {len(without)} runs without prompt.safetensors ({some})")
+        note(
+            f"left out of positions: {len(without)} runs without the vectors of their start "
+            f"({some}); compare before packing, or pack with --vectors all"
+        )
     return known
 
 

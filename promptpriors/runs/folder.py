@@ -75,7 +75,7 @@ def list_runs(runs: Path) -> list[Run]:
     """List every run of a folder: packed ones by file and id, others by their config's time.
 
     A run that can't be read is left out with a note. Of a run that is there more than once a folder
-    counts, else the first file; where they differ a note says so.
+    counts, else the first file; a note says so of packed files, and of a folder that differs.
 
     Raises:
         InputError: if ``runs`` is not a folder, or a packed file in it can't be read at all.
@@ -85,6 +85,7 @@ def list_runs(runs: Path) -> list[Run]:
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; runs are written by `promptpriors run`")
     found: dict[str, Run] = {}
+    repeated: list[str] = []
     packs = [read_pack(path) for path in find_packs(runs)]
     for problem in dict.fromkeys(problem for pack in packs for problem in pack.problems):
         note(problem)
@@ -104,6 +105,10 @@ def list_runs(runs: Path) -> list[Run]:
             kept, lost = (other, run) if run.packed else (run, other)
             twice = f"run {run.id} is there twice with different content"
             note(f"{twice}: {kept.where} counts, not {lost.where}")
+        elif other is not None and run.packed:
+            repeated.append(run.id)
+    if repeated:
+        note(f"{len(repeated)} runs are in several packed files, alike; {repeated[0]} is one")
     return list(found.values())
 
 

@@ -136,21 +136,24 @@ def read_pack(path: Path) -> Pack:
 def _read(path: Path, _time: int, _size: int) -> Pack:
     (first, *lines), whole = _unzip(path)
     header = _header(path, first)
-    runs, problems, ended = [], [], False
+    runs: dict[str, PackedRun] = {}
+    problems, ended = [], False
     for number, text in enumerate(lines, start=2):
         try:
             content = json.loads(text)
             if isinstance(content, Mapping) and "end" in content:
                 ended = content["end"] == header.runs == number - 2
                 break
-            runs.append(PackedRun(path, number, Line.model_validate(content), header.shapes))
+            run = PackedRun(path, number, Line.model_validate(content), header.shapes)
+            if runs.setdefault(run.line.id, run) is not run:
+                problems.append(f"{run.where} is left out: it is there twice, the first one counts")
         except (ValueError, RecursionError) as error:
             problems.append(f"{path}, line {number} is damaged and left out: {_reason(error)}")
     if not (ended and whole):
         problems.append(
             f"{path} was cut off: {len(runs)} of its {header.runs} runs are there; copy it again"
         )
-    return Pack(header, runs, problems)
+    return Pack(header, list(runs.values()), problems)
 
 
 def _unzip(path: Path) -> tuple[list[str], bool]:

@@ -118,7 +118,7 @@ def test_unfinished_and_foreign_runs_are_named_and_the_rest_goes_on(runs, tmp_pa
 
 
 def test_a_folder_without_finished_runs_is_refused(tmp_path):
-    with pytest.raises(pp.InputError, match="no finished run with a prompt"):
+    with pytest.raises(pp.InputError, match="no finished run with the vectors of a prompt"):
         compare(tmp_path, Workspace(), silent)
 
 

@@ -384,6 +384,27 @@ def test_a_run_that_is_twice_there_is_read_once(runs, tmp_path):
     )
 
 
+def test_a_run_twice_in_one_file_is_named_and_the_first_one_counts(runs):
+    file = pack(runs, vectors="none")
+    whole = lines(file)
+    again = json.dumps(json.loads(whole[1]) | {"metrics": {}})
+    header = json.loads(whole[0])
+    header["runs"] += 1
+    end = json.dumps({"end": header["runs"]})
+    rewrite(file, [json.dumps(header), *whole[1:-1], again, end])
+    with pytest.warns(Note, match=r"line 7 \(run a0\) is left out: it is there twice"):
+        found = by_id(file.parent)
+    assert len(found) == 5
+    assert found["a0"].metrics()
+
+
+def test_alike_runs_of_two_files_are_told_in_one_note(runs):
+    file = pack(runs, vectors="none")
+    shutil.copy(file, file.with_name("b.runs.jsonl.gz"))
+    with pytest.warns(Note, match="5 runs are in several packed files, alike; a0 is one"):
+        assert len(list_runs(file.parent)) == 5
+
+
 def test_a_packed_file_is_no_folder(runs):
     file = pack(runs)
     with pytest.raises(pp.InputError, match=r"is a file of packed runs; give the folder that it"):
