@@ -64,7 +64,8 @@ def compare(
     trained = _with_positions([run for run in runs if prior_of(run) != BASELINE])
     if not trained and not studies:
         raise InputError(
-            f"{runs_dir} has no finished run with the vectors of a prompt; `promptpriors run` makes one"
+            f"{runs_dir} has no finished run with the vectors of a prompt; `promptpriors run` "
+            "makes one"
         )
     if len({setting_of(run) for run in runs}) > 1:
         note("the folder mixes models or tasks; each is compared within itself alone")

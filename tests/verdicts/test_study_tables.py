@@ -407,7 +407,7 @@ def test_compare_gives_a_studys_tables_without_any_vectors(tmp_path):
     Study(APART).write(tmp_path)
     with pytest.warns(
         Note,
-        match=r"left out of positions: 36 runs without the vectors of their start \(\w+, \w+, \w+, …\)",
+        match=r"positions: 36 runs without the vectors of their start \(\w+, \w+, \w+, …\)",
     ):
         tables = compare(tmp_path, Workspace(), silent)
     names = [table.name for table in tables]
