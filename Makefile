@@ -30,7 +30,7 @@ fast: $(VENV)/.dev              ## the tests that take less than half a second
 
 coverage: $(VENV)/.dev          ## the share of lines that the tests run, room by room
 	$(PYTEST) --cov --cov-report=
-	@for room in promptpriors/*/; do \
+	@for room in promptpriors/[a-z]*/; do \
 	  printf '%-12s %3s %%\n' "$$(basename $$room)" \
 	    "$$($(BIN)/coverage report --include="$$room*" --format=total)"; \
 	done
