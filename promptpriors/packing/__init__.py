@@ -2,8 +2,9 @@
 
 from promptpriors.packing.attention import entered
 from promptpriors.packing.batches import chunks, epochs, units
+from promptpriors.packing.decoding import Decoder
 from promptpriors.packing.exactness import packs_exactly
-from promptpriors.packing.forward import Entry, call, logits_of, prefixes_of, states_of
+from promptpriors.packing.forward import Entry, call, embedded, logits_of, prefixes_of, states_of
 from promptpriors.packing.kernels import KERNELS, Prefix
 from promptpriors.packing.rectangle import pad, padded
 from promptpriors.packing.row import Row, chain, pack, visible
@@ -12,6 +13,7 @@ from promptpriors.packing.tree import Tree, tree_of
 
 __all__ = [
     "KERNELS",
+    "Decoder",
     "Encoded",
     "Entry",
     "Prefix",
@@ -20,6 +22,7 @@ __all__ = [
     "call",
     "chain",
     "chunks",
+    "embedded",
     "encode",
     "entered",
     "epochs",

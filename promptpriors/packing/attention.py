@@ -38,7 +38,7 @@ class AttentionContext:
         given: keys and values of all rows, when only some of them ask.
     """
 
-    tree: Tree
+    tree: Any
     prefix: Mapping[int, Prefix]
     kernel: Kernel
     record: dict[int, Prefix] | None = None
@@ -49,11 +49,11 @@ class AttentionContext:
 @contextmanager
 def entered(model: Any) -> Iterator[None]:
     """Let the model call our attention; afterwards it has its own again."""
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+    from transformers.masking_utils import AttentionMaskInterface
     from transformers.modeling_utils import AttentionInterface
 
     AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, _no_mask)
     config = model.config
     before = config._attn_implementation
     inner = {key: getattr(config, key, None) for key in config.sub_configs}
@@ -63,6 +63,10 @@ def entered(model: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = {"": before, **parts} if parts else before
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """No mask, which would be as large as the square of the row: the tree says who sees whom."""
 
 
 def attend(

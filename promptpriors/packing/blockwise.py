@@ -2,21 +2,29 @@
 
 The backward pass is our own, since a slice's automatic gradient would fill a whole tensor of zeros
 for each block. Query heads that share a key head are folded into rows, so that keys are not copied.
+Long segments go to torch's fused attention in two parts, what stands before them without a mask and
+their own keys causally, which are joined by the logarithms of their sums; given those of the whole,
+the fused backward pass of each part yields its share of the gradients (as in Ring Attention, Liu,
+Zaharia & Abbeel 2023, arXiv 2310.01889).
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptpriors.packing.tree import Block, Tree
+from promptpriors.packing.tree import Block, Run, Tree
 
 Queries = Float[Tensor, "heads q width"]
 Keys = Float[Tensor, "kv k width"]
 Prefix = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
 """Keys and values, ``[kv, p, width]``, that every query sees, at the positions from 0."""
+
+_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_FUSED_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 KEPT = 512
 """Keys per query, on average, up to which weights are kept for the backward pass. Then they add at
@@ -55,7 +63,11 @@ def blocks(
 
 
 class _Call:
-    """The blocks of one call, with queries folded and scaled, and the keys and values they see."""
+    """The parts of one call, with the keys and values that they see.
+
+    Attributes:
+        parts: blocks, and long segments for which the fused kernel will do.
+    """
 
     def __init__(self, tensors: tuple[Tensor, ...], tree: Tree, scores: Scores) -> None:
         self.q, self.k, self.v, self.pk, self.pv = tensors
@@ -63,16 +75,23 @@ class _Call:
         self.kv = len(self.k)
         self.copies = len(self.q) // self.kv
         self.p = self.pk.shape[1]
+        plain = scores.softcap is None and tree.within(scores.window)
+        alike = self.k.shape[2] == self.v.shape[2] and self.q.device.type == "cpu"
+        self.parts = tree.parts(fused=plain and alike)
 
     def blocks(self) -> Iterator[tuple[Block, Tensor, Tensor, Tensor, Tensor, Tensor]]:
-        """Each block with its key indices, queries, keys, values and mask."""
-        q, device = self.q, self.k.device
-        masks = self.tree.masks(self.p, self.scores.window, self.copies, q.dtype, device)
-        for block, (index, mask) in zip(self.tree.blocks, masks, strict=True):
+        """Each block with its key indices, folded and scaled queries, keys, values and mask."""
+        q, device, found = self.q, self.k.device, self.parts[0]
+        masks = self.tree.masks(found, self.p, self.scores.window, self.copies, q.dtype, device)
+        for block, (index, mask) in zip(found, masks, strict=True):
             mine = q[:, block.start : block.stop].unflatten(0, (self.kv, self.copies)).flatten(1, 2)
-            keys = torch.cat([self.pk, self.k.index_select(1, index)], dim=1)
-            values = torch.cat([self.pv, self.v.index_select(1, index)], dim=1)
+            keys, values = self.before(index)
             yield block, index, mine * self.scores.scale, keys, values, mask
+
+    def before(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the prefix and of some rows."""
+        keys = torch.cat([self.pk, self.k.index_select(1, index)], dim=1)
+        return keys, torch.cat([self.pv, self.v.index_select(1, index)], dim=1)
 
     def weigh(self, mine: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """Softmax over the masked scores, in float32 at least, and the slope of the soft cap."""
@@ -85,9 +104,21 @@ class _Call:
         weights = torch.softmax(bent * cap + mask, dim=-1, dtype=exact).to(mine.dtype)
         return weights, 1 - bent.square()
 
+    def fused(self, run: Run) -> tuple[Tensor, Tensor]:
+        """Result of a long segment, ``[heads, n, width]``, and the logarithms of its sums."""
+        q, k, v = (x[:, run.start : run.stop] for x in (self.q, self.k, self.v))
+        out, log = _FUSED(q[None], k[None], v[None], 0.0, True, scale=self.scores.scale)
+        if self.p + len(run.before):
+            keys, values = self.before(run.before)
+            more, other = _FUSED(q[None], keys[None], values[None], scale=self.scores.scale)
+            both = torch.logaddexp(log, other)
+            parts = (x * (y - both).exp()[..., None] for x, y in ((out, log), (more, other)))
+            out, log = sum(parts).to(out.dtype), both
+        return out[0], log
+
 
 class _Blocks(torch.autograd.Function):
-    """Forward and backward over the blocks of a tree."""
+    """Forward and backward over the parts of a tree."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
@@ -101,10 +132,16 @@ class _Blocks(torch.autograd.Function):
             product = torch.bmm(found[-1][0], values).unflatten(1, (call.copies, -1))
             place = out[block.start : block.stop].unflatten(1, (call.kv, call.copies))
             place.copy_(product.permute(2, 0, 1, 3))
+        logs = []
+        for run in call.parts[1]:
+            result, log = call.fused(run)
+            out[run.start : run.stop] = result.transpose(0, 1)
+            logs.append(log)
         pairs = sum(weights.shape[1:].numel() for weights, _ in found)
         ctx.weights = found if pairs <= KEPT * rows * call.copies else None
-        ctx.save_for_backward(*given[:5])
+        ctx.save_for_backward(*given[:5], *([out] if logs else []))
         ctx.tree, ctx.scores = given[5:]
+        ctx.logs = logs
         return out
 
     @staticmethod
@@ -113,7 +150,7 @@ class _Blocks(torch.autograd.Function):
 
         The text's are left out where it needs none: below the first prompt it is a constant.
         """
-        call = _Call(ctx.saved_tensors, ctx.tree, ctx.scores)
+        call = _Call(ctx.saved_tensors[:5], ctx.tree, ctx.scores)
         p, text = call.p, any(ctx.needs_input_grad[:3])
         into = [torch.zeros_like(x) if text else x[:0] for x in (call.q, call.k, call.v)]
         of_keys, of_values = torch.zeros_like(call.pk), torch.zeros_like(call.pv)
@@ -138,4 +175,40 @@ class _Blocks(torch.autograd.Function):
                 into[0][:, block.start : block.stop] = to_queries
                 into[1].index_add_(1, index, to_keys[:, p:])
                 into[2].index_add_(1, index, to_values[:, p:])
+        for run, log in zip(call.parts[1], ctx.logs, strict=True):
+            rows = slice(run.start, run.stop)
+            # the fused kernel reads both row by row
+            part, out = (x[rows].transpose(0, 1) for x in (grads[0], ctx.saved_tensors[5]))
+            slopes = partial(_slopes, call.q[:, rows], part, out, log, call.scores.scale)
+            if text:
+                keys, values = call.k[:, rows], call.v[:, rows]
+                own = slopes(keys, values, causal=True)
+                for total, found in zip(into, own, strict=True):
+                    total[:, rows] += found
+            if not (p or (text and len(run.before))):
+                continue
+            given = call.before(run.before) if text else (call.pk, call.pv)
+            to_queries, to_keys, to_values = slopes(*given, causal=False)
+            of_keys += to_keys[:, :p]
+            of_values += to_values[:, :p]
+            if text:
+                into[0][:, rows] += to_queries
+                into[1].index_add_(1, run.before, to_keys[:, p:])
+                into[2].index_add_(1, run.before, to_values[:, p:])
         return (*(into if text else [None] * 3), of_keys, of_values, None, None)
+
+
+def _slopes(
+    q: Tensor,
+    grad: Tensor,
+    out: Tensor,
+    log: Tensor,
+    scale: float,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    causal: bool,
+) -> list[Tensor]:
+    """Gradients of a long segment's queries, and of some of the keys and values that it sees."""
+    given = (x[None] for x in (grad, q, keys, values, out))
+    return [x[0] for x in _FUSED_BACKWARD(*given, log, 0.0, causal, scale=scale)]

@@ -20,9 +20,10 @@ from torch.utils.checkpoint import checkpoint
 from promptpriors.models import Backbone
 from promptpriors.models.sites import observed
 from promptpriors.packing.attention import AttentionContext, RunOutcome, entered
+from promptpriors.packing.decoding import Decoder
 from promptpriors.packing.kernels import KERNELS, Kernel, Prefix
 from promptpriors.packing.row import Row
-from promptpriors.packing.tree import Tree, tree_of
+from promptpriors.packing.tree import Tree, causal, tree_of
 from promptpriors.types import Site
 
 Prefixes = Mapping[int, Prefix]
@@ -71,12 +72,11 @@ def logits_of(
     blocks = range(entry.block if entry else 0, len(backbone.blocks))
     routes: dict[int, list[Reroute]] = {i: [] for i in blocks}
     if blocks and 0 < len(read) < len(tree.keys):
-        asking = tree_of(row, shift=shift, before=before, queries=read)
-        routes[blocks[-1]].append(_only(read, asking))
+        routes[blocks[-1]].append(_only(read, tree.asked_by(read)))
     if checkpointing:
         for i in blocks:
             routes[i].append(_checkpointed(backbone.model))
-    hidden = _embedded(backbone, row, root) if entry is None else entry.hidden
+    hidden = embedded(backbone, row, root) if entry is None else entry.hidden
     if entry is not None:
         routes[entry.block].append(_replaced(hidden))
         routes |= {i: [_skipped] for i in range(entry.block)}
@@ -106,7 +106,7 @@ def states_of(
     Returns:
         By site a row for each row of ``root`` and then for each token.
     """
-    hidden = _embedded(backbone, row, root)
+    hidden = embedded(backbone, row, root)
     found = {"embed": hidden} if "embed" in sites else {}
     if set(sites) == {"embed"}:
         return found
@@ -116,7 +116,7 @@ def states_of(
     return found | {site: value[0] for site, value in passed.items()}
 
 
-def _embedded(backbone: Backbone, row: Row, root: Tensor | None) -> Float[Tensor, "all dim"]:
+def embedded(backbone: Backbone, row: Row, root: Tensor | None) -> Float[Tensor, "all dim"]:
     """Input embeddings of a row, behind what stands before it."""
     rows = backbone.embed(row.tokens)
     return rows if root is None else torch.cat([root.to(backbone.device), rows])
@@ -137,19 +137,16 @@ def prefixes_of(
         inputs: by block, what replaces the last rows of what comes from below.
         skipped: blocks that are not computed.
     """
-    positions = torch.arange(len(start))
-    causal = torch.ones(len(start), len(start), dtype=torch.bool).tril()
-    tree = Tree(causal, positions, positions, torch.zeros_like(positions))
     routes = {i: [_skipped] for i in skipped} | {i: [_replaced(v)] for i, v in inputs.items()}
     record: dict[int, Prefix] = {}
-    call(backbone, start, tree, {}, routes=routes, record=record)
+    call(backbone, start, causal(len(start)), {}, routes=routes, record=record)
     return record
 
 
 def call(
     backbone: Backbone,
     hidden: Float[Tensor, "rows dim"],
-    tree: Tree,
+    tree: Tree | Decoder,
     prefixes: Prefixes,
     *,
     routes: Mapping[int, Sequence[Reroute]] | None = None,

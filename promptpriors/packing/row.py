@@ -133,18 +133,23 @@ def chain(row: Row, example: int) -> Int[Tensor, " time"]:
     return torch.cat(parts[::-1]) if parts else torch.zeros(0, dtype=torch.long)
 
 
+def kin(row: Row) -> Bool[Tensor, "segments segments"]:
+    """True where a segment (first axis) is the other one or comes below it."""
+    parents = row.parents.tolist()
+    found = torch.eye(len(parents), dtype=torch.bool)
+    for child, parent in enumerate(parents):
+        if parent != ROOT:
+            found[child] |= found[parent]
+    return found
+
+
 def visible(row: Row, *, before: int = 0) -> Bool[Tensor, "all all"]:
     """Mask of the rows (second axis) that each row (first axis) sees, ``before`` rows in front.
 
     Token i attends to j iff j's segment is an ancestor of i's or the same one, and j does not come
     later. What stands in front is causal in itself and stands before everything.
     """
-    parents = row.parents.tolist()
-    kin = torch.eye(len(parents), dtype=torch.bool)
-    for child, parent in enumerate(parents):
-        if parent != ROOT:
-            kin[child] |= kin[parent]
     size = before + len(row.tokens)
     mask = torch.ones(size, size, dtype=torch.bool).tril()
-    mask[before:, before:] &= kin[row.segment][:, row.segment]
+    mask[before:, before:] &= kin(row)[row.segment][:, row.segment]
     return mask

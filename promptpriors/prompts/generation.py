@@ -7,7 +7,20 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, Tree, call, chunks, encode, pack, packs_exactly, tree_of
+from promptpriors.packing import (
+    KERNELS,
+    Decoder,
+    Encoded,
+    Tree,
+    call,
+    chunks,
+    embedded,
+    encode,
+    pack,
+    packs_exactly,
+    tree_of,
+)
+from promptpriors.packing.kernels import Kernel
 from promptpriors.prompts import seq2seq
 from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.prompt import Prompt
@@ -78,38 +91,32 @@ def _on_tree(
     limit: int,
     ended: Callable[[list[int]], bool],
 ) -> list[list[int]]:
-    """Generated ids of each example, from one cache that holds the whole tree."""
-    from transformers.cache_utils import DynamicCache
-
+    """Generated ids of each example, from one packed row of all sources."""
     row = pack(encoded, answers=False)
-    inserted = insert(backbone, prompt)
-    cache = DynamicCache()
+    inserted = insert(backbone, prompt, in_front=True)
+    before = 0 if inserted.root is None else len(inserted.root)
+    tree = tree_of(row, shift=inserted.shift, before=before)
+    ends, back = torch.unique(row.ends, return_inverse=True)  # equal sources have equal answers
+    decoder = Decoder(tree, before + ends, KERNELS[backbone.kernel])
 
-    def step(tokens: Tensor, tree: Tree, keep: Tensor) -> list[int]:
-        hidden, reads = backbone.embed(tokens), keep.to(backbone.device)
-        cached = {"past_key_values": cache, "use_cache": True, "logits_to_keep": reads}
-        out = call(backbone, hidden, tree, inserted.prefixes, **cached)
+    def step(hidden: Tensor, among: Tree | Decoder, kernel: Kernel, keep: Tensor) -> list[int]:
+        reads = keep.to(backbone.device)
+        out = call(backbone, hidden, among, inserted.prefixes, kernel=kernel, logits_to_keep=reads)
         return out.logits[0].argmax(dim=-1).tolist()
 
-    whole = tree_of(row, shift=inserted.shift)
-    unique, back = torch.unique(row.ends, return_inverse=True)
-    first = step(row.tokens, whole, unique)
-    written = [[first[i]] for i in back.tolist()]
-    seen, positions, keys = whole.seen[row.ends], whole.queries[row.ends], whole.keys
-    live = [i for i, ids in enumerate(written) if not ended(ids)]
-    while live and max(map(len, written)) < limit:
-        every = torch.arange(len(live))
-        new = torch.zeros(len(encoded), len(live), dtype=torch.bool)
-        new[live, every] = True
-        seen = torch.cat([seen, new], dim=1)
-        positions = positions + 1
-        keys = torch.cat([keys, positions[live]])
-        tree = Tree(seen[live], positions[live], keys, every)
-        last = torch.tensor([written[i][-1] for i in live])
-        for i, token in zip(live, step(last, tree, every), strict=True):
-            written[i].append(token)
-        live = [i for i in live if not ended(written[i])]
-    return written
+    hidden = embedded(backbone, row, inserted.root)
+    written = [[token] for token in step(hidden, tree, decoder.read, before + ends)]
+    live = list(range(len(written)))
+    while True:
+        left = [i for i, text in enumerate(live) if not ended(written[text])]
+        live = [live[i] for i in left]
+        if not live or len(written[live[0]]) == limit:
+            return [written[i] for i in back.tolist()]
+        decoder.advance(left)
+        last = backbone.embed(torch.tensor([written[text][-1] for text in live]))
+        tokens = step(last, decoder, decoder.write, torch.arange(len(live)))
+        for text, token in zip(live, tokens, strict=True):
+            written[text].append(token)
 
 
 def _one_by_one(

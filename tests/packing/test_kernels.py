@@ -80,7 +80,7 @@ def test_soft_caps_are_applied_and_have_their_gradient(kernel):
 
 def test_only_some_rows_may_ask():
     row = row_of([7, 3, 40, 5])
-    tree = tree_of(row, shift=2, queries=row.read)
+    tree = tree_of(row, shift=2).asked_by(row.read)
     tensors = inputs(len(row.read), len(row.tokens), 2, 2, 3)
     found = gradients(KERNELS["blocks"], tensors, tree, Scores(0.5))
     torch.testing.assert_close(found, gradients(plain, tensors, tree, Scores(0.5)))
