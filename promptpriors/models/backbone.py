@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -96,27 +97,75 @@ class Backbone:
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
-    def reach(self) -> int | None:
-        """Positions up to which a packed row is what plain calls are; None for no limit.
-
-        Where attention is cut into chunks, the first chunk's. Where rotations change with the
-        length of a call, that length, since a call on several texts is as long as its longest. The
-        window of an architecture without a row in ``LAYOUTS``, which may keep it to itself.
-        """
+    def turn(self) -> int | None:
+        """Positions beyond which a whole text is rotated otherwise (LongRoPE); None for never."""
         config = self.model.config.get_text_config()
         rope = getattr(config, "rope_parameters", None) or {}
-        limits = [getattr(config, "attention_chunk_size", None)]
-        if not self.blocks and getattr(config, "use_sliding_window", True):
-            limits.append(getattr(config, "sliding_window", None))
-        if rope.get("rope_type") in {"dynamic", "longrope"}:
-            limits.append(rope.get("original_max_position_embeddings") or self.context)
-        return min((limit for limit in limits if isinstance(limit, int)), default=None)
+        kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+        turns = [
+            part.get("original_max_position_embeddings")
+            or getattr(config, "original_max_position_embeddings", None)
+            or self.context
+            for part in kinds
+            if part.get("rope_type") == "longrope"
+        ]
+        return min((turn for turn in turns if isinstance(turn, int)), default=None)
+
+    def side(self, positions: int) -> int:
+        """The ``turn`` that a text lies beyond, or 0: texts of two sides travel apart."""
+        return self.turn if self.turn is not None and positions > self.turn else 0
+
+    def beside(self, ids: Int[Tensor, "batch time"], *, before: int = 0) -> dict[str, Tensor]:
+        """Keywords that a model needs besides the embeddings of some ids; mostly none.
+
+        Gemma 3n and 4 add to each block what a second table says of the token. A vector is no
+        token: it gets what the padding token gets, as an image does in these models.
+
+        Args:
+            ids: of the text.
+            before: vectors in front of each line.
+        """
+        table = self._second_table
+        if table is None:
+            return {}
+        padding = getattr(self.model.config.get_text_config(), "pad_token_id", None) or 0
+        ids = torch.nn.functional.pad(ids.to(self.device), (before, 0), value=padding)
+        return {"per_layer_inputs": table.get_per_layer_inputs(ids)}
+
+    @cached_property
+    def _second_table(self) -> Any:
+        """The module that holds embeddings for each block, if there is one."""
+        config = self.model.config.get_text_config()
+        if not getattr(config, "hidden_size_per_layer_input", None):
+            return None
+        holders = (m for m in self.model.modules() if hasattr(m, "get_per_layer_inputs"))
+        return next(holders, None)
+
+    @cached_property
+    def ordinary_ids(self) -> list[int]:
+        """Ids that stand for text: no control tokens, no places for images or sounds."""
+        config = self.model.config
+        both = (config, config.get_text_config())
+        odd = {
+            value for part in both for key, value in part.to_dict().items() if _is_id(key, value)
+        }
+        odd |= set(self.tokenizer.all_special_ids)
+        size = min(self.model.get_input_embeddings().num_embeddings, len(self.tokenizer))
+        return [i for i in range(1, size) if i not in odd]
 
     @property
     def end(self) -> int:
         """Id of the end token; of an encoder that has none, of its separator."""
         end = self.tokenizer.eos_token_id
         return int(self.tokenizer.sep_token_id if end is None else end)
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """Ids at which an answer ends: the end token, and what the generation config names."""
+        settings = getattr(self.model, "generation_config", None)
+        named = getattr(settings, "eos_token_id", None)
+        more = named if isinstance(named, list) else [named]
+        return frozenset([self.end, *(i for i in more if isinstance(i, int))])
 
     @property
     def sites(self) -> dict[Site, nn.Module]:
@@ -140,6 +189,10 @@ class Backbone:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def _is_id(key: str, value: Any) -> bool:
+    return isinstance(value, int) and key.endswith(("token_id", "token_index"))
 
 
 def freeze(name: str, revision: str, model: Any, tokenizer: Any) -> Backbone:

@@ -1,9 +1,10 @@
 """Examples become one packed row with its tree, or, where that is not exact, a rectangle."""
 
+from promptpriors.packing.alone import Greedy, plain_logits
 from promptpriors.packing.attention import entered
 from promptpriors.packing.batches import chunks, epochs, units
 from promptpriors.packing.decoding import Decoder
-from promptpriors.packing.exactness import packs_exactly
+from promptpriors.packing.exactness import caches_exactly, packs_exactly, way_of
 from promptpriors.packing.forward import Entry, call, embedded, logits_of, prefixes_of, states_of
 from promptpriors.packing.kernels import KERNELS, Prefix
 from promptpriors.packing.rectangle import pad, padded
@@ -16,9 +17,11 @@ __all__ = [
     "Decoder",
     "Encoded",
     "Entry",
+    "Greedy",
     "Prefix",
     "Row",
     "Tree",
+    "caches_exactly",
     "call",
     "chain",
     "chunks",
@@ -31,10 +34,12 @@ __all__ = [
     "packs_exactly",
     "pad",
     "padded",
+    "plain_logits",
     "prefixes_of",
     "states_of",
     "tokenise",
     "tree_of",
     "units",
     "visible",
+    "way_of",
 ]

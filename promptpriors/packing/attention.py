@@ -1,7 +1,7 @@
 """Attention over the tree in a Hugging Face model, by its registry of attention functions.
 
-The tree travels as a keyword of the model's call and nowhere else. A call without it is plain
-SDPA, and outside of ``entered`` a model keeps the attention that it was loaded with.
+The tree travels as a keyword of the model's call and nowhere else. Outside of ``entered`` a model
+keeps the attention that it was loaded with.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.packing.kernels import Kernel, Prefix, Scores
-from promptpriors.packing.tree import Tree
 
 NAME = "promptpriors"
 """Our row in both registries."""
-IGNORED = {"s_aux", "position_bias", "sinks"}
-"""What some models add to scores and the kernels don't know: such a model runs padded."""
+KNOWN = {"position_ids", "cache_position"}
+"""Tensors that models hand to attention and that change nothing; any other one, such as sinks, a
+position bias or chosen keys, the kernels can't honour."""
 
 
 class RunOutcome(Exception):
@@ -74,25 +74,23 @@ def attend(
     query: Float[Tensor, "batch heads q width"],
     key: Float[Tensor, "batch kv k width"],
     value: Float[Tensor, "batch kv k _"],
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | None,  # noqa: ARG001 the tree says who sees whom
     scaling: float | None = None,
     tree: AttentionContext | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
-    """The function that is registered: attention over the tree, or SDPA without one.
+    """The function that is registered: attention over the tree.
 
     Raises:
-        ValueError: for scores that the kernels can't compute; the caller then runs padded.
+        ValueError: without a tree, and for scores that the kernels can't compute; the caller then
+            goes another way.
         RunOutcome: when keys and values were all that was wanted.
     """
     if tree is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        more = {"scaling": scaling, "softcap": softcap, **rest}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
-    foreign = sorted(name for name in IGNORED if rest.get(name) is not None)
+        raise ValueError("our attention was called without a tree")
+    foreign = sorted(k for k, x in rest.items() if isinstance(x, Tensor) and k not in KNOWN)
     if foreign or len(query) != 1:
         raise ValueError(f"attention over a tree can't take {', '.join(foreign) or 'batches'}")
     q, k, v = query[0], key[0], value[0]

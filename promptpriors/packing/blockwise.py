@@ -112,8 +112,9 @@ class _Call:
             keys, values = self.before(run.before)
             more, other = _FUSED(q[None], keys[None], values[None], scale=self.scores.scale)
             both = torch.logaddexp(log, other)
-            parts = (x * (y - both).exp()[..., None] for x, y in ((out, log), (more, other)))
-            out, log = sum(parts).to(out.dtype), both
+            shares = ((x - both).exp()[..., None] for x in (log, other))
+            out = (out * next(shares) + more * next(shares)).to(out.dtype)
+            log = both
         return out[0], log
 
 

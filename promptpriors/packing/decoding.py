@@ -154,7 +154,7 @@ class Decoder:
         hidden = torch.zeros(part.texts, size, dtype=torch.bool)
         if part.seen is not None:
             hidden[:, prefix : prefix + len(part.keys)] = ~part.seen
-        if slides:
+        if slides and window is not None:
             before = torch.cat([torch.arange(prefix), self._keys[part.keys]])
             hidden[:, : len(before)] |= places[:, None] - before >= window
             age = torch.arange(self._steps - 1, -1, -1)

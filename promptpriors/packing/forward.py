@@ -81,7 +81,8 @@ def logits_of(
         routes[entry.block].append(_replaced(hidden))
         routes |= {i: [_skipped] for i in range(entry.block)}
     reads = read.to(backbone.device)
-    return call(backbone, hidden, tree, prefixes, routes=routes, logits_to_keep=reads).logits[0]
+    given = {"tokens": row.tokens, "routes": routes, "logits_to_keep": reads}
+    return call(backbone, hidden, tree, prefixes, **given).logits[0]
 
 
 def states_of(
@@ -112,7 +113,7 @@ def states_of(
         return found
     tree = tree_of(row, shift=shift, before=len(hidden) - len(row.tokens))
     with observed(backbone.model, sites) as passed:
-        call(backbone, hidden, tree, prefixes)
+        call(backbone, hidden, tree, prefixes, tokens=row.tokens)
     return found | {site: value[0] for site, value in passed.items()}
 
 
@@ -149,6 +150,7 @@ def call(
     tree: Tree | Decoder,
     prefixes: Prefixes,
     *,
+    tokens: Int[Tensor, " n"] | None = None,
     routes: Mapping[int, Sequence[Reroute]] | None = None,
     kernel: Kernel | None = None,
     record: dict[int, Prefix] | None = None,
@@ -156,17 +158,19 @@ def call(
 ) -> Any:
     """Call the model on rows at its input; ``prefixes`` stand before all that the tree shows them.
 
-    Some blocks may be called on other ``routes``, and another ``kernel`` may compute attention than
-    the backbone's; ``record`` is filled with keys and values by block. ``more`` are keywords of the
-    model, besides or in place of ours.
+    The last rows are those of ``tokens``. Some blocks may be called on other ``routes``, and
+    another ``kernel`` may compute attention than the backbone's; ``record`` is filled with keys and
+    values by block. ``more`` are keywords of the model, besides or in place of ours.
     """
     used = kernel or KERNELS[backbone.kernel]
+    ids = torch.zeros(0, dtype=torch.long) if tokens is None else tokens
+    beside = backbone.beside(ids[None], before=len(hidden) - len(ids))
     with entered(backbone.model), _rerouted(backbone.blocks, routes or {}):
         return backbone.model(
             inputs_embeds=hidden.to(backbone.device, backbone.dtype)[None],
             position_ids=tree.queries[None].to(backbone.device),
             tree=AttentionContext(tree, prefixes, used, record),
-            **{"use_cache": False, "logits_to_keep": 1, **more},
+            **{"use_cache": False, "logits_to_keep": 1, **beside, **more},
         )
 
 

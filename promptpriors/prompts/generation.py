@@ -1,6 +1,7 @@
 """Greedy answers, generated on the tree as well: contexts once, one token an example a step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,21 +12,26 @@ from promptpriors.packing import (
     KERNELS,
     Decoder,
     Encoded,
+    Greedy,
     Tree,
+    caches_exactly,
     call,
     chunks,
     embedded,
     encode,
     pack,
-    packs_exactly,
     tree_of,
+    way_of,
 )
 from promptpriors.packing.kernels import Kernel
 from promptpriors.prompts import seq2seq
 from promptpriors.prompts.insertion import insert, root_rows
+from promptpriors.prompts.losses import check_way
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.types import Example
 
+Method = Callable[..., list[list[int]]]
+"""From backbone, prompt, examples, limit and what ends an answer to the ids of each answer."""
 BUDGET = 2000
 """Tokens of sources a row."""
 
@@ -66,22 +72,48 @@ def generate(
             raise InputError(f"example {example.id!r} has no source, so there is nothing to answer")
 
     def ended(ids: list[int]) -> bool:
-        return ids[-1] == backbone.end or bool(stop and stop in backbone.decode(ids).lstrip())
+        return ids[-1] in backbone.ends or bool(stop and stop in backbone.decode(ids).lstrip())
 
     answers = [""] * len(encoded)
     done = 0
-    for chunk in chunks(encoded, BUDGET):
-        part = [encoded[i] for i in chunk]
-        longest = before + max(e.read for e in part) + max_new_tokens
-        on_tree = packs_exactly(backbone, longest=longest)
-        method = seq2seq.answers if backbone.seq2seq else _on_tree if on_tree else _one_by_one
-        written = method(backbone, prompt, part, max_new_tokens, ended)
-        for index, ids in zip(chunk, written, strict=True):
-            text = backbone.decode(ids).lstrip()
-            answers[index] = (text.split(stop)[0] if stop else text).strip()
-        done += len(chunk)
-        progress(done / len(encoded))
+    for members, method in _shares(backbone, prompt, encoded, max_new_tokens):
+        for chunk in chunks([encoded[i] for i in members], BUDGET):
+            part = [members[i] for i in chunk]
+            written = method(backbone, prompt, [encoded[i] for i in part], max_new_tokens, ended)
+            for index, ids in zip(part, written, strict=True):
+                said = ids[:-1] if ids[-1] in backbone.ends else ids
+                text = backbone.decode(said).lstrip()
+                answers[index] = (text.split(stop)[0] if stop else text).strip()
+            done += len(part)
+            progress(done / len(encoded))
     return answers
+
+
+def _shares(
+    backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded], limit: int
+) -> Iterator[tuple[list[int], Method]]:
+    """Examples that are answered in one way, by their numbers, and the way.
+
+    A text that grows beyond a switch of its rotations has no keys that stay: it is read again for
+    each token.
+    """
+    if backbone.seq2seq:
+        yield list(range(len(encoded))), seq2seq.answers
+        return
+    before = prompt.before if prompt else 0
+    sizes = [before + sum(map(len, example.pieces)) for example in encoded]
+    sides = [(backbone.side(size), backbone.side(size + limit)) for size in sizes]
+    for side in sorted(set(sides)):
+        members = [i for i, one in enumerate(sides) if one == side]
+        check_way(backbone, prompt, [encoded[i] for i in members])
+        longest = max(sizes[i] for i in members) + limit
+        if side[0] != side[1]:
+            yield members, partial(_one_by_one, cached=False)
+        elif way_of(backbone, longest=longest) == "packed":
+            yield members, _on_tree
+        else:
+            cached = caches_exactly(backbone, longest=longest)
+            yield members, partial(_one_by_one, cached=cached)
 
 
 def _on_tree(
@@ -99,13 +131,16 @@ def _on_tree(
     ends, back = torch.unique(row.ends, return_inverse=True)  # equal sources have equal answers
     decoder = Decoder(tree, before + ends, KERNELS[backbone.kernel])
 
-    def step(hidden: Tensor, among: Tree | Decoder, kernel: Kernel, keep: Tensor) -> list[int]:
-        reads = keep.to(backbone.device)
-        out = call(backbone, hidden, among, inserted.prefixes, kernel=kernel, logits_to_keep=reads)
+    def step(
+        hidden: Tensor, tokens: Tensor, among: Tree | Decoder, kernel: Kernel, keep: Tensor
+    ) -> list[int]:
+        given = {"tokens": tokens, "kernel": kernel, "logits_to_keep": keep.to(backbone.device)}
+        out = call(backbone, hidden, among, inserted.prefixes, **given)
         return out.logits[0].argmax(dim=-1).tolist()
 
     hidden = embedded(backbone, row, inserted.root)
-    written = [[token] for token in step(hidden, tree, decoder.read, before + ends)]
+    first = step(hidden, row.tokens, tree, decoder.read, before + ends)
+    written = [[token] for token in first]
     live = list(range(len(written)))
     while True:
         left = [i for i, text in enumerate(live) if not ended(written[text])]
@@ -113,8 +148,9 @@ def _on_tree(
         if not live or len(written[live[0]]) == limit:
             return [written[i] for i in back.tolist()]
         decoder.advance(left)
-        last = backbone.embed(torch.tensor([written[text][-1] for text in live]))
-        tokens = step(last, decoder, decoder.write, torch.arange(len(live)))
+        last = torch.tensor([written[text][-1] for text in live])
+        every = torch.arange(len(live))
+        tokens = step(backbone.embed(last), last, decoder, decoder.write, every)
         for text, token in zip(live, tokens, strict=True):
             written[text].append(token)
 
@@ -125,19 +161,16 @@ def _one_by_one(
     encoded: Sequence[Encoded],
     limit: int,
     ended: Callable[[list[int]], bool],
+    *,
+    cached: bool,
 ) -> list[list[int]]:
     """The same by plain calls, for models whose tree is not exact."""
     root = root_rows(backbone, prompt)
     written = []
     for example in encoded:
-        source = torch.tensor(sum(example.pieces, ()))
-        hidden = torch.cat([root, backbone.embed(source)]).to(backbone.dtype)[None]
-        cache, ids = None, []
-        while len(ids) < limit and not (ids and ended(ids)):
-            out = backbone.model(inputs_embeds=hidden, past_key_values=cache, use_cache=True)
-            cache = getattr(out, "past_key_values", None)
-            ids.append(int(out.logits[0, -1].argmax()))
-            last = backbone.embed(torch.tensor([[ids[-1]]])).to(backbone.dtype)
-            hidden = torch.cat([hidden, last], dim=1) if cache is None else last
+        text = Greedy(backbone, sum(example.pieces, ()), root=root, cached=cached)
+        ids = [text.next()]
+        while len(ids) < limit and not ended(ids):
+            ids.append(text.next())
         written.append(ids)
     return written

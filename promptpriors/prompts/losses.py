@@ -8,9 +8,18 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
-from promptpriors.packing import Encoded, encode, logits_of, pack, packs_exactly, pad
+from promptpriors.packing import (
+    Encoded,
+    encode,
+    logits_of,
+    pack,
+    packs_exactly,
+    pad,
+    plain_logits,
+    way_of,
+)
 from promptpriors.prompts import seq2seq
-from promptpriors.prompts.insertion import behind, insert, root_rows
+from promptpriors.prompts.insertion import INPUT, behind, insert, root_rows
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses, read
 from promptpriors.prompts.trunk import Trunk
@@ -59,10 +68,66 @@ def token_losses(
     if backbone.seq2seq:
         return seq2seq.losses(backbone, prompt, encoded)
     before = prompt.before if prompt else 0
+    sides = [backbone.side(before + example.read) for example in encoded]
+    if len(set(sides)) < 2:
+        return _one_side(backbone, prompt, encoded, trunk, checkpointing)
+    parts = [[i for i, side in enumerate(sides) if side == one] for one in sorted(set(sides))]
+    found = [
+        _one_side(backbone, prompt, [encoded[i] for i in part], None, checkpointing)
+        for part in parts
+    ]
+    owner = torch.cat([torch.tensor(p)[x.owner] for p, x in zip(parts, found, strict=True)])
+    order = owner.argsort(stable=True)
+    return TokenLosses(
+        torch.cat([losses.nats for losses in found])[order],
+        torch.cat([losses.correct for losses in found])[order],
+        owner[order],
+        sum(losses.computed for losses in found),
+    )
+
+
+def _one_side(
+    backbone: Backbone,
+    prompt: Prompt | None,
+    encoded: Sequence[Encoded],
+    trunk: Trunk | None,
+    checkpointing: bool,
+) -> TokenLosses:
+    """Losses of examples whose rotations are alike."""
+    before = prompt.before if prompt else 0
     longest = before + max(example.read for example in encoded)
-    if not packs_exactly(backbone, longest=longest):
-        return padded_losses(backbone, prompt, encoded)
-    return packed_losses(backbone, prompt, encoded, trunk=trunk, checkpointing=checkpointing)
+    check_way(backbone, prompt, encoded)
+    way = way_of(backbone, longest=longest)
+    if way == "packed":
+        return packed_losses(backbone, prompt, encoded, trunk=trunk, checkpointing=checkpointing)
+    return (padded_losses if way == "padded" else single_losses)(backbone, prompt, encoded)
+
+
+def check_way(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]) -> None:
+    """Refuse examples that a prompt can't be put before exactly.
+
+    Raises:
+        InputError: naming the longest example, for a prompt that is more than rows at the input
+            and a model that computes texts of that length otherwise than in packed rows.
+    """
+    if prompt is None or prompt.mode in INPUT or backbone.seq2seq:
+        return
+    example = max(encoded, key=lambda example: example.read)
+    needed = prompt.before + example.read
+    if not backbone.side(needed) and packs_exactly(backbone, longest=needed):
+        return
+    turn = backbone.side(needed)
+    raise InputError(
+        f"mode {prompt.mode!r} needs a model whose attention can be given keys and values, and "
+        f"{backbone.name!r} ({backbone.model.config.model_type}) "
+        + (
+            f"rotates texts of more than {turn} positions otherwise"
+            if turn
+            else "does not pack them"
+        )
+        + f"; example {example.id!r} needs {needed} positions\n"
+        "Leave out long examples, take mode 'soft', or another model"
+    )
 
 
 def packed_losses(
@@ -95,6 +160,22 @@ def padded_losses(
     """The same losses from a padded rectangle, each line with its own copy of a soft prompt."""
     box, root = pad(encoded), root_rows(backbone, prompt)
     given = behind(backbone, root, box.tokens, box.mask)
-    logits = backbone.model(**given, use_cache=False).logits[box.line, len(root) + box.read]
+    beside = backbone.beside(box.tokens, before=len(root))
+    logits = backbone.model(**given, **beside, use_cache=False).logits[
+        box.line, len(root) + box.read
+    ]
     every = torch.arange(len(box.targets))
     return read(logits, every, box.targets, box.line, computed=given["attention_mask"].numel())
+
+
+def single_losses(
+    backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]
+) -> TokenLosses:
+    """The same losses from one plain call an example."""
+    root = root_rows(backbone, prompt)
+    logits = [plain_logits(backbone, example, root=root) for example in encoded]
+    targets = [t for e in encoded for t in (e.target if e.pieces else e.target[1:])]
+    owner = torch.repeat_interleave(torch.tensor([len(part) for part in logits]))
+    computed = sum(len(root) + example.read for example in encoded)
+    every = torch.arange(len(targets))
+    return read(torch.cat(logits), every, torch.tensor(targets), owner, computed=computed)

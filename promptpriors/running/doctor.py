@@ -13,7 +13,7 @@ from promptpriors.config.run import RunConfig
 from promptpriors.errors import InputError, WorkError
 from promptpriors.geometry import rms
 from promptpriors.models import Backbone
-from promptpriors.packing import encode, packs_exactly
+from promptpriors.packing import encode, way_of
 from promptpriors.progress import OnProgress
 from promptpriors.prompts import Prompt, loss
 from promptpriors.rng import generator
@@ -57,9 +57,10 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     config = config.placed(workspace.blocks(config.model))
     backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
     prompt = fit_and_draw(config, workspace)
-    check_lengths(backbone, task, prompt.before)
+    encoded = check_lengths(backbone, task, prompt.before)
+    longest = max(example.read for part in encoded.values() for example in part)
     reset_peak_memory(backbone.device)
-    yield _packing(backbone)
+    yield _packing(backbone, prompt.before + longest)
     yield _plain(backbone, task)
     if config.train.frozen:
         yield Finding("trains", None, "nothing to train: the prompt is frozen or empty")
@@ -111,10 +112,12 @@ def advise(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> 
     return Finding("advice", None, found)
 
 
-def _packing(backbone: Backbone) -> Finding:
-    exact = packs_exactly(backbone)
-    limit = f", up to {backbone.reach} positions" if exact and backbone.reach else ""
-    found = f"packed rows are exact{limit}" if exact else "runs as padded batches, slower"
+def _packing(backbone: Backbone, longest: int) -> Finding:
+    found = {
+        "packed": f"packed rows are exact, up to {longest} positions",
+        "padded": "runs as padded batches, slower",
+        "alone": "runs one by one, slowly",
+    }[way_of(backbone, longest=longest)]
     if backbone.seq2seq:
         found = "none: an encoder looks both ways, so batches are padded"
     return Finding("shared prefixes", None, found)

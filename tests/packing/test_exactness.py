@@ -148,22 +148,6 @@ def test_keys_and_values_before_a_text_act_as_hugging_faces_cache_does(name, tin
         torch.testing.assert_close(pp.loss(backbone, prompt, [example]), expected)
 
 
-def test_where_attention_is_cut_into_chunks_rows_pack_within_the_first(tiny):
-    backbone = built("llama", tiny)
-    backbone.model.config.attention_chunk_size = 24
-    assert backbone.reach == 24
-    assert packs_exactly(backbone, longest=24)
-    assert not packs_exactly(backbone, longest=25)
-
-
-def test_rotations_that_change_with_the_length_of_a_call_limit_a_row(tiny):
-    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
-    rope["original_max_position_embeddings"] = 64
-    config = LlamaConfig(**SMALL, **WIDE, **GROUPED, rope_parameters=rope)
-    backbone = freeze("dynamic", "test", Auto.from_config(config), tiny.tokenizer)
-    assert backbone.reach == 64
-
-
 def test_outside_of_our_calls_a_model_keeps_its_own_attention(tiny):
     for name in ("llama", "gemma2"):
         backbone = built(name, tiny)
@@ -194,19 +178,15 @@ def _quiet(call):
         return call()
 
 
-def test_a_call_without_a_tree_is_plain_sdpa_under_an_ordinary_mask(tiny):
+def test_our_attention_is_never_called_without_a_tree(tiny):
     backbone = built("llama", tiny)
-    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 0, 0]])
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
-    expected = backbone.model(input_ids=ids, attention_mask=mask).logits
-    with entered(backbone.model):
-        found = backbone.model(input_ids=ids, attention_mask=mask).logits
-    torch.testing.assert_close(found, expected)
+    with entered(backbone.model), pytest.raises(ValueError, match="without a tree"):
+        backbone.model(input_ids=torch.tensor([[5, 6, 7, 8]]))
 
 
 def test_a_model_that_does_not_qualify_says_so_once(tiny):
     backbone = freeze("bloom", "test", Auto.from_config(CONFIGS["bloom"]), tiny.tokenizer)
-    with pytest.warns(UserWarning, match="runs as padded batches"):
+    with pytest.warns(UserWarning, match="run as padded batches"):
         assert not packs_exactly(backbone)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
