@@ -156,7 +156,7 @@ def text_space(backbone: Backbone, text: str, site: Site) -> Space:
     Raises:
         InputError: for a text without tokens.
     """
-    ids = tuple(backbone.encode(text))
+    ids = tuple(backbone.encode(text, control=True))
     if not ids:
         raise InputError(f"prior 'text': text = {text!r} has no tokens")
     reader = Reader(backbone, [site], prompt=None, longest=len(ids))
