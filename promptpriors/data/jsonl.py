@@ -21,7 +21,7 @@ from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
 from promptpriors.types import Example, Markup, Task
 
-ASKING = Asking(as_given, "a text as in the field 'source' of the run's data")
+ASKING = Asking(as_given, "a text as the run's data has it")
 NAMES = " Set task.source_field and task.targets_field to your names."
 
 
