@@ -22,6 +22,11 @@ def csv_records(file: Path) -> Iterator[Record]:
         if header is None:
             header = [name.strip() for name in cells]
             refuse_repeated([name for name in header if name], f"{file}: the header has the column")
+            if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+                raise InputError(
+                    f"{file}: the header is one column, {header[0]!r:.60}. Separate columns by"
+                    " commas."
+                )
         elif len(cells) != len(header):
             raise InputError(
                 f"{file}, line {line}: {_count(len(cells))} under a header of {len(header)}."

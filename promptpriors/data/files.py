@@ -265,11 +265,20 @@ def text_of(record: Record, field: str) -> str:
     value, place = field_of(record, field), record.place
     if not isinstance(value, str):
         raise InputError(f"{place}: field {field!r} must be a text; found {json.dumps(value):.60}.")
+    refuse_halves(record, field, value)
+    return value.strip()
+
+
+def refuse_halves(record: Record, field: str, text: str) -> None:
+    """Refuse a field's text that can't be encoded.
+
+    Raises:
+        InputError: if it holds half a character.
+    """
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{place}: field {field!r} holds half a character (a lone surrogate) at"
+            f"{record.place}: field {field!r} holds half a character (a lone surrogate) at"
             f" {error.start}. Mend or remove the line."
         ) from None
-    return value.strip()

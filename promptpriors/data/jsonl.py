@@ -15,7 +15,7 @@ from promptpriors.data.choices import (
     same_choices,
 )
 from promptpriors.data.csv_files import csv_records
-from promptpriors.data.files import Record, field_of, find, records
+from promptpriors.data.files import Record, field_of, find, records, refuse_halves
 from promptpriors.data.scoring import RULES, Rule, against, number
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
@@ -168,14 +168,16 @@ def _texts(row: Record, field: str) -> tuple[str, ...]:
     value = field_of(row, field, NAMES)
     texts = value if isinstance(value, list) else [value]
     for text in texts:
-        if isinstance(text, int | float) and not isinstance(text, bool):
+        if isinstance(text, int | float):  # booleans too
             raise InputError(
                 f"{row.place}: field {field!r} must be a text or a list of texts; found"
-                f" {text!r:.40}, a number. Write it in quotes."
+                f" {json.dumps(text):.40}. Write it in quotes."
             )
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise InputError(
             f"{row.place}: field {field!r} must be a text or a list of texts, none of them blank;"
             f" found {json.dumps(value):.60}."
         )
+    for text in texts:
+        refuse_halves(row, field, text)
     return tuple(texts)

@@ -217,14 +217,12 @@ def test_control_tokens_of_sources_are_marked_where_they_are_asked_for(tmp_path)
         *(
             (
                 f'{{"source": "q", "targets": {n}}}',
-                f"field 'targets' must be .* found {said}, a num",
+                f"field 'targets' must be .* found {said}. Write it in",
             )
-            for n, said in (("42", "42"), ("1.5", "1.5"), ('["a", 3]', "3"))
+            for n, said in (("42", "42"), ("1.5", "1.5"), ('["a", 3]', "3"), ("true", "true"))
         ),
-        (
-            '{"source": "q", "targets": true}',
-            "field 'targets' must be a text or a list .* found tr",
-        ),
+        ('{"source": "q", "targets": null}', "field 'targets' must be a text .* found null"),
+        ('{"source": "\\ud800", "targets": "a"}', "field 'source' holds half a character"),
         (
             '{"source": "q", "targets": "a", "targets": "b"}',
             "the object has the field 'targets' tw",
@@ -268,6 +266,13 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path, header):
     (tmp_path / "a.csv").write_text(f"{header}\na,b,c\n")
     twice = re.escape(header.split(",")[0] if header[:2] == "n," else header.split(",")[1])
     with pytest.raises(InputError, match=rf"a.csv: the header has the column '{twice}' twice"):
+        build(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_columns_that_no_comma_separates_are_said(tmp_path, mark):
+    (tmp_path / "a.csv").write_text(f"source{mark}targets\na{mark}b\n")
+    with pytest.raises(InputError, match=r"a.csv: the header is one column, .* by commas"):
         build(tmp_path / "a.csv")
 
 
