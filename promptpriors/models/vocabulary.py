@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from promptpriors.errors import note
 from promptpriors.models.backbone import Backbone
 from promptpriors.types import Space
 
@@ -29,9 +28,6 @@ def vocabulary(backbone: Backbone, *, counts: Float[Tensor, " vocab"] | None = N
 
     def encode(text: str) -> list[int]:
         ids = backbone.encode(text, control=True)
-        if lost := sorted({*ids} & backbone.control_ids):
-            names = ", ".join(backbone.tokenizer.convert_ids_to_tokens(lost))
-            note(f"the vocabulary has no row for control tokens; left out of the text: {names}")
         return [int(row_of[i]) for i in ids if row_of[i] >= 0]
 
     weights = None if counts is None else counts[kept].to(torch.float32)

@@ -12,7 +12,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import promptpriors as pp
-from promptpriors.errors import Note
 from promptpriors.models import Backbone, revision, sites
 from promptpriors.models.tiny import byte_tokenizer
 from promptpriors.models.vocabulary import labels, ordinary_rows
@@ -105,12 +104,6 @@ def test_roles_of_a_chat_that_data_spell_are_text(smollm2):
     assert smollm2.end not in smollm2.encode(text)
     assert smollm2.decode(smollm2.encode(text)) == text
     assert smollm2.encode(text, control=True)[-1] == smollm2.end
-
-
-def test_a_prior_of_a_text_says_which_control_tokens_have_no_row(tiny):
-    space = pp.vocabulary(tiny)
-    with pytest.warns(Note, match=r"no row for control tokens; left out of the text: <\|end\|>"):
-        assert space.encode("a<|end|>b") == space.encode("ab")
 
 
 def test_a_folder_gives_the_model_it_holds(folder, tiny):
