@@ -99,9 +99,9 @@ def limits_of(run: Run) -> Limits:
     Of older runs, which do not say: at a line feed in tasks whose answers have one line, else at
     the end token alone.
     """
-    known = (run.result or {}).get("answers")
-    if known:
-        return Limits(known["max_new_tokens"], known["stop"])
+    match (run.result or {}).get("answers"):
+        case {"max_new_tokens": int(longest), "stop": str() | None as stop} if longest > 0:
+            return Limits(longest, stop)
     task = run.config["task"]
     one_line = task["name"] in {"squad", "mathematics"} or (
         task["name"] == "gsm8k" and not task.get("reasoning")

@@ -120,7 +120,7 @@ def sample_of(run: Run) -> str:
     if task["name"] != "jsonl":
         return usual
     with suppress(InputError):
-        return "".join(jsonl.first_source(task["path"], task["source_field"]))
+        return "".join(jsonl.first_source(task["path"], task.get("source_field", "source")))
     return usual
 
 

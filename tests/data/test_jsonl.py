@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import re
 
 import pytest
@@ -149,6 +150,8 @@ def test_choices_are_the_same_for_all_or_a_list_of_each_example_or_columns(tmp_p
         "source,targets,one,two,three\nq,no,yes,no,\nr,yes,yes,no,perhaps\n"
     )
     assert build(same).choices is None
+    sent = pickle.loads(pickle.dumps(build(own, choices_field="options")))
+    assert offered(sent) == {("B",): ("B", "D")}
     assert offered(build(same, choices=letters)) == {("B",): ("A", "B", "C")}
     assert offered(build(own, choices_field="options")) == {("B",): ("B", "D")}
     columns = build(tmp_path / "c.csv", choices_field=["one", "two", "three"])

@@ -66,6 +66,8 @@ def test_a_text_is_given_as_the_runs_task_has_it(ask, task, text, settings, sour
         ({"name": "mathematics"}, {"max_new_tokens": 24, "stop": "\n"}, (24, "\n")),
         ({"name": "jsonl"}, {"max_new_tokens": 5, "stop": None}, (5, None)),
         ({"name": "squad"}, None, (32, "\n")),
+        ({"name": "squad"}, {"max_new_tokens": "many", "stop": "\n"}, (32, "\n")),
+        ({"name": "squad"}, [3], (32, "\n")),
         ({"name": "gsm8k", "reasoning": False}, None, (32, "\n")),
         ({"name": "gsm8k", "reasoning": True}, None, (32, None)),
         ({"name": "jsonl", "max_new_tokens": 9}, None, (9, None)),
