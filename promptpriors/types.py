@@ -4,12 +4,14 @@ Shape words: ``n m`` points, ``dim`` coordinates of a point, ``length`` vectors 
 ``time`` tokens of a text, ``row`` tokens of a packed row, ``vocab`` rows of a vocabulary.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
+
+from promptpriors.errors import InputError
 
 Site = str
 """A place in the network: ``embed``, ``block.13`` (entering block 13), ``final``, ``normed``."""
@@ -80,22 +82,82 @@ class Reporting(Prior, Protocol):
         ...
 
 
-class Example(NamedTuple):
-    """One thing to learn from or to be scored on.
+class Markup(str):
+    """Piece of a source in which a control token that it spells, such as ``<|im_end|>``, is one.
 
-    Attributes:
-        id: unique within its task.
-        source: pieces of text, root first; equal pieces are work shared between examples.
-        targets: every accepted answer; the first is trained on.
-        continuation: the trained text where it is not ``" " + targets[0]``.
-        ends: whether the end token is trained after it (a cut document has none).
+    In a plain ``str`` the same characters are text like any other.
     """
 
+    __slots__ = ()
+
+
+class _Fields(NamedTuple):
     id: str
     source: tuple[str, ...]
     targets: tuple[str, ...]
     continuation: str | None = None
     ends: bool = True
+
+
+class Example(_Fields):
+    """One thing to learn from or to be scored on; checked whenever one is made.
+
+    Attributes:
+        id: unique within its task; not empty.
+        source: pieces of text, root first; equal pieces are work shared between examples.
+        targets: every accepted answer, at least one; the first is trained on.
+        continuation: the trained text where it is not ``" " + targets[0]``.
+        ends: whether the end token is trained after it (a cut document has none).
+
+    Raises:
+        InputError: for a field of another type; a list of texts is taken as a tuple.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        id: Any,  # noqa: A002 - the field's name
+        source: Any,
+        targets: Any,
+        continuation: Any = None,
+        ends: Any = True,
+    ) -> "Example":
+        """Make an example of checked fields."""
+        if not (isinstance(id, str) and id):
+            raise InputError(f"an example's id must be a text, and not empty; found {id!r:.60}")
+        source, targets = _texts(id, "source", source), _texts(id, "targets", targets)
+        if not targets:
+            raise InputError(f"example {id!r}: targets is empty; give at least one answer")
+        if not (continuation is None or isinstance(continuation, str)):
+            raise _wrong(id, "continuation", "a text or None", continuation)
+        if not isinstance(ends, bool):
+            raise _wrong(id, "ends", "True or False", ends)
+        return super().__new__(cls, id, source, targets, continuation, ends)
+
+    @classmethod
+    def _make(  # pyright: ignore[reportIncompatibleMethodOverride] - else it would check nothing
+        cls, iterable: Iterable[Any]
+    ) -> "Example":
+        """As ``namedtuple._make``, by which ``_replace`` makes its result; checked too."""
+        return cls(*iterable)
+
+
+def _texts(name: str, field: str, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        hint = f"; write ({value[:40]!r},)" if isinstance(value, str) else ""
+        raise _wrong(name, field, "a tuple of texts", value, hint)
+    for text in value:
+        if not isinstance(text, str):
+            raise _wrong(name, field, "a tuple of texts", text, " in it")
+    return value if isinstance(value, tuple) else tuple(value)
+
+
+def _wrong(name: str, field: str, wanted: str, value: Any, hint: str = "") -> InputError:
+    kind = type(value).__name__
+    return InputError(
+        f"example {name[:60]!r}: {field} must be {wanted}; found {value!r:.60} ({kind}){hint}"
+    )
 
 
 @dataclass(frozen=True)
@@ -109,6 +171,8 @@ class Task:
         score: answer and example to named scores in [0, 1]; empty where only the loss counts.
         max_new_tokens: how long a generated answer may become.
         stop: text before which a generated answer ends, besides the end token.
+        choices: the answers that an example offers, where they are a closed set; each is then
+            scored by its likelihood too. One of them is in the example's ``targets``.
     """
 
     name: str
@@ -117,3 +181,4 @@ class Task:
     score: Callable[[str, Example], Mapping[str, float]]
     max_new_tokens: int = 32
     stop: str | None = "\n"
+    choices: Callable[[Example], tuple[str, ...]] | None = None

@@ -15,6 +15,9 @@ from promptpriors.config.sections import (
     fitted_to,
 )
 from promptpriors.config.study import Compare, Resources, _File
+from promptpriors.data import jsonl
+from promptpriors.data.gsm8k_rules import RULES as GSM8K_RULES
+from promptpriors.data.scoring import RULES
 from promptpriors.prompts import MODES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -76,3 +79,12 @@ def test_every_mode_is_there():
     table = PAGE.split("| mode | takes", 1)[1].split("\n\n", 1)[0]
     first = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert re.findall(r"`([\w-]+)`", "".join(first)) == list(MODES)
+
+
+def test_what_is_said_of_own_data_is_there_with_its_default():
+    known = inspect.signature(jsonl.build).parameters
+    found = dict(ROW.findall(PAGE.split("| of `jsonl` |", 1)[1].split("\n\n", 1)[0]))
+    assert found == {name: written(known[name].default) for name in found}
+    assert set(found) == {"score", "choices", "choices_field", "control_tokens"}
+    for rule in (*RULES, *GSM8K_RULES):
+        assert f"`{rule}`" in PAGE.replace('"', "")

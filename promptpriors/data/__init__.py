@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.data import c4, gsm8k, jsonl, mathematics, squad, text
+from promptpriors.data.asking import Asking
 from promptpriors.errors import InputError
 from promptpriors.registry import Choice, choose
 from promptpriors.types import Task
@@ -27,6 +28,16 @@ TASKS: dict[str, Callable[..., Task]] = {
     "text": text.build,
     "jsonl": jsonl.build,
 }
+
+ASKED: dict[str, Asking] = {
+    "squad": squad.ASKING,
+    "mathematics": mathematics.ASKING,
+    "gsm8k": gsm8k.ASKING,
+    "c4": c4.ASKING,
+    "text": text.ASKING,
+    "jsonl": jsonl.ASKING,
+}
+"""By a task's name: how a bare text becomes one of its sources. It reads no data."""
 
 
 def choose_task(config: str | Mapping[str, Any]) -> Choice:
@@ -64,7 +75,7 @@ def build_task(choice: Choice, folder: Path | None = None) -> Task:
 
 
 def fingerprint(task: Task) -> str:
-    """SHA-256 over the task's name, version and every split's examples, in hex digits.
+    """SHA-256 over the task's name, version, every split's examples and choices, in hex digits.
 
     It knows data by content: a file that moves keeps its fingerprint, one that changes does not.
     """
@@ -75,8 +86,12 @@ def fingerprint(task: Task) -> str:
         for k, example in enumerate(task.splits[split]):  # a split may be larger than memory
             found.update(f"{',' if k else ''}{plain(example)}".encode())
         found.update(b"]")
-    found.update(b"}]")
+    found.update(b"}")
+    if task.choices:
+        offered = {s: [*map(task.choices, task.splits[s])] for s in sorted(task.splits)}
+        found.update(f",{plain(offered)}".encode())
+    found.update(b"]")
     return found.hexdigest()
 
 
-__all__ = ["TASKS", "build_task", "choose_task", "fingerprint"]
+__all__ = ["ASKED", "TASKS", "build_task", "choose_task", "fingerprint"]

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
+from promptpriors.data.asking import Asking, continue_text
 from promptpriors.data.files import ask, locate, record_at, records, text_of
 from promptpriors.data.scoring import unscored
 from promptpriors.data.splits import MODEST, Count, Positive, refuse_more
@@ -23,6 +24,7 @@ from promptpriors.rng import derive, generator
 from promptpriors.types import Example, Task
 
 HUB = "allenai/c4"
+ASKING = Asking(continue_text, "The weather this week")
 STREAMED = 2000
 """Train documents from the hub where the user asks for no number."""
 BUFFER = 1000
@@ -128,7 +130,7 @@ def _index(files: tuple[Path, ...], characters: int) -> Documents:
         for number, file in enumerate(files):
             for record in records(file):
                 if text := text_of(record, "text"):
-                    kept = _example("", text, characters).targets[0].encode()
+                    kept = cut(text[: characters + 1], characters)[0].encode()
                     marks.append(int.from_bytes(hashlib.blake2b(kept, digest_size=8).digest()))
                     yield number, record.number, record.start
 

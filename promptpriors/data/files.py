@@ -136,12 +136,17 @@ def read_json(path: Path, schema: type[Model], kind: str, keys: str) -> Model:
     """A JSON file checked against ``schema``; messages name its ``kind`` and the keys it needs.
 
     Raises:
-        InputError: when it is not JSON or the first entry and key that do not fit.
+        InputError: when it is not JSON or the first entry and key that do not fit; when an object
+            has a key twice.
     """
+    text = read_text(path)
     try:
-        return schema.model_validate_json(read_text(path))
+        found = schema.model_validate_json(text)
     except ValidationError as error:
         item = error.errors()[0]
+    else:
+        _refuse_repeated_keys(path, text)
+        return found
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
     if item["type"] == "missing":
         holder, _, key = place.rpartition(".")
@@ -191,7 +196,9 @@ def record_at(file: Path, number: int, start: int) -> Record:
 def _record(file: Path, number: int, start: int, line: bytes) -> Record:
     place = f"{file}, line {number}"
     try:
-        values = json.loads(line.decode("utf-8-sig"))
+        values = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise InputError(
@@ -208,24 +215,70 @@ def _record(file: Path, number: int, start: int, line: bytes) -> Record:
     raise InputError(f"{place}: {problem}. Write one {{…}} a line.")
 
 
+def _refuse_repeated_keys(path: Path, text: str) -> None:
+    try:
+        json.loads(text, object_pairs_hook=_object)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two equal names a parser would silently take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        refuse_repeated([name for name, _ in pairs], "the object has the field")
+    return found
+
+
+def refuse_repeated(names: Sequence[str], what: str) -> None:
+    """Refuse names of which one stands twice.
+
+    Raises:
+        InputError: if one does.
+    """
+    name = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if name is not None:
+        raise InputError(f"{what} {name!r} twice. Rename or remove one of them.")
+
+
+def field_of(record: Record, field: str, remedy: str = "") -> Any:
+    """A field's value.
+
+    Raises:
+        InputError: when it is missing, with a remedy if there is one.
+    """
+    _, place, values, _ = record
+    if field not in values:
+        known = ", ".join(values) or "none"
+        raise InputError(
+            f"{place}: no field {field!r}.{suggest(field, values)} It has: {known}.{remedy}"
+        )
+    return values[field]
+
+
 def text_of(record: Record, field: str) -> str:
     """A field's text without surrounding white space; it may be empty.
 
     Raises:
         InputError: when the field is missing, or no text that can be encoded.
     """
-    _, place, values, _ = record
-    if field not in values:
-        known = ", ".join(values) or "none"
-        raise InputError(f"{place}: no field {field!r}.{suggest(field, values)} It has: {known}.")
-    value = values[field]
+    value, place = field_of(record, field), record.place
     if not isinstance(value, str):
         raise InputError(f"{place}: field {field!r} must be a text; found {json.dumps(value):.60}.")
+    refuse_halves(record, field, value)
+    return value.strip()
+
+
+def refuse_halves(record: Record, field: str, text: str) -> None:
+    """Refuse a field's text that can't be encoded.
+
+    Raises:
+        InputError: if it holds half a character.
+    """
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{place}: field {field!r} holds half a character (a lone surrogate) at"
+            f"{record.place}: field {field!r} holds half a character (a lone surrogate) at"
             f" {error.start}. Mend or remove the line."
         ) from None
-    return value.strip()

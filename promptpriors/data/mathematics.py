@@ -9,12 +9,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from promptpriors.data.arithmetic import MODULES, PATIENCE, Generator, Module, draw, generators
+from promptpriors.data.asking import Asking, ask_alone, question
 from promptpriors.data.scoring import against, exact
 from promptpriors.data.splits import Count, Positive
 from promptpriors.errors import InputError, unknown
 from promptpriors.registry import Field
 from promptpriors.rng import derive
 from promptpriors.types import Example, Task
+
+ASKING = Asking(ask_alone, question("What is 17 + 25?"))
 
 
 def _known(name: object) -> object:
@@ -108,8 +111,8 @@ def _split(
             )
         shares.append(
             [
-                Example(f"{split}/{name}/{k}", (f"Question: {question}\nAnswer:",), (answer,))
-                for k, (question, answer) in enumerate(pairs)
+                Example(f"{split}/{name}/{k}", (question(asked),), (answer,))
+                for k, (asked, answer) in enumerate(pairs)
             ]
         )
     return _by_turns(shares)

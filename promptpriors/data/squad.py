@@ -11,14 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, StringConstraints, model_validator
 
+from promptpriors.data.asking import Asking, ask_about
 from promptpriors.data.files import ask, locate, read_json, read_parts
-from promptpriors.data.scoring import UNANSWERABLE, against, qa_scores
+from promptpriors.data.scoring import UNANSWERABLE, against, is_wordless, qa_scores
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.types import Example, Task
 
 Hub = Literal["rajpurkar/squad", "rajpurkar/squad_v2"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 OTHERWISE = "Name a folder that holds squad/train-*.json by --data, or a SQuAD file by task.path."
+SAMPLE = ask_about("What is the capital of France?", "Paris is the capital of France.")
+ASKING = Asking(ask_about, "".join(SAMPLE))
 KEYS = "data[].title, .paragraphs[].context, .qas[].id, .question, .answers[].text"
 
 
@@ -93,11 +96,20 @@ def build(
     sizes = {"train": train, "validation": validation, "test": test}
     given = {"test": dev[0]} if dev else None
     splits = apportion(pool, sizes, name="squad", seed=seed, given=given)
-    return Task("squad", 1, splits, partial(against, qa_scores))
+    return Task("squad", _version(splits), splits, partial(against, qa_scores))
+
+
+def _version(splits: Mapping[str, Sequence[Example]]) -> int:
+    """2 where a question of validation or test has an answer without a word, such as "."; else 1.
+
+    The rule for such answers came later; no other score changed with it.
+    """
+    scored = (example for split in ("validation", "test") for example in splits[split])
+    return 2 if any(is_wordless(text) for example in scored for text in example.targets) else 1
 
 
 def _example(identity: str, context: str, question: str, answers: Iterable[str]) -> Example:
-    source = (f"{context.strip()}\n", f"Question: {question.strip()}\nAnswer:")
+    source = ask_about(question, context)
     targets = tuple(dict.fromkeys(answer.strip() for answer in answers))
     return Example(identity, source, targets or (UNANSWERABLE,))
 

@@ -3,12 +3,14 @@
 from itertools import pairwise
 from pathlib import Path
 
+from promptpriors.data.asking import Asking, continue_text
 from promptpriors.data.files import find, read_text
 from promptpriors.data.scoring import unscored
 from promptpriors.data.splits import Count, Positive, Unit, apportion
 from promptpriors.errors import InputError
 from promptpriors.types import Example, Task
 
+ASKING = Asking(continue_text, "The weather this week")
 STRETCHES = 10
 """A lone document is cut into this many stretches, which then count as documents."""
 

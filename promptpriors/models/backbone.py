@@ -176,15 +176,52 @@ class Backbone:
         """Input embeddings: what ``inputs_embeds`` takes, with its scale where a model has one."""
         return self.model.get_input_embeddings()(ids.to(self.device))
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, control: bool = False) -> list[int]:
         """Token ids of a piece of text, without special tokens around it.
 
+        Args:
+            text: any text.
+            control: whether a control token that the text spells out, such as ``<|im_end|>``, is
+                that token; else it is text like any other.
+
         Raises:
-            InputError: for a text that is not Unicode (lone surrogates).
+            InputError: for a text that is not Unicode (lone surrogates), or that spells a control
+                token which this tokenizer can't read as text.
         """
         if not text.isascii() and text != text.encode("utf-8", "replace").decode():
             raise InputError(f"{text[:40]!a} holds half of a character (a lone surrogate)")
-        return list(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+        plain = {"add_special_tokens": False, "verbose": False}
+        found = list(self.tokenizer.encode(text, **plain))
+        if control or self.control_ids.isdisjoint(found):
+            return found
+        split = self.tokenizer.encode(text, split_special_tokens=True, **plain)
+        return [part for token in split for part in self._spelled(int(token))]
+
+    def _spelled(self, token: int) -> list[int]:
+        """A token, but a control token by its characters: some vocabularies have it as a word."""
+        if token not in self.control_ids:
+            return [token]
+        name = self.tokenizer.convert_ids_to_tokens(token)
+        letters = self.tokenizer.convert_tokens_to_ids(list(name))
+        if None in letters or not self.control_ids.isdisjoint(letters):
+            raise InputError(
+                f"a text spells the control token {name!r} of model {self.name!r}, whose tokenizer "
+                "can't read it as text; leave out the text, or write it otherwise"
+            )
+        return letters
+
+    @cached_property
+    def control_ids(self) -> frozenset[int]:
+        """Ids of tokens that stand for no text: begin, end, padding, roles of a chat.
+
+        The unknown token is not among them, which stands for any text, nor is a single character
+        that serves as one of them.
+        """
+        special = (i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special)
+        found = {*map(int, special), *map(int, self.tokenizer.all_special_ids)}
+        found -= {self.tokenizer.unk_token_id}
+        names = dict(zip(found, self.tokenizer.convert_ids_to_tokens(list(found)), strict=True))
+        return frozenset(i for i, name in names.items() if len(str(name).strip()) > 1)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out."""

@@ -27,7 +27,7 @@ def vocabulary(backbone: Backbone, *, counts: Float[Tensor, " vocab"] | None = N
     row_of[kept] = torch.arange(int(kept.sum()))
 
     def encode(text: str) -> list[int]:
-        ids = backbone.encode(text)
+        ids = backbone.encode(text, control=True)
         return [int(row_of[i]) for i in ids if row_of[i] >= 0]
 
     weights = None if counts is None else counts[kept].to(torch.float32)

@@ -1,12 +1,12 @@
 """Examples as token ids, piece by piece, so that shared pieces are shared tokens."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
-from promptpriors.types import Example
+from promptpriors.types import Example, Markup
 
 
 class Encoded(NamedTuple):
@@ -68,18 +68,35 @@ def encode(
 
 
 def tokenise(backbone: Backbone, examples: Iterable[Example]) -> Iterator[Encoded]:
-    """Tokenise examples one after another, whatever their length."""
+    """Tokenise examples one after another, whatever their length.
+
+    Control tokens that a text spells out are text, but in pieces of a source that are ``Markup``.
+
+    Raises:
+        InputError: for what is no example, and for a source or target of which no token is left.
+    """
     inside = _inside(backbone)
 
-    @lru_cache(maxsize=1024)  # neighbours share pieces
+    @lru_cache(maxsize=1024, typed=True)  # neighbours share pieces; a Markup equals its text
     def ids(text: str, first: bool) -> tuple[int, ...]:
-        return tuple(backbone.encode(text) if first else inside(text))
+        return tuple(_encode(backbone, text) if first else inside(text))
 
     for example in examples:
+        if not isinstance(example, Example):
+            raise InputError(
+                f"expected examples, promptpriors.Example; found {example!r:.60} among them"
+            )
         texts = [text for text in example.source if text]
-        pieces = tuple(ids(text, i == 0) for i, text in enumerate(texts))
+        pieces = tuple(filter(None, (ids(text, i == 0) for i, text in enumerate(texts))))
         text = example.continuation
-        target = ids(f" {example.targets[0]}" if text is None else text, not texts)
+        text = f" {example.targets[0]}" if text is None else text
+        target = ids(text, not texts)
+        for what, there, left in (("source", texts, pieces), ("target", text.strip(), target)):
+            if there and not left:
+                raise InputError(
+                    f"example {example.id!r}: the tokenizer of model {backbone.name!r} leaves "
+                    f"nothing of its {what} ({there!r:.40})\nLeave out the example, or mend it"
+                )
         yield Encoded(example.id, pieces, (*target, backbone.end) if example.ends else target)
 
 
@@ -89,10 +106,14 @@ def _inside(backbone: Backbone) -> Callable[[str], list[int]]:
     # is given to them after a line feed, whose tokens are cut off again.
     feed = backbone.encode("\n")
     if backbone.encode("\na") == [*feed, *backbone.encode("a")]:
-        return backbone.encode
+        return partial(_encode, backbone)
 
     def encode_after_feed(text: str) -> list[int]:
-        found = backbone.encode("\n" + text)
-        return found[len(feed) :] if found[: len(feed)] == feed else backbone.encode(text)
+        found = _encode(backbone, type(text)("\n" + text))
+        return found[len(feed) :] if found[: len(feed)] == feed else _encode(backbone, text)
 
     return encode_after_feed
+
+
+def _encode(backbone: Backbone, text: str) -> list[int]:
+    return backbone.encode(text, control=isinstance(text, Markup))

@@ -13,6 +13,8 @@ from promptpriors.runs.labels import BASELINE, prior_of
 SCORES = {
     "exact_match": "Exact match",
     "accuracy": "Accuracy",
+    "choice_accuracy": "Likeliest choice",
+    "choice_accuracy_norm": "Likeliest choice per character",
     "f1": "F1",
     "precision": "Precision",
     "recall": "Recall",

@@ -1,18 +1,17 @@
 """Export of a run's trained prompt for other software."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from promptpriors.data import ASKED, jsonl
 from promptpriors.errors import InputError, unknown
 from promptpriors.models import MODELS, Backbone
 from promptpriors.prompts import Prompt, peft, root_rows
 from promptpriors.prompts.exports import EMBEDDINGS, MARK, check_free, new_folder, write_export
 from promptpriors.runs import Run, find_run
 from promptpriors.runs.trained import load_trained
-
-QUESTION = "Question: What is 17 + 25?\nAnswer:"
-"""What the snippets ask."""
 
 
 class Exported(NamedTuple):
@@ -94,15 +93,35 @@ def _words(run: Run, backbone: Backbone, path: Path) -> dict[str, str]:
     name, dtype = run.config["model"], run.config["device"]["dtype"]
     load = OURS if name in MODELS else THEIRS
     seq2seq = backbone.seq2seq
+    sample = sample_of(run)
+    spells = backbone.encode(sample) != backbone.encode(sample, control=True)
+    as_text = spells and not run.config["task"].get("control_tokens")
+    if as_text and seq2seq:  # its end token is spelled too
+        sample = ASKED["jsonl"].sample
     auto = f"AutoModelFor{'Seq2Seq' if seq2seq else 'Causal'}LM"
     return {
         "load": load.format(auto=auto, name=repr(name), dtype=repr(dtype)),
         "path": repr(str(path)),
         "name": "'model'" if name in MODELS else repr(name),
         "dtype": repr(dtype),
-        "question": repr(QUESTION) + (" + tokenizer.eos_token" if seq2seq else ""),
+        "question": repr(sample)
+        + (" + tokenizer.eos_token" if seq2seq else ", split_special_tokens=True" * as_text),
         "answer": "written[0]" if seq2seq else "written[0, ids.shape[1] :]",
     }
+
+
+def sample_of(run: Run) -> str:
+    """A text such as the run's task has, for the snippets: of own data its first one.
+
+    Without the data file a sentence that says what belongs there.
+    """
+    task = run.config["task"]
+    usual = ASKED[task["name"]].sample if task["name"] in ASKED else "a text as the run's task has"
+    if task["name"] != "jsonl":
+        return usual
+    with suppress(InputError):
+        return "".join(jsonl.first_source(task["path"], task.get("source_field", "source")))
+    return usual
 
 
 OURS = """\

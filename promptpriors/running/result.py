@@ -67,6 +67,7 @@ def summarise(
         "scores_initial": {key: state.scores_initial[key] for key in scores},
         "scores": dict(scores),
         "eval_examples": {split: len(task.splits[split]) for split in ("validation", "test")},
+        "answers": {"max_new_tokens": task.max_new_tokens, "stop": task.stop},
         "tokens": tokens,
         "tokens_useful": progress.useful if progress else 0,
         "tokens_per_second": tokens / seconds if seconds else None,

@@ -1,14 +1,16 @@
 """One run: checked before its folder is made, ``result.json`` written last."""
 
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from promptpriors.config.run import RunConfig
-from promptpriors.errors import InputError, WorkError
+from promptpriors.errors import InputError, WorkError, note
 from promptpriors.files import write_bytes, write_toml
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, packs_exactly
@@ -23,8 +25,9 @@ from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, is_done, read_run, run_id
 from promptpriors.runs.folder import held
 from promptpriors.training import Diverged, Regulariser, regularise
+from promptpriors.training.choices import encode_choices
 from promptpriors.training.parallel import ALONE, Team, check_device
-from promptpriors.types import Prior, Site, Space, Task
+from promptpriors.types import Markup, Prior, Site, Space, Task
 
 Priors = Prior | Mapping[Site, Prior] | None
 """One prior for all sites, one for each, or none for an empty prompt."""
@@ -168,11 +171,28 @@ def check_lengths(backbone: Backbone, task: Task, before: int) -> dict[str, list
         InputError: as ``packing.encode``.
     """
     more = task.max_new_tokens
+    if task.choices:
+        encode_choices(backbone, task.splits.get("test", ()), task.choices, before=before)
     return {
         split: encode(backbone, examples, before=before, more=more if split == "test" else 0)
         for split, examples in task.splits.items()
         if split in {"train", "validation", "test"}
     }
+
+
+def note_control_tokens(backbone: Backbone, task: Task) -> None:
+    """Say once if an example spells a control token of the model, which is read as text."""
+    names = backbone.tokenizer.convert_ids_to_tokens(sorted(backbone.control_ids))
+    spelled = re.compile("|".join(map(re.escape, names)) or "(?!)")
+    for example in chain.from_iterable(task.splits.values()):
+        for text in (*example.source, *example.targets, example.continuation or ""):
+            if not isinstance(text, Markup) and (found := spelled.search(text)):
+                otherwise = "; task.control_tokens = true would read those of sources as such"
+                note(
+                    f"example {example.id!r} spells the control token {found[0]!r} of the model, "
+                    f"which is read as text{otherwise if task.name == 'jsonl' else ''}"
+                )
+                return
 
 
 def check_writable(runs: Path) -> None:
@@ -197,6 +217,7 @@ def _prepare(
 ) -> SharedTraining:
     """Fit, draw and check all that a run needs before its folder is made."""
     backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    note_control_tokens(backbone, task)
     priors = fit_priors(config, workspace, on_progress)
     prompt = draw_start(config, workspace, priors)
     regularisers = build_regularisers(config, workspace, prompt, priors)

@@ -15,7 +15,7 @@ from promptpriors.activations.texts import TEXT, Text
 from promptpriors.config.sections import CaptureSection
 from promptpriors.config.sources import Source, Sources
 from promptpriors.data import choose_task
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, note
 from promptpriors.models import Backbone, ModelSpec, vocabulary
 from promptpriors.packing import encode
 from promptpriors.priors import build_prior
@@ -55,6 +55,7 @@ class Spaces:
         space: Sources = params["space"]
         rows = space.is_vocabulary and params["pool"] == "token" and site == "embed"
         if rows and not params.get("most_frequent"):
+            self._note_control_tokens(params.get("text", ""))
             return self.workspace.vocabulary(self.spec)
 
         def read() -> Space:
@@ -100,6 +101,13 @@ class Spaces:
     @property
     def _backbone(self) -> Backbone:
         return self.workspace.backbone(self.spec)
+
+    def _note_control_tokens(self, text: str) -> None:
+        """Say which control tokens of a prior's text the vocabulary has no rows for."""
+        backbone = self._backbone
+        if lost := sorted({*backbone.encode(text, control=True)} & backbone.control_ids):
+            names = ", ".join(backbone.tokenizer.convert_ids_to_tokens(lost))
+            note(f"the vocabulary has no row for control tokens; left out of the text: {names}")
 
     def _task(self, name: str) -> Choice:
         return self.task if self.task.name == name else choose_task(name)
@@ -156,7 +164,7 @@ def text_space(backbone: Backbone, text: str, site: Site) -> Space:
     Raises:
         InputError: for a text without tokens.
     """
-    ids = tuple(backbone.encode(text))
+    ids = tuple(backbone.encode(text, control=True))
     if not ids:
         raise InputError(f"prior 'text': text = {text!r} has no tokens")
     reader = Reader(backbone, [site], prompt=None, longest=len(ids))

@@ -29,7 +29,8 @@ def baselines(study: StudyFile, workspace: Workspace, arms: Sequence[Planned]) -
             if kind == "none":
                 yield _baseline(study, first, "none", {"prompt": {"mode": "none"}})
             elif kind == "text":
-                length = max(1, len(workspace.backbone(first.config.model_spec).encode(rest)))
+                backbone = workspace.backbone(first.config.model_spec)
+                length = max(1, len(backbone.encode(rest, control=True)))
                 change = {
                     "prior": {"name": "text", "text": rest},
                     "prompt": {"mode": "soft", "length": length},

@@ -10,6 +10,7 @@ from promptpriors.errors import unknown
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, chunks, encode
 from promptpriors.prompts import Prompt, Trunk, generate, token_losses
+from promptpriors.training.choices import measure_choices
 from promptpriors.training.parallel import ALONE, Team
 from promptpriors.training.shares import share_out
 from promptpriors.types import Task
@@ -123,7 +124,9 @@ def evaluate(
 
     Returns:
         ``loss`` (mean nats per target token) and ``token_accuracy``; for tasks with questions the
-        means of the task's scores over the split, from greedy answers. Empty for an empty split.
+        means of the task's scores over the split, from greedy answers; for tasks with choices
+        ``choice_accuracy``, the share of examples whose likeliest choice is right, and
+        ``choice_accuracy_norm``, the same by likelihood per character. Empty for an empty split.
 
     Raises:
         InputError: for a split that the task does not have.
@@ -156,12 +159,25 @@ def evaluate(
         return table.flatten()
 
     asked = team.divided(f"answers of {split}", share, trained)
+    choose, asked_all = None, all(example.source for example in examples)
+    if task.choices and asked_all:
+        choose = measure_choices(
+            split,
+            backbone,
+            prompt,
+            examples,
+            task.choices,
+            budget=BUDGET,
+            team=team,
+            trained=trained,
+        )
     if not team.main:
         return {}
     forced = check()
     scores = {"loss": forced.loss, "token_accuracy": forced.token_accuracy}
-    if not all(example.source for example in examples):
+    if not asked_all:
         return scores
     table = asked(share_out(encoded, team.size)).view(len(examples), len(keys))
     columns = zip(keys, table.T.tolist(), strict=True)
-    return scores | {key: sum(column) / len(column) for key, column in columns}
+    scores |= {key: sum(column) / len(column) for key, column in columns}
+    return scores | choose() if choose else scores

@@ -63,6 +63,49 @@ def test_ask_reads_questions_from_a_pipe(ran, cli, monkeypatch):
     assert [found["text"] for found in json.loads(out)] == ["What is 1 + 1?", "What is 2 + 2?"]
 
 
+@pytest.fixture
+def own(place, cli):
+    """A run on own data whose answers have two lines."""
+    rows = [{"source": f"Ticket {i}.", "targets": "two\nlines"} for i in range(9)]
+    (place / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (place / "own.toml").write_text(
+        'model = "tiny"\nprior = "gaussian"\n[train]\nfrozen = true\n'
+        '[task]\nname = "jsonl"\npath = "own.jsonl"\nmax_new_tokens = 7\n'
+    )
+    status, out, err = cli("run", "own.toml", "--json")
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_ask_gives_own_data_as_it_stands_and_whole_answers(own, place, cli, monkeypatch):
+    (place / "own.jsonl").unlink()
+    calls = []
+    monkeypatch.setattr(
+        "promptpriors.running.ask.generate",
+        lambda _, __, examples, **limits: calls.append((examples[0].source, limits)) or ["said"],
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("  one \n \ntwo"))
+    assert cli("ask", own["id"], "--json")[0] == 0
+    limits = {"max_new_tokens": 7, "stop": None}
+    assert calls[::2] == [(("  one ",), limits), (("two",), limits)]
+
+
+def test_a_context_is_a_text_or_a_file(own, place, cli, monkeypatch):
+    sources = []
+    monkeypatch.setattr(
+        "promptpriors.running.ask.generate",
+        lambda _, __, examples, **___: sources.append(examples[0].source) or ["said"],
+    )
+    (place / "page.txt").write_text("All of it.\n")
+    (place / "bad.txt").write_bytes(b"\xff")
+    for context in ("page.txt", "a text", "x" * 5000):
+        assert cli("ask", own["id"], "q", "--context", context)[0] == 0
+    assert [c for c, _ in sources[::2]] == ["All of it.\n", "a text", "x" * 5000]
+    status, _, err = cli("ask", own["id"], "q", "--context", "bad.txt")
+    assert status == 2
+    assert "bad.txt is not UTF-8 text" in err
+
+
 def test_ask_says_when_the_model_is_another_one(ran, cli, place):
     path = place / ran["folder"] / "prompt.safetensors"
     tensors, metadata = read_tensors(path)

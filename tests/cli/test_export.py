@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 import promptpriors as pp
 from promptpriors.files import read_tensors, write_tensors
 from promptpriors.prompts import generate
-from promptpriors.running.export import FORMATS, QUESTION
+from promptpriors.running.export import FORMATS
 
 MODES = {"kv": ["prompt.mode=kv"], "deep": ["prompt.mode=deep"], "none": ["prompt.mode=none"]}
+QUESTION = "Question: What is 17 + 25?\nAnswer:"
 
 
 @pytest.fixture
@@ -71,6 +72,25 @@ def test_what_is_printed_runs_and_answers_as_we_do(ran, cli, to, tiny, capsys):
     if theirs:
         compile(out, "printed", "exec")
         assert "enable_prompt_embeds=True" in theirs
+
+
+@pytest.mark.parametrize("field", ["source", "text"])
+def test_the_printed_code_asks_a_text_of_the_runs_own_task(cli, place, tiny, capsys, field):
+    texts = [f"Ticket {i}: 'it' <|end|> fails." for i in range(9)]
+    rows = [json.dumps({field: text, "targets": "bad"}) for text in texts]
+    (place / "own.jsonl").write_text("\n".join(rows))
+    task = f'{{name = "jsonl", path = "own.jsonl", source_field = "{field}"}}'
+    (place / "own.toml").write_text(
+        f'model = "tiny"\nprior = "gaussian"\ntask = {task}\n[train]\nfrozen = true\n'
+    )
+    folder = json.loads(cli("run", "own.toml", "--json")[1])["folder"]
+    out = cli("export", folder, "--to", "peft", "out")[1]
+    assert "Question" not in out
+    example = pp.Example("1", (texts[0],), ("",))
+    (expected,) = generate(tiny, pp.load_prompt(folder), [example], max_new_tokens=16)
+    assert printed(out, capsys) == expected
+    (place / "own.jsonl").unlink()
+    assert '"a text as the run\'s data has it"' in cli("export", folder, "--to", "peft", "out")[1]
 
 
 @pytest.mark.slow

@@ -62,3 +62,9 @@ def test_json_that_does_not_fit_is_explained_by_entry_and_key(tmp_path, content,
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match=rf"a.json is not a list: {problem}.*It needs data\[\]"):
         read_json(tmp_path / "a.json", Wanted, "a list", "data[]")
+
+
+def test_json_in_which_a_key_stands_twice_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"data": [1], "data": [2]}')
+    with pytest.raises(InputError, match=r"a.json: the object has the field 'data' twice. Rename"):
+        read_json(tmp_path / "a.json", Wanted, "a list", "data[]")

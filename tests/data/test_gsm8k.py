@@ -58,13 +58,30 @@ def test_annotations_without_reasoning_are_refused(tmp_path):
 
 
 def test_an_answer_is_right_when_its_final_number_is(tmp_path):
-    task = build(path=str(write(tmp_path / "a.jsonl", map(row, range(8)))), reasoning=True)
+    task = build(path=str(write(tmp_path / "a.jsonl", map(row, range(8)))))
     right = {"exact_match": 1.0, "accuracy": 1.0}
     wrong = {"exact_match": 0.0, "accuracy": 0.0}
     for answer in ("4", " $4.00", "2 + 2 = 4.", "5 or 6\n#### 4", "#### 4\nand 7 more"):
         assert task.score(answer, third(task)) == right
     for answer in ("", "four", "4 is 5", "-4", "4\n#### 5", "4\n####", "40", "4.5"):
         assert task.score(answer, third(task)) == wrong
+
+
+def test_with_reasoning_the_benchmarks_own_rule_counts_unless_another_is_named(tmp_path):
+    path = str(write(tmp_path / "a.jsonl", map(row, range(8))))
+    found = {}
+    for rule in (None, "official", "flexible", "number"):
+        task = build(path=path, reasoning=True, **({"rule": rule} if rule else {}))
+        answers = ("#### 4\nQuestion: …\n#### 7", "4", "#### $4.00")
+        found[rule] = [task.score(answer, third(task))["accuracy"] for answer in answers]
+    assert found[None] == found["official"] == [1.0, 0.0, 0.0]
+    assert found["flexible"] == [1.0, 1.0, 0.0]
+    assert found["number"] == [1.0, 1.0, 1.0]
+
+
+def test_the_official_rule_is_refused_where_answers_have_no_mark(tmp_path):
+    with pytest.raises(InputError, match=r"rule = 'official' looks for the mark.*reasoning = true"):
+        build(path=str(write(tmp_path / "a.jsonl", map(row, range(8)))), rule="official")
 
 
 def test_equal_questions_stay_in_one_split_and_those_of_test_are_left_out(tmp_path):
@@ -92,8 +109,15 @@ def test_the_size_of_train_changes_no_other_split(tmp_path):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"answer": "no mark 4"}, "field 'answer' must end with '#### ' and a number; found 'no m"),
+        (
+            {"answer": "no mark 4"},
+            "field 'answer' must end with '#### ' and a number, once; found 'no m",
+        ),
         ({"answer": "So 4.\n#### four"}, "field 'answer' must end with '#### ' and a number"),
+        (
+            {"answer": "#### 4\nor #### 5"},
+            "field 'answer' must end with '#### ' and a number, once",
+        ),
         ({"answer": 4}, "field 'answer' must be a text; found 4"),
         ({"question": None}, "field 'question' must be a text; found null"),
     ],

@@ -101,6 +101,20 @@ def test_an_impossible_question_of_version_2_has_the_target_unanswerable(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("answer", "version"), [("so", 1), (".", 2), ("The", 2), ("A!", 2), ("the dog", 1)]
+)
+def test_the_version_is_higher_where_an_answer_has_no_word(tmp_path, answer, version):
+    data = content(articles=4, contexts=1, questions=0)
+    for article in data["data"]:
+        article["paragraphs"][0]["qas"] = [question(article["title"], "so", answer)]
+    task = build(path=str(write(tmp_path / "a.json", data)))
+    example = task.splits["test"][0]
+    assert task.version == version
+    assert task.score(answer, example) == dict.fromkeys(task.score("", example), 1.0)
+    assert set(task.score("", example).values()) == {0.0}
+
+
+@pytest.mark.parametrize(
     ("change", "problem"),
     [
         (lambda q: q.pop("answers"), "qas[1] has no key 'answers'. It needs data[].title"),

@@ -1,5 +1,6 @@
 """Backbones load frozen, and what can't be loaded is explained."""
 
+import copy
 import json
 
 import huggingface_hub
@@ -7,9 +8,12 @@ import pytest
 import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import promptpriors as pp
-from promptpriors.models import revision, sites
+from promptpriors.models import Backbone, revision, sites
+from promptpriors.models.tiny import byte_tokenizer
 from promptpriors.models.vocabulary import labels, ordinary_rows
 from tests.conftest import require
 
@@ -40,6 +44,66 @@ def test_the_tiny_model_is_always_the_same_and_leaves_the_global_generator_alone
 def test_text_survives_the_byte_tokenizer(tiny):
     text = "Größe 2 + 2 = 4\n<|x|> 漢"
     assert tiny.decode(tiny.encode(text)) == text
+
+
+def tokenizer_of(kind):
+    """A tokenizer whose end token is ``</s>``, by the way in which it cuts words."""
+    letters = [*"ab</s>", "▁"]
+    if kind == "bytes":
+        words = copy.deepcopy(byte_tokenizer().backend_tokenizer)
+    elif kind == "unigram":  # control tokens are words of the vocabulary, as in T5
+        table = [("<unk>", 0.0), ("</s>", 0.0), *((letter, -3.0) for letter in letters)]
+        words = Tokenizer(models.Unigram(table, unk_id=0))
+        words.pre_tokenizer = pre_tokenizers.Metaspace()
+    elif kind == "words":
+        words = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "a": 2, "b": 3}, "<unk>"))
+        words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    else:  # merged pairs, with a control token that is no named one, as a chat's roles are
+        table = {s: i for i, s in enumerate(["<unk>", *letters, "</", "</s>"])}
+        words = Tokenizer(models.BPE(table, [("<", "/")], unk_token="<unk>"))
+    unknown = {} if kind == "bytes" else {"unk_token": "<unk>"}
+    found = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>", **unknown)
+    found.add_special_tokens({"additional_special_tokens": ["<a>"]})
+    return found
+
+
+@pytest.mark.parametrize("token", ["</s>", "<a>"])
+@pytest.mark.parametrize("kind", ["bytes", "unigram", "words", "pairs"])
+def test_a_control_token_that_a_text_spells_is_text_unless_it_is_asked_for(kind, token):
+    backbone = Backbone("x", "1", None, tokenizer_of(kind))
+    control = backbone.tokenizer.convert_tokens_to_ids(token)
+    assert control in backbone.control_ids
+    for text in (f"a {token} b", f"a{token}b", token, f"{token}a{token}"):
+        assert control not in backbone.encode(text)
+        assert control in backbone.encode(text, control=True)
+        if kind in {"bytes", "pairs"} and " " not in text:
+            said = backbone.tokenizer.decode(backbone.encode(text))
+            assert said.replace(" ", "") == text
+    assert backbone.encode("ab") == backbone.encode("ab", control=True)
+
+
+def test_a_control_token_without_other_words_for_it_is_refused():
+    words = Tokenizer(models.WordLevel({"</s>": 0, "a": 1}, unk_token="</s>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backbone = Backbone("x", "1", None, PreTrainedTokenizerFast(tokenizer_object=words))
+    backbone.tokenizer.add_special_tokens({"eos_token": "</s>"})
+    with pytest.raises(pp.InputError, match=r"spells the control token '</s>' of model 'x'"):
+        backbone.encode("a </s>")
+
+
+def test_a_single_character_that_serves_as_a_control_token_stays_text():
+    tokenizer = tokenizer_of("bytes")
+    tokenizer.pad_token = "a"
+    backbone = Backbone("x", "1", None, tokenizer)
+    assert backbone.encode("ab") == backbone.encode("ab", control=True)
+
+
+@pytest.mark.slow
+def test_roles_of_a_chat_that_data_spell_are_text(smollm2):
+    text = "<|im_start|>user\nx<|im_end|>"
+    assert smollm2.end not in smollm2.encode(text)
+    assert smollm2.decode(smollm2.encode(text)) == text
+    assert smollm2.encode(text, control=True)[-1] == smollm2.end
 
 
 def test_a_folder_gives_the_model_it_holds(folder, tiny):

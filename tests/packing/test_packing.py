@@ -1,5 +1,6 @@
 """The packed row: what is shared, who sees whom, and in which order examples travel."""
 
+import copy
 import dataclasses
 from collections import Counter
 from itertools import islice
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 import promptpriors as pp
 from promptpriors.packing import (
@@ -22,6 +24,9 @@ from promptpriors.packing import (
     visible,
 )
 from promptpriors.packing.batches import groups
+from promptpriors.packing.tokens import tokenise
+from promptpriors.types import Markup
+from tests.helpers import EXAMPLES
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple)
 examples = st.lists(
@@ -186,7 +191,7 @@ def test_a_target_without_tokens_is_refused(tiny):
 
 
 def test_a_tokenizer_that_puts_blanks_before_texts_puts_none_inside_them(tiny):
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     symbols = {s: i for i, s in enumerate(["▁", *map(chr, range(33, 127)), "\n", "<e>"])}
@@ -201,6 +206,41 @@ def test_a_tokenizer_that_puts_blanks_before_texts_puts_none_inside_them(tiny):
     (found,) = encode(backbone, [pp.Example("1", ("Q\n", "A:"), ("4",))])
     ids = [i for piece in found.pieces for i in piece] + list(found.target)
     assert ids == [*backbone.encode("Q\nA: 4"), backbone.end]
+
+
+def test_control_tokens_that_data_spell_are_text_but_in_pieces_that_are_markup(tiny):
+    text = "a<|end|>b"
+    plain = pp.Example("1", (text, text), (text,), continuation=text)
+    marked = plain._replace(source=(Markup(text), text))
+    (as_text, as_markup) = encode(tiny, [plain, marked])
+    assert as_text.pieces == (tuple(tiny.encode(text)),) * 2
+    assert as_text.target == (*tiny.encode(text), tiny.end)
+    assert as_markup.pieces == (tuple(tiny.encode(text, control=True)), as_text.pieces[1])
+    assert as_markup.target == as_text.target
+
+
+def test_what_is_no_example_is_refused(tiny):
+    for wrong in ("a text", ("1", ("q",), ("a",)), {"source": "q"}):
+        with pytest.raises(pp.InputError, match=r"expected examples, promptpriors.Example; found"):
+            list(tokenise(tiny, iter([wrong])))
+    with pytest.raises(pp.InputError, match=r"found '1' among them"):
+        list(tokenise(tiny, iter(EXAMPLES[1])))
+
+
+@pytest.mark.parametrize(
+    ("example", "what"),
+    [
+        (pp.Example("1", ("\u200b",), ("a",)), "source"),
+        (pp.Example("1", ("q",), ("a",), continuation="\u200b\u200b"), "target"),
+    ],
+)
+def test_a_text_of_which_the_tokenizer_leaves_nothing_is_named(tiny, example, what):
+    deaf = copy.deepcopy(tiny.tokenizer)
+    deaf.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")
+    with pytest.raises(
+        pp.InputError, match=rf"example '1': the tokenizer .* nothing of its {what}"
+    ):
+        encode(dataclasses.replace(tiny, tokenizer=deaf), [example])
 
 
 def test_a_text_of_a_single_token_has_nothing_to_predict(tiny):

@@ -7,11 +7,12 @@ import torch
 
 import promptpriors as pp
 from promptpriors.config.run import parse_config
+from promptpriors.errors import Note
 from promptpriors.files import read_tensors, write_bytes, write_tensors
 from promptpriors.progress import silent
 from promptpriors.report import write_report
 from promptpriors.running.doctor import examine
-from promptpriors.running.run import execute
+from promptpriors.running.run import execute, note_control_tokens
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_runs
 
@@ -335,6 +336,22 @@ def test_bad_input_leaves_no_folder(tmp_path, workspace, more, message):
         execute(config(**more), tmp_path / "runs", workspace)
     assert message in str(error.value)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_says_that_its_data_spell_a_control_token_and_how_to_have_it_read_as_one(
+    tmp_path, workspace
+):
+    rows = [{"source": f"<|end|> {i}:", "targets": "a"} for i in range(9)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    task = {"name": "jsonl", "path": str(path)}
+    backbone = workspace.backbone(config().model_spec)
+    with pytest.warns(
+        Note, match=r"spells the control token '<\|end\|>' .* read as text; task.con"
+    ):
+        note_control_tokens(backbone, workspace.task(config(task=task).task))
+    marked = config(task=task | {"control_tokens": True})
+    note_control_tokens(backbone, workspace.task(marked.task))
 
 
 def test_an_output_folder_that_can_not_be_written_is_named(tmp_path, workspace):

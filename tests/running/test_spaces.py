@@ -9,6 +9,7 @@ import promptpriors as pp
 from promptpriors.activations import Store, load_space
 from promptpriors.config.run import parse_config
 from promptpriors.config.sections import CaptureConfig
+from promptpriors.errors import Note
 from promptpriors.progress import silent
 from promptpriors.running.capture import execute_capture
 from promptpriors.running.run import (
@@ -105,6 +106,15 @@ def test_kv_starts_as_the_deep_cut_prompt_of_the_same_priors(workspace):
     backbone, task = workspace.backbone(config().model_spec), workspace.task(config().task)
     losses = [pp.loss(backbone, prompt, task.splits["validation"]) for prompt in (deep, keys)]
     torch.testing.assert_close(*losses)
+
+
+def test_a_text_of_control_tokens_says_that_the_vocabulary_has_no_rows_for_them(workspace):
+    prior = {"name": "text", "text": "a<|end|>b"}
+    with pytest.warns(Note, match=r"no row for control tokens; left out of the text: <\|end\|>"):
+        prompt = fit_and_draw(config(prior=prior, prompt={"length": 2}).placed(2), workspace)
+    plain = prior | {"text": "ab"}
+    plain = fit_and_draw(config(prior=plain, prompt={"length": 2}).placed(2), workspace)
+    assert prompt.values["embed"].equal(plain.values["embed"])
 
 
 def test_a_text_at_a_block_is_its_activations(workspace):
