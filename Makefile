@@ -10,14 +10,17 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # Compiled tests are kept, whatever the shell says: each worker reads them all.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-kill check fast coverage lint style types imports secrets bench \
+.PHONY: demo test test-architectures test-kill check fast coverage lint style types imports secrets bench \
   figures clean
 
 demo: $(VENV)/.runtime          ## real prompts from four priors, and a report: demo/report.html
 	$(BIN)/promptpriors demo --out demo
 
-test: $(VENV)/.dev              ## all tests, WORKERS at a time
-	$(PYTEST)
+test: $(VENV)/.dev              ## all tests but those of architectures, WORKERS at a time
+	$(PYTEST) -m "not architectures"
+
+test-architectures: $(VENV)/.dev ## every architecture of transformers against plain calls: three minutes
+	$(PYTEST) -m architectures tests/architectures
 
 test-kill: $(VENV)/.dev         ## a study killed 50 times, in one process and under Ray, against an undisturbed one
 	PROMPTPRIORS_KILLS=50 $(BIN)/python -m pytest tests/study/test_kill.py
@@ -26,7 +29,7 @@ check: $(VENV)/.dev             ## everything that must hold before a commit, in
 	@$(MAKE) --no-print-directory -j3 --output-sync=target fast types style imports secrets
 
 fast: $(VENV)/.dev              ## the tests that take less than half a second
-	$(PYTEST) -m "not (slow or train or ray or browser or kill)"
+	$(PYTEST) -m "not (slow or train or ray or browser or kill or architectures)"
 
 coverage: $(VENV)/.dev          ## the share of lines that the tests run, room by room
 	$(PYTEST) --cov --cov-report=

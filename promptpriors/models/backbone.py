@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from promptpriors.errors import InputError
 from promptpriors.models import sites
+from promptpriors.models.capacity import capacities
 from promptpriors.types import Site
 
 
@@ -89,12 +90,17 @@ class Backbone:
 
     @property
     def context(self) -> int | None:
-        """Longest sequence in tokens, prompt included; None where the config does not say.
+        """Longest sequence in tokens, prompt included; None where nothing bounds it."""
+        return self._capacities[0]
 
-        Relative positions such as T5's have no end; the ``n_positions`` in its configs is the
-        length it was trained with.
-        """
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+    @property
+    def answer_context(self) -> int | None:
+        """Longest target of an encoder–decoder in tokens; None where nothing bounds it."""
+        return self._capacities[1]
+
+    @cached_property
+    def _capacities(self) -> tuple[int | None, int | None]:
+        return capacities(self.model)
 
     @property
     def turn(self) -> int | None:

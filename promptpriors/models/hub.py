@@ -168,7 +168,10 @@ def _check_causal(name: str, model: Any) -> None:
     other = ids.clone()
     other[0, -1] = (ids[0, -1] + 1) % size
     device = model.get_input_embeddings().weight.device
-    here, there = (model(input_ids=row.to(device)).logits[0, :-1].float() for row in (ids, other))
+    here, there = (
+        model(input_ids=row.to(device), use_cache=False).logits[0, :-1].float()
+        for row in (ids, other)
+    )
     if not (here - there).abs().max() <= 1e-5 * here.abs().max():
         raise InputError(
             f"model {name!r} ({model.config.model_type}) is not causal: it looks at later tokens, "
@@ -195,7 +198,13 @@ def _check_encoder(name: str, model: Any) -> None:
     ids = (torch.arange(PROBE)[None] % embeddings.num_embeddings).to(embeddings.weight.device)
     encoder = model.get_encoder()
     expected = encoder(input_ids=ids).last_hidden_state.float()
-    found = encoder(inputs_embeds=embeddings(ids)).last_hidden_state.float()
+    try:
+        found = encoder(inputs_embeds=embeddings(ids)).last_hidden_state.float()
+    except Exception as error:  # foreign models fail in ways of their own
+        raise InputError(
+            f"the encoder of model {name!r} ({kind}) can't be called on embeddings "
+            f"({_first(error)}), so no prompt can stand before a text; expected one such as T5's"
+        ) from None
     if not (found - expected).abs().max() <= 1e-5 * expected.abs().max():
         raise InputError(
             f"model {name!r} ({kind}) does more to tokens than look up their embeddings, so a "

@@ -20,7 +20,7 @@ from promptpriors.errors import InputError, note
 from promptpriors.models import Backbone
 from promptpriors.packing.alone import plain_logits
 from promptpriors.packing.forward import logits_of
-from promptpriors.packing.rectangle import pad
+from promptpriors.packing.rectangle import pad, padded
 from promptpriors.packing.remembered import remembered
 from promptpriors.packing.row import pack
 from promptpriors.packing.tokens import Encoded
@@ -52,7 +52,7 @@ def way_of(backbone: Backbone, *, longest: int = 0) -> Way:
     texts travel apart, see ``Backbone.sides``.
 
     Args:
-        backbone: the frozen model; an encoder–decoder is padded always.
+        backbone: the frozen model; an encoder–decoder is padded or alone.
         longest: positions of the longest text, prompt included.
 
     Raises:
@@ -60,7 +60,7 @@ def way_of(backbone: Backbone, *, longest: int = 0) -> Way:
             that no vector can stand beside a text.
     """
     if backbone.seq2seq:
-        return "padded"
+        return "padded" if _holds(backbone, "pairs", longest, _pairs) else "alone"
     _check_embeddings(backbone)
     if _holds(backbone, "packed", longest, _packed):
         return "packed"
@@ -93,7 +93,8 @@ def packs_exactly(backbone: Backbone, *, longest: int = 0) -> bool:
 
 def caches_exactly(backbone: Backbone, *, longest: int) -> bool:
     """True where the model's own cache gives the logits of calls without one."""
-    return _holds(backbone, "cached", longest, _cached)
+    ask = _cached_pairs if backbone.seq2seq else _cached
+    return _holds(backbone, "cached", longest, ask)
 
 
 def _tell(backbone: Backbone, way: Way, text: str) -> None:
@@ -240,6 +241,47 @@ def _cached(backbone: Backbone, length: int) -> tuple[float, float]:
             return torch.inf, 0.0
         found.append(out.logits[0, -1])
     return _apart([torch.stack(found)], [plain_logits(backbone, text)]), 0.0
+
+
+def _sources(backbone: Backbone, texts: Sequence[Encoded]) -> dict[str, Tensor]:
+    """What an encoder is given: sources as a padded batch of embeddings."""
+    ids, known = padded([[*sum(text.pieces, ()), backbone.end] for text in texts])
+    mask = known.long().to(backbone.device)
+    return {"inputs_embeds": backbone.embed(ids), "attention_mask": mask}
+
+
+def _pairs(backbone: Backbone, length: int) -> tuple[float, float]:
+    """Difference of an encoder–decoder's padded batch from single calls."""
+    texts = _texts(backbone, length)
+    lines, known = padded([[backbone.start, *text.target[:-1]] for text in texts])
+    lines = lines.to(backbone.device)
+
+    def called(some: Sequence[Encoded], given: Tensor) -> Tensor:
+        sources = _sources(backbone, some)
+        if len(some) == 1:
+            del sources["attention_mask"]
+        return backbone.model(**sources, decoder_input_ids=given, use_cache=False).logits
+
+    together = called(texts, lines)
+    pairs = list(zip(texts, lines, together, known, strict=True))
+    single = [called([text], line[None, mask])[0] for text, line, _, mask in pairs]
+    return _apart([logits[mask] for _, _, logits, mask in pairs], single), 0.0
+
+
+def _cached_pairs(backbone: Backbone, length: int) -> tuple[float, float]:
+    """Difference of a decoder's steps with a cache from a call without one."""
+    text = _texts(backbone, length)[0]
+    ids = torch.tensor([[backbone.start, *text.target[:-1]]], device=backbone.device)
+    sources = _sources(backbone, [text])
+    states = backbone.model.get_encoder()(**sources)
+    given = {"encoder_outputs": states, "attention_mask": sources["attention_mask"]}
+    expected = backbone.model(**given, decoder_input_ids=ids, use_cache=False).logits
+    cache, found = None, []
+    for step in ids.split(1, dim=1):
+        out = backbone.model(**given, decoder_input_ids=step, past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        found.append(out.logits[0, -1])
+    return _apart([torch.stack(found)], [expected[0]]), 0.0
 
 
 @torch.no_grad()

@@ -54,13 +54,15 @@ def encode(
             least = "no tokens to predict" if item.pieces else "no source and less than two tokens"
             raise InputError(f"example {item.id!r} has {least}")
         source = sum(map(len, item.pieces))
-        needed = before + max(item.read, source + more)
+        needed, room = before + max(item.read, source + more), backbone.context
         if backbone.seq2seq:  # two texts, each with positions of its own
-            needed = max(before + source + 1, len(item.target), more)
-        if backbone.context is not None and needed > backbone.context:
+            needed, answer = before + source + 1, max(len(item.target), more)
+            if backbone.answer_context is not None and answer > backbone.answer_context:
+                needed, room = answer, backbone.answer_context
+        if room is not None and needed > room:
             raise InputError(
                 f"example {item.id!r} needs {needed} positions (prompt {before}), and model "
-                f"{backbone.name!r} has {backbone.context}\n"
+                f"{backbone.name!r} has {room}\n"
                 "Shorten or leave out the example, shorten the prompt, or take another model"
             )
         encoded.append(item)

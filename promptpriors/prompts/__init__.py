@@ -3,7 +3,7 @@
 from promptpriors.prompts.draw import as_keys, draw_prompt
 from promptpriors.prompts.generation import generate
 from promptpriors.prompts.insertion import insert, root_rows
-from promptpriors.prompts.losses import loss, token_losses
+from promptpriors.prompts.losses import check_way, loss, token_losses
 from promptpriors.prompts.modes import MODES, check_mode, sites_of
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses
@@ -16,6 +16,7 @@ __all__ = [
     "Trunk",
     "as_keys",
     "check_mode",
+    "check_way",
     "draw_prompt",
     "generate",
     "insert",

@@ -68,7 +68,7 @@ def token_losses(
     if backbone.seq2seq:
         return seq2seq.losses(backbone, prompt, encoded)
     before = prompt.before if prompt else 0
-    sides = [backbone.side(before + example.read) for example in encoded]
+    sides = [backbone.side(before + example.read + 1) for example in encoded]
     if len(set(sides)) < 2:
         return _one_side(backbone, prompt, encoded, trunk, checkpointing)
     parts = [[i for i, side in enumerate(sides) if side == one] for one in sorted(set(sides))]
@@ -93,10 +93,15 @@ def _one_side(
     trunk: Trunk | None,
     checkpointing: bool,
 ) -> TokenLosses:
-    """Losses of examples whose rotations are alike."""
+    """Losses of examples whose rotations are alike.
+
+    Rotations are those of a call on the whole text, of which the last token is not read here.
+    """
     before = prompt.before if prompt else 0
     longest = before + max(example.read for example in encoded)
     check_way(backbone, prompt, encoded)
+    if backbone.side(longest + 1) != backbone.side(longest):
+        return single_losses(backbone, prompt, encoded)
     way = way_of(backbone, longest=longest)
     if way == "packed":
         return packed_losses(backbone, prompt, encoded, trunk=trunk, checkpointing=checkpointing)
@@ -113,8 +118,8 @@ def check_way(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encod
     if prompt is None or prompt.mode in INPUT or backbone.seq2seq:
         return
     example = max(encoded, key=lambda example: example.read)
-    needed = prompt.before + example.read
-    if not backbone.side(needed) and packs_exactly(backbone, longest=needed):
+    needed = prompt.before + example.read + 1
+    if not backbone.side(needed) and packs_exactly(backbone, longest=needed - 1):
         return
     turn = backbone.side(needed)
     raise InputError(

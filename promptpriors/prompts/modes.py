@@ -172,12 +172,21 @@ def sites_of(mode: str, chosen: Sequence[Site] | None, blocks: int) -> tuple[Sit
     Raises:
         InputError: for a block that the model does not have.
     """
+    if chosen is None and "block" in MODES[mode].takes and not blocks:
+        raise _unknown_blocks(mode)
     found = MODES[mode].defaults(blocks) if chosen is None else tuple(chosen)
     for site in found:
         if site != "embed" and block_of(site) >= blocks:
             there = f"block.0 … block.{blocks - 1}" if blocks else "no blocks that we know"
             raise InputError(f"site {site!r} does not exist in this model; it has embed, {there}")
     return tuple(sorted(found, key=lambda site: (block_of(site), site != "embed")))
+
+
+def _unknown_blocks(mode: str) -> InputError:
+    return InputError(
+        f"mode {mode!r} puts vectors into blocks, and of this model's architecture no blocks are "
+        f"known; they are of {', '.join(sorted(sites.LAYOUTS))}\nTake mode 'soft', or another model"
+    )
 
 
 def check_model(mode: str, backbone: Backbone) -> None:
@@ -202,6 +211,8 @@ def check_prompt(mode: str, values: Values, backbone: Backbone) -> None:
             not be given.
     """
     check_model(mode, backbone)
+    if mode in {"deep", "deep-cut", "kv"} and not backbone.blocks:
+        raise _unknown_blocks(mode)
     sites_of(mode, tuple(values), len(backbone.blocks))
     width = 2 * backbone.key_width if mode == "kv" else backbone.dim
     for site, value in values.items():

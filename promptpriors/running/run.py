@@ -15,7 +15,7 @@ from promptpriors.files import write_bytes, write_toml
 from promptpriors.models import Backbone
 from promptpriors.packing import Encoded, encode, packs_exactly
 from promptpriors.progress import OnProgress, silent
-from promptpriors.prompts import Prompt, as_keys, draw_prompt, insert, root_rows
+from promptpriors.prompts import Prompt, as_keys, check_way, draw_prompt, insert, root_rows
 from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
 from promptpriors.running.checkpoint import remove_checkpoint
@@ -224,5 +224,6 @@ def _prepare(
     with torch.no_grad():
         (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
     for examples in check_lengths(backbone, task, prompt.before).values():
+        check_way(backbone, prompt, examples)
         check_objective(config.train.objective, backbone, prompt, examples)
     return SharedTraining(config, backbone, task, prompt, regularisers, team, on_progress)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
 from promptpriors.packing import encode, epochs
-from promptpriors.prompts import Prompt, trunk_of
+from promptpriors.prompts import Prompt, check_way, trunk_of
 from promptpriors.prompts.objectives import mean_objective, objective_of
 from promptpriors.training.evaluation import measure
 from promptpriors.training.parallel import ALONE, Team
@@ -179,8 +179,9 @@ def train(
         A record before training (unless resumed) and one after each step.
 
     Raises:
-        InputError: for a prompt without vectors, an empty split, an example that is too long, or an
-            objective that there is not or that does not go with prompt, model or data.
+        InputError: for a prompt without vectors, an empty split, an example that is too long or
+            that the prompt's mode can't be put before exactly, or an objective that there is not
+            or that does not go with prompt, model or data.
         Diverged: when a loss is not finite, the objective is worse than twice the start's and a
             uniform guess's, or a penalty is not finite.
     """
@@ -195,6 +196,8 @@ def train(
         encode(backbone, task.splits[split], before=prompt.before)
         for split in ("train", "validation")
     )
+    for part in (learn, check):
+        check_way(backbone, prompt, part)
     # without a source the first token of the target is not predicted
     targets = sum(len(example.target) - (not example.pieces) for example in learn)
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from promptpriors.errors import InputError
 from promptpriors.packing import Encoded, pack
 from promptpriors.packing.batches import groups
 from promptpriors.prompts import TokenLosses
@@ -78,6 +79,11 @@ def backward(
         losses = forward([examples[i] for i in batch])
         mean = losses.nats.mean()
         whole = mean if penalty is None else mean + penalty.to(mean.device, mean.dtype)
+        if not mean.requires_grad:
+            raise InputError(
+                "the loss does not depend on what is trained, so nothing can be learned; expected "
+                "a model whose answers see the prompt (a decoder without cross-attention does not)"
+            )
         whole.backward()
         return float(mean.detach()), losses.computed
 

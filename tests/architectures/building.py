@@ -117,7 +117,6 @@ SMALL: dict[str, Any] = {
 TRIALS: list[dict[str, Any]] = [{}, {"head_dim": 8}, {"num_key_value_heads": 4}]
 """What is tried in turn, until a model can be built and called."""
 
-ATTENTION_AND_MORE = ["full_attention", "linear_attention"] * 2
 SPECIAL: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
@@ -131,8 +130,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "dots1": {"n_routed_experts": 4},
+    "encoder-decoder": {"decoder": {"is_decoder": True, "add_cross_attention": True}},
     "xmod": {"default_language": "en_XX"},
-    "phi3": {},
 }
 """What can't be told from names."""
 TOKEN = re.compile(r"(token_id|token_index|_id|_index)$")
@@ -202,8 +201,10 @@ def save(kind: str, *, seq2seq: bool, folder: Path) -> None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 model = _build(auto, _config(name, trial | SPECIAL.get(name, {}) | more))
+            if seq2seq and getattr(model.config, "decoder_start_token_id", None) is None:
+                model.config.decoder_start_token_id = 0
             _try(model, seq2seq=seq2seq)
-        except Exception as error:  # noqa: BLE001 each architecture fails in its own way
+        except Exception as error:  # each architecture fails in its own way
             reasons.append(error)
             continue
         model.save_pretrained(folder)
@@ -234,7 +235,10 @@ def _config(kind: str, more: dict[str, Any]) -> Any:
         part = getattr(cls(), key, None)
         if part is not None:
             settings[key] = _settings(type(part)) | (more if key == "text_config" else {})
-    return cls(**settings | more)
+    for key, value in more.items():
+        nested = isinstance(value, dict) and key in settings
+        settings[key] = settings[key] | value if nested else value
+    return cls(**settings)
 
 
 def _settings(cls: Any) -> dict[str, Any]:
