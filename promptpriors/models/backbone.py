@@ -106,16 +106,25 @@ class Backbone:
     def turn(self) -> int | None:
         """Positions beyond which a whole text is rotated otherwise (LongRoPE); None for never."""
         config = self.model.config.get_text_config()
-        rope = getattr(config, "rope_parameters", None) or {}
-        kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
         turns = [
-            part.get("original_max_position_embeddings")
+            rope.get("original_max_position_embeddings")
             or getattr(config, "original_max_position_embeddings", None)
             or self.context
-            for part in kinds
-            if part.get("rope_type") == "longrope"
+            for rope in self._rotations
+            if rope.get("rope_type") == "longrope"
         ]
         return min((turn for turn in turns if isinstance(turn, int)), default=None)
+
+    @property
+    def stretches(self) -> bool:
+        """True where rotations depend on the length of a call."""
+        return any(rope.get("rope_type") in {"dynamic", "longrope"} for rope in self._rotations)
+
+    @property
+    def _rotations(self) -> list[dict[str, Any]]:
+        """Settings of rotations, of all blocks or of each type of block."""
+        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
+        return [rope, *(part for part in rope.values() if isinstance(part, dict))]
 
     def side(self, positions: int) -> int:
         """The ``turn`` that a text lies beyond, or 0: texts of two sides travel apart."""
@@ -155,8 +164,10 @@ class Backbone:
         odd = {
             value for part in both for key, value in part.to_dict().items() if _is_id(key, value)
         }
-        odd |= set(self.tokenizer.all_special_ids)
-        size = min(self.model.get_input_embeddings().num_embeddings, len(self.tokenizer))
+        size = self.model.get_input_embeddings().num_embeddings
+        if self.tokenizer is not None:
+            odd |= set(self.tokenizer.all_special_ids)
+            size = min(size, len(self.tokenizer))
         return [i for i in range(1, size) if i not in odd]
 
     @property

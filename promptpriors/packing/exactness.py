@@ -62,6 +62,7 @@ def way_of(backbone: Backbone, *, longest: int = 0) -> Way:
     if backbone.seq2seq:
         return "padded" if _holds(backbone, "pairs", longest, _pairs) else "alone"
     _check_embeddings(backbone)
+    size = f" ({longest} positions)" if longest > LEAST else ""
     if _holds(backbone, "packed", longest, _packed):
         return "packed"
     kind = f"model {backbone.name!r} ({backbone.model.config.model_type})"
@@ -69,15 +70,15 @@ def way_of(backbone: Backbone, *, longest: int = 0) -> Way:
         _tell(
             backbone,
             "padded",
-            f"{kind} computes other numbers in a packed row than one text at a time, so texts "
-            f"of {longest or 'any number of'} positions run as padded batches, slower",
+            f"{kind} computes other numbers in a packed row than one text at a time{size}, so it "
+            "runs as padded batches, slower",
         )
         return "padded"
     _tell(
         backbone,
         "alone",
-        f"{kind} makes something else of a text of {longest} positions when others stand beside "
-        "it, so texts run one by one, slowly",
+        f"{kind} computes other numbers of a text where others stand beside it{size}, so it runs "
+        "one by one, slowly",
     )
     return "alone"
 

@@ -184,8 +184,8 @@ def sites_of(mode: str, chosen: Sequence[Site] | None, blocks: int) -> tuple[Sit
 
 def _unknown_blocks(mode: str) -> InputError:
     return InputError(
-        f"mode {mode!r} puts vectors into blocks, and of this model's architecture no blocks are "
-        f"known; they are of {', '.join(sorted(sites.LAYOUTS))}\nTake mode 'soft', or another model"
+        f"mode {mode!r} is for decoder-only models whose blocks are known: "
+        f"{', '.join(sorted(sites.LAYOUTS))}\nTake mode 'soft', or another model"
     )
 
 

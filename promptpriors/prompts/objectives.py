@@ -60,7 +60,7 @@ def misaligned(
     root, reads, end = root_rows(backbone, prompt), LABELS - 1, backbone.end
     sources = [sum(example.pieces, ()) for example in encoded]
     given = behind(backbone, root, *padded(sources, fill=end, least=reads - len(root)))
-    if backbone.turn is None:  # else rotations may depend on the length of the call
+    if not backbone.stretches:
         given = {name: value[:, :reads] for name, value in given.items()}
     logits = backbone.model(**given, use_cache=False).logits[:, :reads]
     alone = backbone.tokenizer("")["input_ids"][:1]

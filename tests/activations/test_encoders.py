@@ -112,7 +112,7 @@ def test_an_encoder_decoders_encoder_is_read(tiny, tmp_path, prompted):
 def test_a_decoder_that_does_not_pack_runs_padded_and_has_embed_alone(tiny, tmp_path):
     config = BloomConfig(vocab_size=264, hidden_size=32, n_layer=2, n_head=4)
     bloom = freeze("bloom", "test", BloomForCausalLM(config), tiny.tokenizer)
-    with pytest.warns(Note, match="does not compute packed rows exactly"):
+    with pytest.warns(Note, match="runs as padded batches"):
         capture(bloom, EXAMPLES, plan(bloom, sites=("embed",)), tmp_path / "store")
     space = load_space(tmp_path / "store", "embed", first=True)
     assert len(space.points) == sum(len(tiny.encode(text)) for text in TEXTS)

@@ -186,7 +186,7 @@ def test_our_attention_is_never_called_without_a_tree(tiny):
 
 def test_a_model_that_does_not_qualify_says_so_once(tiny):
     backbone = freeze("bloom", "test", Auto.from_config(CONFIGS["bloom"]), tiny.tokenizer)
-    with pytest.warns(UserWarning, match="run as padded batches"):
+    with pytest.warns(UserWarning, match="runs as padded batches"):
         assert not packs_exactly(backbone)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

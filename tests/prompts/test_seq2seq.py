@@ -227,7 +227,8 @@ def test_an_encoder_decoder_takes_prompts_at_its_input_alone_and_has_no_limit(ba
 def test_a_decoders_positions_are_not_an_encoders(backbone, monkeypatch):
     """Where positions are limited, prompt and source share one limit, the target has its own."""
     source = len(source_of(ASKED[4], backbone))
-    monkeypatch.setattr(type(backbone), "context", source + 5)
+    for limit in ("context", "answer_context"):
+        monkeypatch.setattr(type(backbone), limit, source + 5)
     encode(backbone, ASKED[4:5], before=5, more=source + 5)
     with pytest.raises(pp.InputError, match=rf"needs {source + 6} positions \(prompt 6\)"):
         encode(backbone, ASKED[4:5], before=6)

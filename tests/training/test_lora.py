@@ -175,6 +175,7 @@ def test_gradients_of_the_packed_tree_equal_the_padded_rectangles(tiny, name):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bloom", "tiny-t5"])
+@pytest.mark.filterwarnings("ignore:model .bloom:promptpriors.errors.Note")
 @pytest.mark.filterwarnings("ignore:.*does not compute packed rows exactly")
 def test_other_architectures_have_a_ceiling_too(tiny, name):
     backbone = built(name, tiny)
