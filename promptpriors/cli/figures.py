@@ -35,14 +35,18 @@ def figures(
     """
     from promptpriors.figures.pictures import save
     from promptpriors.paper import FIGURES, produce, read_plan
+    from promptpriors.paths import check_folder
     from promptpriors.running.workspace import Workspace
-    from promptpriors.runs.pictures import PICTURES, read_picture, write_numbers
+    from promptpriors.runs.pictures import PICTURES, check_figure, read_picture, write_numbers
 
     wanted = list(dict.fromkeys(numbers or FIGURES))
     for number in wanted:
         if number not in FIGURES:
             raise InputError(f"there is no figure {number}; expected numbers from 1 to 13")
     stored, target = runs / PICTURES, out or runs / PICTURES
+    check_folder(target, "give another by --out")
+    for number in wanted:
+        check_figure(target, number)
     if every is not None:
         plan = read_plan(every)
         use_threads(plan.device.threads)

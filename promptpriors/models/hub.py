@@ -12,6 +12,7 @@ from promptpriors.errors import InputError, suggest
 from promptpriors.files import read_json
 from promptpriors.models.backbone import Backbone, freeze
 from promptpriors.models.sites import ENCODERS, LAYOUTS
+from promptpriors.paths import expand
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is taken from a hub: no pickles, no code."""
@@ -64,7 +65,7 @@ def revision(name: str, rows: list[str]) -> str:
     Raises:
         InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
-    folder = Path(name).expanduser()
+    folder = expand(name)
     if not folder.is_dir():
         return _folder(name, rows, ["config.json"]).name
     digest = hashlib.sha256()
@@ -91,7 +92,7 @@ def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:
     """The folder, or the cached copy of the hub's newest version, whose name is the commit."""
     import huggingface_hub
 
-    local = Path(name).expanduser()
+    local = expand(name)
     if local.is_dir():
         return local
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -254,7 +255,7 @@ def _refuse_code(name: str, error: Exception) -> None:
     if "trust_remote_code" in str(error):
         raise InputError(
             f"model {name!r} brings Python code of its own (auto_map), and nothing read from a "
-            "model is executed\nExpected an architecture and a tokenizer that transformers has itself"
+            "model is executed\nExpected an architecture and a tokenizer of transformers' own"
         ) from None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from promptpriors.config.study import Resources
 from promptpriors.errors import InputError, Note
+from promptpriors.paths import resolved
 from promptpriors.study.local import PAUSE, Attempt, attempt, workspace_of
 from promptpriors.study.plan import Entry
 
@@ -90,7 +91,7 @@ def run_on_ray(
 
     cpus = resources.cpus or 1
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=resources.retries)(_task)
-    runs, data = runs.resolve(), None if data is None else data.resolve()
+    runs, data = resolved(runs), None if data is None else resolved(data)
 
     def submit(entry: Entry, wait: float = 0.0) -> Any:
         return task.remote(entry.id, dict(entry.run.plain), runs, data, cpus, wait)
