@@ -1,14 +1,13 @@
 """The command `figures`: the paper's figures from stored results."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from promptpriors.cli.options import Data, Json, Runs
-from promptpriors.cli.output import print_json, progress_bar, resumable, use_threads
+from promptpriors.cli.output import print_json, progress_bar, remark, resumable, say, use_threads
 from promptpriors.errors import InputError
 
 
@@ -56,7 +55,7 @@ def figures(
             for picture in produce(
                 plan, wanted, runs, workspace, command=command, on_progress=on_progress
             ):
-                sys.stderr.write(f"figure {picture.number}: {picture.title}\n")
+                remark(f"figure {picture.number}: {picture.title}")
     shown = []
     for number in wanted:
         picture = read_picture(stored, number)
@@ -64,6 +63,6 @@ def figures(
         write_numbers(target, picture)
         shown.append({"figure": number} | files._asdict())
         if not as_json:
-            sys.stdout.write(f"{files.png}\n")
+            say(str(files.png))
     if as_json:
         print_json(shown)

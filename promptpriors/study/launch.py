@@ -72,8 +72,9 @@ def carry_out(
     if not entries:
         return
     if workers or ray:
-        with cluster(ray, workers, study.resources):
-            yield from _until_full(run_on_ray(entries, runs, workspace.data, study.resources))
+        with cluster(ray, workers, study.resources) as asked:
+            attempts = run_on_ray(entries, runs, workspace.data, study.resources, asked)
+            yield from _until_full(attempts)
     else:
         yield from _until_full(run_here(entries, runs, workspace, threads, on_progress))
 
