@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.packing import encode
+from promptpriors.paths import check_folder
 from promptpriors.progress import OnProgress
+from promptpriors.report import check_page
 from promptpriors.running.cost import time_step
 from promptpriors.running.run import execute, fit_and_draw
 from promptpriors.running.workspace import Workspace
@@ -56,8 +58,11 @@ def plan(out: Path) -> Plan:
     """Load the model, measure its rate on the demo's own batches, and forecast.
 
     Raises:
-        InputError: if the model's wheel is missing.
+        InputError: if the model's wheel is missing, or the folder can't be written.
     """
+    runs, page = out / "runs", out / "report.html"
+    check_folder(runs, "give another by --out")
+    check_page(page)
     configs = {name: parse_config({**BASE, "prior": prior}) for name, prior in PRIORS.items()}
     workspace = Workspace()
     first = next(iter(configs.values()))
@@ -70,7 +75,7 @@ def plan(out: Path) -> Plan:
         f"{max(1, round(total / 60))} min here "
         f"({tokens / seconds:.0f} tokens per second forward and backward)"
     )
-    return Plan(out / "runs", out / "report.html", configs, workspace, announcement)
+    return Plan(runs, page, configs, workspace, announcement)
 
 
 def play(plan: Plan, prior: str, on_progress: OnProgress) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Files that appear whole or not at all: JSON, JSON lines, TOML, safetensors."""
 
+import errno
 import json
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,23 +16,69 @@ import tomli_w
 from torch import Tensor
 
 from promptpriors.errors import InputError
+from promptpriors.paths import resolved
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write through a temporary neighbour and a rename.
+    """Write through a temporary neighbour and a rename; the mode of an earlier file is kept.
 
-    If durable, the content is flushed to the disk before the rename; a cache need not be.
+    A link stays a link, and what it leads to is written. A device or a pipe is written through. If
+    durable, the content is flushed to the disk before the rename; a cache need not be.
+
+    Raises:
+        InputError: for a path that leads to no file that could be written.
+        OSError: if the disk fails; it names ``path``.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        there = _stat_of(path)
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            _write_through(path, there.st_mode, content)
+            return
+        target = resolved(path)
+        temporary = target.with_name(f".{target.name[:60]}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                if there is not None:
+                    os.chmod(file.fileno(), stat.S_IMODE(there.st_mode))
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:  # of the neighbour, whose name says nothing to a user
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _stat_of(path: Path) -> os.stat_result | None:
+    """What is at a path, behind its links; None for nothing."""
+    if not resolved(path).exists():
+        return None
+    there = path.stat()
+    if stat.S_ISREG(there.st_mode):
+        if path.is_symlink() and path.absolute().is_relative_to("/dev"):
+            raise InputError(f"{path} is a file here; give the file's own name")
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return there
+
+
+def _write_through(path: Path, mode: int, content: bytes) -> None:
+    """Write to a device or a pipe, as a shell would."""
+    if not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a socket or a disk"
+        raise InputError(f"{path} is {kind}; expected the name of a file")
+    try:
+        # without O_NONBLOCK a pipe that nobody reads would be waited for
+        number = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise InputError(f"{path} is a pipe that nobody reads; start the reader first") from None
+    os.set_blocking(number, True)
+    with open(number, "wb") as file:
+        file.write(content)
 
 
 def canonical(value: Any) -> str:

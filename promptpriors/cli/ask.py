@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from promptpriors.cli.options import Json, Runs
-from promptpriors.cli.output import print_json, use_threads
+from promptpriors.cli.output import print_json, remark, say, use_threads
 from promptpriors.errors import InputError
 
 
@@ -53,9 +53,8 @@ def ask(
 
     def show(found: Answers) -> dict[str, str]:
         if not as_json:
-            sys.stdout.write(f"with the prompt:    {found.with_prompt}\n")
-            sys.stdout.write(f"without the prompt: {found.without_prompt}\n")
-            sys.stdout.flush()
+            say(f"with the prompt:    {found.with_prompt}")
+            say(f"without the prompt: {found.without_prompt}")
         return found._asdict()
 
     if text is not None:
@@ -65,7 +64,7 @@ def ask(
         return
     lines: Iterable[str] = sys.stdin or ()
     if sys.stdin and sys.stdin.isatty():
-        sys.stderr.write("one text a line, an empty line ends\n")
+        remark("one text a line, an empty line ends")
         lines = takewhile(str.strip, sys.stdin)
     try:
         several = [show(answer(line.rstrip("\r\n"))) for line in lines if line.strip()]

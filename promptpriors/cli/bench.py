@@ -1,12 +1,11 @@
 """The command `bench`: speed and memory against PEFT."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from promptpriors.cli.options import Data, Json
-from promptpriors.cli.output import print_json, print_table, progress_bar, use_threads
+from promptpriors.cli.output import print_json, print_table, progress_bar, say, use_threads
 
 
 def bench(
@@ -48,7 +47,7 @@ def bench(
         print_json(found)
         return
     print_table(_rows(found), ["contender", "examples/s", "tokens/s", "tokens/example", "MiB"])
-    sys.stdout.write("\n" + "\n".join(_sentences(found)) + "\n")
+    say("", *_sentences(found))
 
 
 def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,13 +1,12 @@
 """The command `capture`: activations of a task into a store."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from promptpriors.cli.options import Config, Data, Json, Overrides, Runs
-from promptpriors.cli.output import print_json, progress_bar, resumable, use_threads
+from promptpriors.cli.output import print_json, progress_bar, remark, resumable, say, use_threads
 
 
 def capture(
@@ -47,8 +46,8 @@ def capture(
     if as_json:
         print_json(done._asdict())
         return
-    sys.stdout.write(f"{done.folder}\n")
-    sys.stderr.write(
+    say(str(done.folder))
+    remark(
         f"{done.documents} documents, {done.examples} examples, {done.tokens} tokens"
-        f" ({done.computed} documents read now, in {done.seconds:.0f} s)\n"
+        f" ({done.computed} documents read now, in {done.seconds:.0f} s)"
     )

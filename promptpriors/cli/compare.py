@@ -1,13 +1,12 @@
 """The command `compare`: priors and posteriors of a folder of runs."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from promptpriors.cli.options import Data, Json
-from promptpriors.cli.output import print_json, print_table, progress_bar, use_threads
+from promptpriors.cli.output import print_json, print_table, progress_bar, say, use_threads
 
 
 def compare(
@@ -61,6 +60,6 @@ def compare(
         print_json({"tables": [table.model_dump() for table in tables]})
         return
     for table in tables:
-        sys.stdout.write(f"\n{table.title}\n{table.note}\n\n")
+        say("", table.title, table.note, "")
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
         print_table(rows, table.columns)

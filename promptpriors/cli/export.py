@@ -1,13 +1,12 @@
 """The commands `export`, `pack` and `report`: runs for other software, for storage, for readers."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from promptpriors.cli.options import Json, Runs
-from promptpriors.cli.output import print_json
+from promptpriors.cli.output import print_json, remark, say
 
 
 def export(
@@ -30,7 +29,7 @@ def export(
     if as_json:
         print_json(done._asdict() | {"to": to})
     else:
-        sys.stdout.write(done.text())
+        say(done.text().rstrip("\n"))
 
 
 def pack(
@@ -72,10 +71,10 @@ def pack(
         print_json(done._asdict())
         return
     if done.unfinished:
-        sys.stderr.write(f"{len(done.unfinished)} unfinished runs are left out\n")
-    sys.stderr.write(f"{done.runs} runs are packed; the folder {runs} is as it was\n")
+        remark(f"{len(done.unfinished)} unfinished runs are left out")
+    remark(f"{done.runs} runs are packed; the folder {runs} is as it was")
     for path in done.files:
-        sys.stdout.write(f"{path}\n")
+        say(str(path))
 
 
 def report(
@@ -95,4 +94,4 @@ def report(
     if as_json:
         print_json({"report": page})
     else:
-        sys.stdout.write(f"{page}\n")
+        say(str(page))

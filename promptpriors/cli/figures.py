@@ -1,14 +1,13 @@
 """The command `figures`: the paper's figures from stored results."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from promptpriors.cli.options import Data, Json, Runs
-from promptpriors.cli.output import print_json, progress_bar, resumable, use_threads
+from promptpriors.cli.output import print_json, progress_bar, remark, resumable, say, use_threads
 from promptpriors.errors import InputError
 
 
@@ -35,14 +34,18 @@ def figures(
     """
     from promptpriors.figures.pictures import save
     from promptpriors.paper import FIGURES, produce, read_plan
+    from promptpriors.paths import check_folder
     from promptpriors.running.workspace import Workspace
-    from promptpriors.runs.pictures import PICTURES, read_picture, write_numbers
+    from promptpriors.runs.pictures import PICTURES, check_figure, read_picture, write_numbers
 
     wanted = list(dict.fromkeys(numbers or FIGURES))
     for number in wanted:
         if number not in FIGURES:
             raise InputError(f"there is no figure {number}; expected numbers from 1 to 13")
     stored, target = runs / PICTURES, out or runs / PICTURES
+    check_folder(target, "give another by --out")
+    for number in wanted:
+        check_figure(target, number)
     if every is not None:
         plan = read_plan(every)
         use_threads(plan.device.threads)
@@ -52,7 +55,7 @@ def figures(
             for picture in produce(
                 plan, wanted, runs, workspace, command=command, on_progress=on_progress
             ):
-                sys.stderr.write(f"figure {picture.number}: {picture.title}\n")
+                remark(f"figure {picture.number}: {picture.title}")
     shown = []
     for number in wanted:
         picture = read_picture(stored, number)
@@ -60,6 +63,6 @@ def figures(
         write_numbers(target, picture)
         shown.append({"figure": number} | files._asdict())
         if not as_json:
-            sys.stdout.write(f"{files.png}\n")
+            say(str(files.png))
     if as_json:
         print_json(shown)

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from promptpriors.cli.options import Json, Runs
-from promptpriors.cli.output import print_json, print_table
+from promptpriors.cli.output import print_json, print_table, remark
 from promptpriors.errors import unknown
 
 Rows = list[dict[str, Any]]
@@ -39,7 +38,7 @@ def list_(
     elif rows:
         print_table(rows, list(rows[0]))
     else:
-        sys.stderr.write(f"there are no {kind} in {runs}\n")
+        remark(f"there are no {kind} in {runs}")
 
 
 def _rows(kind: str, folder: Path) -> Rows:

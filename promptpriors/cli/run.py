@@ -1,6 +1,5 @@
 """The commands `run` and `demo`: one run from its config, and the whole pipeline in minutes."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,9 @@ from promptpriors.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    remark,
     resumable,
+    say,
     summary,
     use_threads,
 )
@@ -49,8 +50,8 @@ def run(
     if as_json:
         print_json({"folder": done.folder, "id": done.id, **result})
         return
-    sys.stdout.write(f"{done.folder}\n")
-    sys.stderr.write(summary(result) + "\n")
+    say(str(done.folder))
+    remark(summary(result))
 
 
 def demo(
@@ -70,17 +71,17 @@ def demo(
 
     use_threads(None)
     plan_ = plan(out)
-    sys.stderr.write(plan_.announcement + "\n")
+    remark(plan_.announcement)
     rows = []
     with resumable():
         for prior in plan_.configs:
             with progress_bar(f"{prior}: ") as on_progress:
                 rows.append(play(plan_, prior, on_progress))
-            sys.stderr.write(f"{prior}: {summary(rows[-1])}\n")
+            remark(f"{prior}: {summary(rows[-1])}")
     page = write_report(plan_.runs, plan_.page)
     if as_json:
         print_json({"report": page, "runs": rows})
         return
     columns = ["prior", "val_loss_none", "val_loss_initial", "val_loss", "displacement", "folder"]
     print_table(rows, columns)
-    sys.stdout.write(f"{page}\n")
+    say(str(page))

@@ -11,7 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from promptpriors.cli.options import Data, Json, Runs
-from promptpriors.cli.output import print_json, print_table, progress_bar, resumable, use_threads
+from promptpriors.cli.output import (
+    print_json,
+    print_table,
+    progress_bar,
+    remark,
+    resumable,
+    say,
+    use_threads,
+)
 from promptpriors.errors import InputError, WorkError
 
 COLUMNS = ("id", "kind", "arm", "setting", "rate", "seed", "state", "note")
@@ -54,17 +62,18 @@ def study(
     entries = plan(read, workspace)
     if dry_run:
         found = survey(entries, runs)
-        sys.stderr.write(f"{sentence(found)}\n")
+        remark(sentence(found))
         _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
-    found, remark = prepare_study(read, entries, runs)
-    sys.stderr.write(f"note: {remark}\n" if remark else "")
-    sys.stderr.write(f"{sentence(found)}\n")
+    found, word = prepare_study(read, entries, runs)
+    if word:
+        remark(f"note: {word}")
+    remark(sentence(found))
     missing = to_do(entries, found)
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
-            sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
+            remark(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}")
     attempts = partial(
         carry_out, read, missing, runs, workspace, threads=threads, workers=workers, ray=ray
     )
@@ -91,12 +100,13 @@ def _report(missing: Sequence[Any], carry_out: Callable[[Any], Iterator[Any]]) -
             words = [run.arm, run.setting, run.rate, f"seed {run.seed}"]
             took = time.perf_counter() - began
             left = took / ended * (len(entries) - ended)
-            sys.stderr.write(
+            remark(
                 f"[{ended}/{len(entries)}] {attempt.id} {', '.join(filter(None, words))}: "
-                f"{attempt.status} in {attempt.seconds:.1f} s, about {left / 60:.0f} min left\n"
+                f"{attempt.status} in {attempt.seconds:.1f} s, about {left / 60:.0f} min left"
             )
             for text in (*attempt.notes, attempt.message):
-                sys.stderr.write(f"  {text}\n" if text else "")
+                if text:
+                    remark(f"  {text}")
     return failed
 
 
@@ -136,9 +146,9 @@ def _show(
     if forecast:
         memory = forecast["memory_mib_per_worker"]
         peak = "" if memory is None else f", {memory:.0f} MiB a worker"
-        sys.stdout.write(
+        say(
             f"{forecast['runs']} runs to do: about {forecast['hours']:.2g} h with "
-            f"{forecast['workers']} at a time{peak}; model, spaces and trunk come on top\n"
+            f"{forecast['workers']} at a time{peak}; model, spaces and trunk come on top"
         )
 
 

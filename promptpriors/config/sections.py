@@ -9,7 +9,7 @@ from promptpriors.config.overrides import override
 from promptpriors.data import choose_task
 from promptpriors.files import read_toml
 from promptpriors.models import ModelSpec
-from promptpriors.models.cache import cache_folder
+from promptpriors.models.cache import cache_path
 from promptpriors.registry import Choice, Field, Strict, validate
 from promptpriors.training.rates import LARGEST, Schedule
 
@@ -78,7 +78,7 @@ class DeviceSection(Strict):
     @property
     def trunk_folder(self) -> Path | None:
         """Folder of the trunk's activations; None where they are not kept."""
-        return cache_folder() / "trunk" if self.trunk_cache else None
+        return cache_path() / "trunk" if self.trunk_cache else None
 
 
 class CaptureSection(Strict):

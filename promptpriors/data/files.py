@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from promptpriors.errors import InputError, suggest
+from promptpriors.paths import expand
 
 Model = TypeVar("Model", bound=BaseModel)
 Found = TypeVar("Found")
@@ -22,7 +23,7 @@ def find(path: str, folder: Path | None) -> Path:
     Raises:
         InputError: when neither exists.
     """
-    places = [Path(path).expanduser(), *([folder / path] if folder else [])]
+    places = [expand(path), *([folder / path] if folder else [])]
     for place in places:
         if place.exists():
             return place

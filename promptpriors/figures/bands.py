@@ -7,8 +7,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from promptpriors.analysis.plateau import MeanCurve
+from promptpriors.errors import clipped
 from promptpriors.figures.canvas import NEUTRAL, canvas
-from promptpriors.figures.strings import clipped, escape
+from promptpriors.figures.strings import escape
 from promptpriors.figures.styles import DOTTED, PLAIN, ArmStyle
 
 FAINT, FAINTEST = 0.18, 0.06  # opacity of a band, alone and among many

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from promptpriors.errors import clipped
 from promptpriors.figures.canvas import NEUTRAL, canvas
-from promptpriors.figures.strings import clipped, escape, signed
+from promptpriors.figures.strings import escape, signed
 from promptpriors.figures.styles import MARKS, PLAIN, ArmStyle, verdict_label
 from promptpriors.runs.studies import CONTROLS
 from promptpriors.runs.study_results import Contrast, Verdict

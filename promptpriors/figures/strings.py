@@ -30,18 +30,6 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
-def clipped(text: str, most: int = 30) -> str:
-    """Text of at most ``most`` characters, with the middle left out.
-
-    >>> clipped("text: Answer the question.", 15)
-    'text: A…estion.'
-    """
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}…{text[len(text) - (most - half - 1) :]}"
-
-
 def signed(value: float, decimals: int) -> str:
     """A difference with a sign.
 

@@ -1,6 +1,7 @@
 """Any language model by hub id or folder. Nothing read from either is executed."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,15 @@ from typing import Any
 import torch
 
 from promptpriors.errors import InputError, suggest
+from promptpriors.files import read_json
 from promptpriors.models.backbone import Backbone, freeze
 from promptpriors.models.sites import ENCODERS, LAYOUTS
+from promptpriors.paths import expand
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is taken from a hub: no pickles, no code."""
+NO_CODE = {"trust_remote_code": False}
+"""Given to every loader: without it transformers asks on stdin whether to run a folder's code."""
 PROBE = 10
 """Tokens by which a model is asked whether it looks ahead, or what it makes of embeddings."""
 
@@ -60,7 +65,7 @@ def revision(name: str, rows: list[str]) -> str:
     Raises:
         InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
-    folder = Path(name).expanduser()
+    folder = expand(name)
     if not folder.is_dir():
         return _folder(name, rows, ["config.json"]).name
     digest = hashlib.sha256()
@@ -87,7 +92,7 @@ def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:
     """The folder, or the cached copy of the hub's newest version, whose name is the commit."""
     import huggingface_hub
 
-    local = Path(name).expanduser()
+    local = expand(name)
     if local.is_dir():
         return local
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -115,9 +120,11 @@ def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:
 def _config(name: str, folder: Path) -> Any:
     from transformers.models.auto.configuration_auto import AutoConfig
 
+    _check_files(name, folder)
     try:
-        return AutoConfig.from_pretrained(folder)
+        return AutoConfig.from_pretrained(folder, **NO_CODE)
     except Exception as error:  # configs check themselves with errors of their own
+        _refuse_code(name, error)
         raise InputError(f"folder {name} is not a model folder: {_first(error)}") from None
 
 
@@ -138,6 +145,7 @@ def _weights(
     }[kind]
 
     wanted: dict[str, Any] = {"dtype": dtype, "device_map": device_map, "use_safetensors": True}
+    wanted |= NO_CODE
     load = partial(auto.from_pretrained, folder, output_loading_info=True, **wanted)
     try:
         try:
@@ -147,6 +155,7 @@ def _weights(
                 raise
             model, found = load(attn_implementation="eager")  # outside of our attention
     except Exception as error:  # readers of weights raise errors of their own
+        _refuse_code(name, error)
         raise InputError(
             f"the weights of model {name!r} can't be read ({_first(error)}); "
             f"expected model.safetensors of {what}"
@@ -216,11 +225,46 @@ def _tokenizer(name: str, folder: Path) -> Any:
     from transformers.models.auto.tokenization_auto import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, **NO_CODE)
     except Exception as error:  # tokenizers raise bare Exceptions
+        _refuse_code(name, error)
         raise InputError(
             f"model {name!r} has no tokenizer that can be read ({_first(error)}); expected "
             "tokenizer.json and tokenizer_config.json beside config.json"
+        ) from None
+
+
+def _check_files(name: str, folder: Path) -> None:
+    """Refuse what would make transformers read another model, or kernels that are code of a hub."""
+    if (folder / "adapter_config.json").exists():
+        raise InputError(
+            f"model {name!r} holds a PEFT adapter (adapter_config.json), whose base model would be "
+            "read in its place; give the folder of a whole model"
+        )
+    path = folder / "config.json"
+    for kernel in _kernels(read_json(path)) if path.is_file() else ():
+        raise InputError(
+            f"the config of model {name!r} asks for the attention kernel {kernel!r}, which is code "
+            "of a hub, and nothing read from a model is executed\nTake it out of config.json"
+        )
+
+
+def _kernels(config: Any) -> Iterator[str]:
+    """Attention kernels that a config, or one inside it, takes from a hub."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key.endswith("attn_implementation") and "/" in str(value):
+                yield str(value)
+            elif isinstance(value, dict):
+                yield from _kernels(value)
+
+
+def _refuse_code(name: str, error: Exception) -> None:
+    """Say in our own words that a model needs code of its own, if that is the error."""
+    if "trust_remote_code" in str(error):
+        raise InputError(
+            f"model {name!r} brings Python code of its own (auto_map), and nothing read from a "
+            "model is executed\nExpected an architecture and a tokenizer of transformers' own"
         ) from None
 
 

@@ -36,6 +36,7 @@ def load(*, dtype: torch.dtype) -> Backbone:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         gguf = _gguf()
+        cache_folder(write=True)
         with FileLock(f"{folder}.lock"):
             if not weights.is_file():  # else converted by another process in the meantime
                 shutil.rmtree(folder, ignore_errors=True)

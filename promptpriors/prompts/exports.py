@@ -13,6 +13,7 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.files import write_tensors
+from promptpriors.paths import check_folder, resolved
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """The files of a PEFT adapter."""
@@ -29,7 +30,7 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
     Raises:
         InputError: if ``folder`` holds anything but an earlier export.
     """
-    folder = Path(folder).resolve()
+    folder = resolved(Path(folder))
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{w}") for w in ("tmp", "old"))
@@ -47,15 +48,17 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export.
+    """Refuse a folder that can't be made, or that holds anything but an earlier export.
 
     Raises:
-        InputError: naming what it holds.
+        InputError: naming what it holds, or why it can't be made.
     """
-    if not folder.exists():
+    if not resolved(folder).exists():
+        check_folder(folder, "name another folder")
         return
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file; expected a folder")
+        kind = "a file" if folder.is_file() else "no folder"
+        raise InputError(f"{folder} is {kind}; expected a folder")
     names = {path.name for path in folder.iterdir()}
     foreign = sorted(names - {CONFIG, WEIGHTS, EMBEDDINGS})
     ours = any(_is_export(folder / name) for name in (WEIGHTS, EMBEDDINGS))

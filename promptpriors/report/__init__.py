@@ -1,5 +1,5 @@
 """One self-contained, interactive page about the runs of a folder."""
 
-from promptpriors.report.page import build, write_report
+from promptpriors.report.page import build, check_page, write_report
 
-__all__ = ["build", "write_report"]
+__all__ = ["build", "check_page", "write_report"]

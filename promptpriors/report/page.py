@@ -15,6 +15,7 @@ from promptpriors.errors import InputError
 from promptpriors.figures import run_styles, setting_of
 from promptpriors.figures.styles import MARKS
 from promptpriors.files import write_bytes
+from promptpriors.paths import check_output, resolved
 from promptpriors.report.charts import explore
 from promptpriors.report.claims import claims, numbers_of
 from promptpriors.report.formatting import fixed, significant, whole
@@ -28,6 +29,8 @@ from promptpriors.verdicts.study_tables import NOTES
 
 LIMIT = 15_000_000
 """Bytes that the page should not exceed: charts are thinned until it does not."""
+MARK = b'<meta name="generator" content="promptpriors">'
+"""Stands at the beginning of every page."""
 SPARE = 200_000
 """Bytes kept for what stands around the charts."""
 SCRIPTS = ("page.js", "download.js", "chart.js", "marks.js", "vectors.js", "charts.js", "study.js")
@@ -50,7 +53,7 @@ def build(runs_dir: Path) -> str:
     table = columns(runs)
     shown = rows(runs, table, style)
     library, script = plotly.offline.get_plotlyjs(), _assets(SCRIPTS)
-    folder = runs_dir.resolve()  # its usual name says nothing without the folder above it
+    folder = resolved(runs_dir)  # its usual name says nothing without the folder above it
     above = f"{folder.parent.name}/" if folder.name == "runs" else ""
     parts = {
         "name": above + folder.name,
@@ -82,6 +85,7 @@ def write_report(runs_dir: Path, out: Path | None = None) -> Path:
         InputError: as ``build``, and if the page can't be written.
     """
     out = out or runs_dir / "report.html"
+    check_page(out)
     content = build(runs_dir).encode()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +95,15 @@ def write_report(runs_dir: Path, out: Path | None = None) -> Path:
             f"the page {out} can't be written ({error.strerror}); give another by --out"
         ) from None
     return out
+
+
+def check_page(out: Path) -> None:
+    """Refuse to write a page over anything but an earlier one.
+
+    Raises:
+        InputError: if another file is there.
+    """
+    check_output(out, MARK, "report")
 
 
 @cache

@@ -11,6 +11,7 @@ from promptpriors.config.sections import CaptureConfig, CaptureSection
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.cache import cache_folder
+from promptpriors.paths import check_folder, expand
 from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt
 from promptpriors.registry import Choice
@@ -37,6 +38,8 @@ def execute_capture(
         WorkError: if the disk fails.
     """
     section = config.capture
+    folder = None if section.out is None else expand(section.out)
+    check_folder(folder or cache_folder(), "set capture.out to another", "store")
     on_progress("loading", 0.0, {})
     backbone = workspace.backbone(config.model, reading=True)
     sites, behind = section.sites, None
@@ -52,7 +55,7 @@ def execute_capture(
         config.task,
         section,
         sites,
-        folder=None if section.out is None else Path(section.out).expanduser(),
+        folder=folder,
         behind=behind,
         on_progress=on_progress,
     )

@@ -1,9 +1,9 @@
 """One run: checked before its folder is made, ``result.json`` written last."""
 
 import re
-import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from promptpriors.config.run import RunConfig
 from promptpriors.errors import InputError, WorkError, note
 from promptpriors.files import write_bytes, write_toml
 from promptpriors.models import Backbone
+from promptpriors.models.cache import cache_folder
 from promptpriors.packing import Encoded, encode, packs_exactly
+from promptpriors.paths import check_folder
 from promptpriors.progress import OnProgress, silent
 from promptpriors.prompts import Prompt, as_keys, check_way, draw_prompt, insert, root_rows
+from promptpriors.prompts.modes import first_block
 from promptpriors.prompts.objectives import check_objective
 from promptpriors.registry import Choice
 from promptpriors.running.checkpoint import remove_checkpoint
@@ -64,8 +67,12 @@ def execute(
         on_progress("done before", 1.0, {"folder": folder})
         return read_run(folder)
     on_progress("loading", 0.0, {"folder": folder})
+    check_folder(runs, "give another by --runs")
+    if config.sites_read():
+        cache_folder()
+    config = _with_trunk(config)
     training = _prepare(config, workspace, on_progress, team)
-    check_writable(runs)
+    runs.mkdir(parents=True, exist_ok=True)
     model, task = workspace.revision(config.model), workspace.fingerprint(config.task)
     announce_run(team, Job(training.prompt, model, task))
     with held(folder):
@@ -195,21 +202,17 @@ def note_control_tokens(backbone: Backbone, task: Task) -> None:
                 return
 
 
-def check_writable(runs: Path) -> None:
-    """Make the folder of run folders and try to write in it.
-
-    Raises:
-        InputError: if it can't be written.
-    """
+def _with_trunk(config: RunConfig) -> RunConfig:
+    """The config, without a trunk cache that would be used and can't be written."""
+    folder, sites = config.device.trunk_folder, config.prompt.sites
+    if folder is None or not sites or not first_block(sites):
+        return config
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        probe = runs / f".probe.{time.time_ns()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"the output folder {runs} can't be written ({error.strerror}); give another by --runs"
-        ) from None
+        check_folder(folder, "the lower blocks are computed in every epoch", "trunk cache")
+    except InputError as error:
+        note(str(error))
+        return replace(config, device=config.device.model_copy(update={"trunk_cache": False}))
+    return config
 
 
 def _prepare(

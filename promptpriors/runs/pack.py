@@ -1,6 +1,7 @@
 """Packing the runs of a folder into few files; nothing of the folder is changed."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from promptpriors import __version__
 from promptpriors.errors import InputError, note
 from promptpriors.files import write_bytes, write_tensors
+from promptpriors.paths import check_folder, resolved
 from promptpriors.runs.charts import list_charts
 from promptpriors.runs.columns import Shape, compact_json, encode_rows, shared_shapes
 from promptpriors.runs.folder import list_runs
@@ -112,8 +114,9 @@ def _check_names(file: Path, without: Sequence[str]) -> None:
         raise InputError(f"{file}: expected a name that ends in {SUFFIX}, such as results{SUFFIX}")
     stem = file.name.removesuffix(SUFFIX)
     for known in [file, vectors_path(file), *file.parent.glob(f"{stem}-[0-9]*{SUFFIX}")]:
-        if known.exists():
+        if os.path.lexists(known):
             raise InputError(f"{known} exists; move it away, or give another name")
+    check_folder(file.parent, "give a file in another folder")
     for name in without:
         if name not in OPTIONAL:
             raise InputError(f"{name!r} can't be left out; expected {', '.join(OPTIONAL)}")
@@ -128,7 +131,7 @@ def _paths(file: Path, count: int) -> list[Path]:
 
 def _copies(runs: Path, target: Path, vectors: Vectors, listed: Sequence[Run]) -> dict[Path, bytes]:
     """Studies, tables, claims, figures, and with all vectors maps and charts, by where they go."""
-    if target.resolve() == runs.resolve():
+    if resolved(target) == resolved(runs):
         return {}
     paths = [path for pattern in COPIED for path in sorted(runs.glob(pattern))]
     if vectors == "all":

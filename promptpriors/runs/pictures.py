@@ -9,6 +9,7 @@ from torch import Tensor
 
 from promptpriors.errors import InputError
 from promptpriors.files import read_tensors, write_json, write_tensors
+from promptpriors.paths import check_output
 
 PICTURES = "figures"
 """The folder of pictures below a runs folder."""
@@ -89,6 +90,24 @@ def write_picture(folder: Path, picture: Picture) -> None:
 def write_numbers(folder: Path, picture: Picture) -> None:
     """Write a figure's words and numbers as ``figNN.json``."""
     write_json(folder / f"{stem(picture.number)}.json", _fields(picture, *WORDS))
+
+
+def check_figure(folder: Path, number: int) -> None:
+    """Refuse to draw over files by the name of a figure that are none of ours.
+
+    A figure of ours has its numbers beside it, as ``figNN.json``.
+
+    Raises:
+        InputError: naming the file.
+    """
+    numbers = folder / f"{stem(number)}.json"
+    check_output(numbers, f'"figure": {number},'.encode(), "figure's file")
+    for kind in ("png", "svg"):
+        if (drawn := numbers.with_suffix(f".{kind}")).exists() and not numbers.exists():
+            raise InputError(
+                f"{drawn} exists and is no figure of ours: {numbers.name} is not beside it\n"
+                "Move it away, or give another folder"
+            )
 
 
 def _fields(picture: Picture, *names: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from promptpriors.config.run import RunConfig
 from promptpriors.config.study import StudyFile
 from promptpriors.errors import WorkError
+from promptpriors.paths import check_folder
 from promptpriors.priors import fit_prior
 from promptpriors.progress import OnProgress
 from promptpriors.running.cost import cost, peak_memory_mib, reset_peak_memory
-from promptpriors.running.run import check_writable, draw_start
+from promptpriors.running.run import draw_start
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import check_versions
 from promptpriors.study.local import Attempt, run_here
@@ -36,7 +37,8 @@ def prepare_study(
         InputError: for a folder that can't be written or is of an incompatible version.
     """
     check_versions(runs)
-    check_writable(runs)
+    check_folder(runs, "give another by --runs")
+    runs.mkdir(parents=True, exist_ok=True)
     return repair(entries, survey(entries, runs), runs), write_record(study, entries, runs)
 
 
@@ -70,8 +72,9 @@ def carry_out(
     if not entries:
         return
     if workers or ray:
-        with cluster(ray, workers, study.resources):
-            yield from _until_full(run_on_ray(entries, runs, workspace.data, study.resources))
+        with cluster(ray, workers, study.resources) as asked:
+            attempts = run_on_ray(entries, runs, workspace.data, study.resources, asked)
+            yield from _until_full(attempts)
     else:
         yield from _until_full(run_here(entries, runs, workspace, threads, on_progress))
 

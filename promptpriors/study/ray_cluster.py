@@ -3,9 +3,11 @@
 import logging
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,20 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.config.study import Resources
-from promptpriors.errors import InputError, Note
+from promptpriors.errors import InputError, Interrupted, Note
+from promptpriors.paths import resolved
 from promptpriors.study.local import PAUSE, Attempt, attempt, workspace_of
 from promptpriors.study.plan import Entry
 
 PATIENCE = 5.0
 """Seconds for which an address is probed."""
+WATCH = 0.5
+"""Seconds after which a wait for a run looks whether it is asked to end."""
 ASK = "import ray.scripts.scripts as s; print(flush=True); s.cli()"
 """Ray's own question after the health of a head, with a word when it begins."""
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 @contextmanager
-def cluster(address: str | None, workers: int, resources: Resources) -> Iterator[None]:
+def cluster(address: str | None, workers: int, resources: Resources) -> Iterator[threading.Event]:
     """Join the cluster at an address, or start one on this machine.
+
+    The event is set when this process is asked to end by SIGTERM, for which Ray's own handler would
+    print its stack.
 
     Raises:
         InputError: without Ray, for an address where none answers, or one of another version.
@@ -57,11 +65,22 @@ def cluster(address: str | None, workers: int, resources: Resources) -> Iterator
         where = "here" if own else f"at {address}"
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"Ray can't be used {where}: {reason}") from None
+    asked = threading.Event()
+    before = _on_terminate(lambda *_: asked.set())
     try:
         check_nodes(ray.nodes(), resources)
-        yield
+        yield asked
     finally:
+        _on_terminate(signal.SIG_IGN)
         ray.shutdown()
+        _on_terminate(before)
+
+
+def _on_terminate(handler: Any) -> Any:
+    """Set what SIGTERM does, if this is the main thread; returns what it did."""
+    if threading.current_thread() is not threading.main_thread():
+        return signal.SIG_DFL
+    return signal.signal(signal.SIGTERM, handler)
 
 
 def check_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> None:
@@ -80,30 +99,42 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> Non
 
 
 def run_on_ray(
-    entries: Sequence[Entry], runs: Path, data: Path | None, resources: Resources
+    entries: Sequence[Entry],
+    runs: Path,
+    data: Path | None,
+    resources: Resources,
+    asked: threading.Event,
 ) -> Iterator[Attempt]:
     """Do runs as tasks of the joined cluster, in the order in which they end.
 
     A lost run is repeated. Both folders have the same path on every node.
+
+    Raises:
+        Interrupted: soon after ``asked`` is set.
     """
     import ray
 
     cpus = resources.cpus or 1
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=resources.retries)(_task)
-    runs, data = runs.resolve(), None if data is None else data.resolve()
+    runs, data = resolved(runs), None if data is None else resolved(data)
 
     def submit(entry: Entry, wait: float = 0.0) -> Any:
         return task.remote(entry.id, dict(entry.run.plain), runs, data, cpus, wait)
 
     pending = {submit(entry): entry for entry in entries}
     while pending:
-        (reference,), _ = ray.wait(list(pending), num_returns=1)
+        ended, _ = ray.wait(list(pending), num_returns=1, timeout=WATCH)
+        if asked.is_set():
+            raise Interrupted("the same command goes on where it was", 128 + signal.SIGTERM)
+        if not ended:
+            continue
+        (reference,) = ended
         entry = pending.pop(reference)
-        ended = _result(reference, entry, resources)
-        if ended.status == "busy":
+        found = _result(reference, entry, resources)
+        if found.status == "busy":
             pending[submit(entry, PAUSE)] = entry
             continue
-        yield ended
+        yield found
 
 
 def _task(

@@ -68,7 +68,7 @@ def test_ctrl_c_says_how_to_go_on(capturing, cli, monkeypatch):
         (["capture.split=dev"], "task 'mathematics' has"),
         (["capture.documents=0"], "capture.documents = 0"),
         (["--prompt", "nothing"], "no run is called 'nothing'"),
-        (["--out", "run.toml"], "the store run.toml can't be made"),
+        (["--out", "run.toml"], "the store run.toml can't be written"),
         (["--out", "."], "is no store; set capture.out"),
     ],
 )

@@ -249,6 +249,76 @@ def test_a_config_with_nonsense_in_it_is_refused(tmp_path, folder):
     assert "is not a model folder" in refusal(name)
 
 
+CODE = """
+import pathlib
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+pathlib.Path(__file__).with_name("ran").touch()
+class Config(LlamaConfig):
+    model_type = "new"
+class Model(LlamaForCausalLM):
+    config_class = Config
+class Tokenizer(PreTrainedTokenizerFast):
+    pass
+"""
+KERNEL = {"attn_implementation": "kernels-community/flash-attn"}
+
+
+def changed(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"model_type": "new", "auto_map": {"AutoConfig": "code.Config"}}),
+        ("config.json", {"model_type": "vit", "auto_map": {"AutoModelForCausalLM": "code.Model"}}),
+        (
+            "tokenizer_config.json",
+            {"tokenizer_class": "X", "auto_map": {"AutoTokenizer": ["code.Tokenizer", None]}},
+        ),
+        ("config.json", {"model_type": "new", "auto_map": {"AutoConfig": "else/where--code.C"}}),
+    ],
+)
+@pytest.mark.parametrize("reading", [False, True])
+def test_code_of_a_model_folder_is_refused_without_a_question(
+    tmp_path, folder, monkeypatch, file, values, reading
+):
+    name = broken(tmp_path, folder)
+    (tmp_path / "code.py").write_text(CODE)
+    changed(tmp_path / file, **values)
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *words: asked.append(words) or "y")
+    message = refusal(name, reading=reading)
+    assert not asked
+    assert not (tmp_path / "ran").exists()
+    assert "code of its own (auto_map)" in message or file == "config.json"
+
+
+def test_code_beside_a_model_that_transformers_has_itself_is_not_run(tmp_path, folder, monkeypatch):
+    name = broken(tmp_path, folder)
+    (tmp_path / "code.py").write_text(CODE)
+    (tmp_path / "custom_generate").mkdir()
+    (tmp_path / "custom_generate" / "generate.py").write_text(CODE)
+    changed(tmp_path / "config.json", auto_map={"AutoModelForCausalLM": "code.Model"})
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    assert type(pp.load_model(name).model).__name__ == "LlamaForCausalLM"
+    assert not list(tmp_path.rglob("ran"))
+
+
+@pytest.mark.parametrize("values", [KERNEL, {"text_config": KERNEL}])
+def test_a_config_that_asks_for_a_kernel_of_a_hub_is_refused(tmp_path, folder, values):
+    name = broken(tmp_path, folder)
+    changed(tmp_path / "config.json", **values)
+    assert "code of a hub" in refusal(name)
+
+
+def test_an_adapter_in_a_models_folder_does_not_bring_another_model(tmp_path, folder):
+    name = broken(tmp_path, folder)
+    adapter = {"base_model_name_or_path": str(folder), "peft_type": "LORA", "r": 1}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+    assert "PEFT adapter" in refusal(name)
+
+
 @pytest.fixture
 def cached(tmp_path, folder, monkeypatch):
     """A hub id in the hub's own cache, and no network."""

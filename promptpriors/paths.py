@@ -1,0 +1,85 @@
+"""Paths that users name: home folders, links, and outputs, checked before work is spent on them."""
+
+import errno
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from promptpriors.errors import InputError
+
+
+def expand(path: str | Path) -> Path:
+    """The path with ``~`` as the home folder.
+
+    Raises:
+        InputError: for a user that there is not, or a null character.
+    """
+    if "\0" in str(path):
+        raise InputError(f"the path {str(path)!r} holds a null character")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"the path {str(path)!r} begins with a home folder that there is not; give it in full"
+        ) from None
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path behind all links.
+
+    Raises:
+        InputError: for a link that leads to itself.
+    """
+    found = Path(os.path.realpath(path))
+    if found.is_symlink():
+        raise InputError(f"{path} is a link that leads to itself; give another name")
+    return found
+
+
+def check_output(path: Path, mark: bytes, what: str) -> None:
+    """Refuse a file that holds something else, before work is spent on what would replace it.
+
+    Args:
+        path: where the output goes. Nothing there, an empty file, a device or a pipe will do.
+        mark: stands near the beginning of every ``what`` of ours, and of no other file.
+        what: name of the kind of file, such as "report".
+
+    Raises:
+        InputError: if a file without the mark is there, or a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected the name of a file for the {what}")
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if start and mark not in start:
+        raise InputError(
+            f"{path} exists and is no {what} of ours, so it is not overwritten\n"
+            "Give another name, or move the file away"
+        )
+
+
+def check_folder(folder: Path, remedy: str, what: str = "output folder") -> None:
+    """Try to write in a folder, or where it would be made; nothing is left behind.
+
+    Raises:
+        InputError: if it can't be written; ends with the ``remedy``.
+    """
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()  # a name that is too long is one for no folder
+        places = [folder, *folder.absolute().parents]
+        place = next(place for place in places if os.path.lexists(place))
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{place} is no folder")
+        probe = place / f".probe.{os.getpid()}.{time.time_ns()}"
+        try:
+            probe.write_bytes(b"\n")
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the {what} {folder} can't be written ({error.strerror}); {remedy}"
+        ) from None
