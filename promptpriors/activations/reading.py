@@ -13,7 +13,15 @@ from promptpriors.activations.texts import Text, filled
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.models.sites import check, observed
-from promptpriors.packing import Encoded, chain, pack, packs_exactly, states_of
+from promptpriors.packing import (
+    Encoded,
+    Way,
+    chain,
+    encodes_exactly,
+    pack,
+    states_of,
+    way_of,
+)
 from promptpriors.prompts import Prompt
 from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.modes import block_of
@@ -87,16 +95,21 @@ class Reader:
         if prompt is not None and backbone.bidirectional and not backbone.seq2seq:
             raise InputError(f"model {backbone.name!r} is an encoder, which takes no prompt")
         self.backbone, self.sites, self.prompt = backbone, tuple(sites), prompt
-        self._packs = not backbone.bidirectional and packs_exactly(
-            backbone, longest=before + longest
-        )
+        self._way = self._asked(before + longest)
+
+    def _asked(self, longest: int) -> Way:
+        """How texts up to so many positions are read exactly."""
+        if self.backbone.bidirectional or self.backbone.seq2seq:
+            return "padded" if encodes_exactly(self.backbone, longest=longest) else "alone"
+        # a text of the other side of a switch of rotations may be among them
+        return "alone" if self.backbone.side(longest) else way_of(self.backbone, longest=longest)
 
     @torch.no_grad()
     def read(self, documents: Iterable[Sequence[Text]]) -> Iterator[Reading]:
         """Readings of the documents, in their order; several travel in one call."""
         for some in filled(documents, ROOM):
             texts = [text for document in some for text in document]
-            call = self._packed(texts) if self._packs else self._padded(texts)
+            call = self._packed(texts) if self._way == "packed" else self._padded(texts)
             paths = iter(call.paths)
             for document in some:
                 yield _gathered(document, list(islice(paths, len(document))), call)
@@ -115,7 +128,7 @@ class Reader:
         found = {site: values[site].detach() for site in self.sites if site in values}
         if prompt.mode == "deep-cut" or self.backbone.seq2seq:
             return found
-        if self._packs:
+        if self._way == "packed":
             with observed(self.backbone.model, self.sites) as passed:
                 insert(self.backbone, prompt)
         else:
@@ -144,12 +157,18 @@ class Reader:
         return _Call(row.tokens, row.positions, states, paths)
 
     def _padded(self, texts: Sequence[Text]) -> _Call:
-        """A text a line, padded on the right; no line of the padding is kept."""
+        """A text a line, padded on the right or alone; no line of the padding is kept."""
         root = self.prompt.before if self.prompt else 0
-        whole = self._padded_states([text.ids for text in texts])
-        sizes = [len(text.ids) for text in texts]
-        inside = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
-        states = {site: value[:, root:][inside.to(value.device)] for site, value in whole.items()}
+        lines = [text.ids for text in texts]
+        sizes = [len(line) for line in lines]
+        calls = [[line] for line in lines] if self._way == "alone" else [lines]
+        parts: dict[Site, list[Tensor]] = {}
+        for some in calls:
+            longest = max(map(len, some))
+            inside = torch.arange(longest) < torch.tensor([len(line) for line in some])[:, None]
+            for site, value in self._padded_states(some).items():
+                parts.setdefault(site, []).append(value[:, root:][inside.to(value.device)])
+        states = {site: torch.cat(values) for site, values in parts.items()}
         tokens = torch.tensor([i for text in texts for i in text.ids])
         positions = torch.cat([torch.arange(size) for size in sizes])
         return _Call(tokens, positions, states, torch.arange(len(tokens)).split(sizes))
@@ -170,7 +189,9 @@ class Reader:
         if set(self.sites) != {"embed"}:
             model = backbone.model.get_encoder() if backbone.seq2seq else backbone.model
             with observed(backbone.model, self.sites) as passed:
-                model(inputs_embeds=hidden, attention_mask=whole.long().to(backbone.device))
+                given = {"inputs_embeds": hidden, "attention_mask": whole.long()}
+                beside = backbone.beside(tokens, before=len(root))
+                model(**{key: x.to(backbone.device) for key, x in given.items()}, **beside)
             found |= passed
         return found
 

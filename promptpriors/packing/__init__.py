@@ -4,7 +4,13 @@ from promptpriors.packing.alone import Greedy, plain_logits
 from promptpriors.packing.attention import entered
 from promptpriors.packing.batches import chunks, epochs, units
 from promptpriors.packing.decoding import Decoder
-from promptpriors.packing.exactness import caches_exactly, packs_exactly, way_of
+from promptpriors.packing.exactness import (
+    Way,
+    caches_exactly,
+    encodes_exactly,
+    packs_exactly,
+    way_of,
+)
 from promptpriors.packing.forward import Entry, call, embedded, logits_of, prefixes_of, states_of
 from promptpriors.packing.kernels import KERNELS, Prefix
 from promptpriors.packing.rectangle import pad, padded
@@ -21,12 +27,14 @@ __all__ = [
     "Prefix",
     "Row",
     "Tree",
+    "Way",
     "caches_exactly",
     "call",
     "chain",
     "chunks",
     "embedded",
     "encode",
+    "encodes_exactly",
     "entered",
     "epochs",
     "logits_of",

@@ -1,6 +1,8 @@
 """One text at a time, in Hugging Face's own plain call: what every other way must equal."""
 
 from collections.abc import Sequence
+from inspect import signature
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,13 +37,18 @@ def plain_logits(
         ids = ids[:, : backbone.context - before]
     last = before + text.read
     first = last - (len(text.target) if text.pieces else len(text.target) - 1)
-    given: dict[str, Tensor] = {"input_ids": ids}
+    given: dict[str, Any] = {"input_ids": ids}
     if root is not None or embedded:
         hidden = backbone.embed(ids)
         if root is not None:
             hidden = torch.cat([root.to(hidden.device)[None], hidden], dim=1)
         given = {"inputs_embeds": hidden.to(backbone.dtype), **backbone.beside(ids, before=before)}
-    return backbone.model(**given, use_cache=False).logits[0, first:last]
+    skipped = 0
+    if "logits_to_keep" in signature(backbone.model.forward).parameters:
+        skipped = first
+        given["logits_to_keep"] = before + ids.shape[1] - first
+    logits = backbone.model(**given, use_cache=False).logits[0]
+    return logits[first - skipped : last - skipped]
 
 
 class Greedy:
