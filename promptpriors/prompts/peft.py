@@ -1,7 +1,8 @@
 """PEFT in and out: fill, read and write its prompts and prefixes.
 
 PEFT's PromptTuning is our mode ``soft``. Its PrefixTuning is our mode ``kv`` on every block: a row
-of its weight holds the keys and then the values of block 0, those of block 1, and so on.
+of its weight holds the keys and then the values of block 0, those of block 1, and so on. Its other
+prompts are one of the two once they are saved: what a network makes is saved as its result.
 """
 
 import re
@@ -16,7 +17,7 @@ from torch import Tensor
 from promptpriors.errors import InputError
 from promptpriors.models import Backbone
 from promptpriors.packing import packs_exactly
-from promptpriors.prompts.adapters import PROMPT, TENSOR, check_kind, load
+from promptpriors.prompts.adapters import CARTRIDGE, PREFIX, PROMPT, TENSOR, check_kind, load
 from promptpriors.prompts.draw import draw_prompt
 from promptpriors.prompts.exports import MARK, WEIGHTS, new_folder, write_export
 from promptpriors.prompts.modes import block_of, check_prompt
@@ -27,16 +28,16 @@ __all__ = ["check_exportable", "initialize", "load", "save"]
 
 
 def initialize(peft_model: Any, prior: Prior | Mapping[Site, Prior], *, seed: int = 0) -> None:
-    """Fill the prompt of a PEFT PromptTuning or PrefixTuning model, in place.
+    """Fill the prompt of a PEFT PromptTuning, PrefixTuning or Cartridge model, in place.
 
     PromptTuning: the vectors of ``draw_prompt(prior, length=n, seed=seed)`` for n virtual tokens.
     In an encoder–decoder they stand before the encoder's text. PEFT keeps n more rows there (for
     the decoder, by its config) and reads none of them; they are filled with the same vectors.
 
-    PrefixTuning of a causal model: one prior draws embeddings, which run through the frozen model
-    once as a soft prompt; their keys and values are the prefix, so the start equals that prompt. A
-    prior for each block, ``{"block.0": prior, …}``, draws keys and values themselves, a vector of
-    2 · key heads · head width coordinates a token, keys first.
+    PrefixTuning and Cartridge of a causal model: one prior draws embeddings, which run through the
+    frozen model once as a soft prompt; their keys and values are the prefix, so the start equals
+    that prompt. A prior for each block, ``{"block.0": prior, …}``, draws keys and values
+    themselves, a vector of 2 · key heads · head width coordinates a token, keys first.
 
     PrefixTuning of an encoder–decoder: a prior for each of the L blocks of PEFT's weight. PEFT puts
     block 2i mod L of it before the text in decoder block i's self-attention (where L is even, half
@@ -66,9 +67,12 @@ def initialize(peft_model: Any, prior: Prior | Mapping[Site, Prior], *, seed: in
         rows = torch.cat(list(drawn.values()), dim=1)
     else:
         rows = _prefix_of(peft_model.get_base_model(), prior, length, seed)
-    weight = peft_model.prompt_encoder[peft_model.active_adapter].embedding.weight
+    encoder = peft_model.prompt_encoder[peft_model.active_adapter]
+    if config.peft_type == CARTRIDGE:
+        encoder.load_prompt_embeddings(rows)  # its first rows may be kept apart, frozen
+        return
     with torch.no_grad():
-        weight.copy_(rows.repeat(len(weight) // length, 1))
+        encoder.embedding.weight.copy_(rows.repeat(len(encoder.embedding.weight) // length, 1))
 
 
 def save(prompt: Prompt, folder: str | Path, *, backbone: Backbone) -> Path:
@@ -157,7 +161,8 @@ def _config_of(model: Any) -> Any:
             "Make one: peft.get_peft_model(model, peft.PromptTuningConfig(…))"
         )
     config = model.active_peft_config
-    check_kind(str(getattr(config.peft_type, "value", config.peft_type)), "the model")
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    check_kind(kind, "the model", (PROMPT, PREFIX, CARTRIDGE))
     if getattr(config, "prefix_projection", False):
         raise InputError(
             "the model's prefix is projected: a network makes it, and there are no keys and values "

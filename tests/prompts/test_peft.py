@@ -161,11 +161,12 @@ def test_prompt_tuning_starts_at_the_draw_of_draw_prompt_bit_for_bit(tiny):
     assert not torch.equal(weight(model), expected)
 
 
+@pytest.mark.parametrize("kind", [peft.PrefixTuningConfig, peft.CartridgeConfig])
 @pytest.mark.parametrize("name", ["tiny", "gpt2", "qwen3"])
-def test_prefix_tuning_starts_at_the_keys_and_values_of_the_same_draw(name, request):
+def test_a_prefix_starts_at_the_keys_and_values_of_the_same_draw(name, kind, request):
     backbone = request.getfixturevalue(name)
     prior = vocabulary_prior(backbone)
-    model = wrapped(backbone.model, peft.PrefixTuningConfig, **CAUSAL)
+    model = wrapped(backbone.model, kind, **CAUSAL)
     soft = wrapped(backbone.model, peft.PromptTuningConfig, **CAUSAL)
     model.train()
     pp.peft.initialize(model, prior, seed=7)
@@ -227,6 +228,115 @@ def test_a_prefix_of_peft_is_our_keys_and_values(qwen3, tmp_path):
         nats = float(torch.nn.functional.cross_entropy(logits[None], torch.tensor([qwen3.end])))
     example = pp.Example(id="1", source=(QUESTION + " 4",), targets=("",), continuation="")
     assert float(pp.loss(qwen3, prompt, [example]).detach()) == pytest.approx(nats, rel=1e-4)
+
+
+CPT = {"cpt_token_ids": [5, 6, 7], "cpt_mask": [1] * 3, "cpt_tokens_type_mask": [1, 2, 3]}
+LSTM = {"encoder_reparameterization_type": "LSTM", "encoder_dropout": 0.3}
+SAVED = {
+    "prompt": (peft.PromptTuningConfig, CAUSAL),
+    "P-tuning by an MLP": (peft.PromptEncoderConfig, {**CAUSAL, "encoder_hidden_size": 8}),
+    "P-tuning by an LSTM": (peft.PromptEncoderConfig, {**CAUSAL, "encoder_hidden_size": 8, **LSTM}),
+    "context-aware": (peft.CPTConfig, {"task_type": "CAUSAL_LM", **CPT}),
+    "multitask": (peft.MultitaskPromptTuningConfig, {**CAUSAL, "num_tasks": 3, "num_ranks": 2}),
+    "prefix": (peft.PrefixTuningConfig, CAUSAL),
+    "projected prefix": (
+        peft.PrefixTuningConfig,
+        {**CAUSAL, "prefix_projection": True, "encoder_hidden_size": 8},
+    ),
+    "cartridge": (peft.CartridgeConfig, CAUSAL),
+    "cartridge, all frozen": (peft.CartridgeConfig, {**CAUSAL, "num_frozen_tokens": 3}),
+}
+
+
+def trained(model, kind, params):
+    """A PEFT model whose weights are as if they had been trained."""
+    model = wrapped(model, kind, **params)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        for parameter in model.prompt_encoder.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("case", SAVED)
+@pytest.mark.parametrize("name", ["tiny", "qwen3"])
+def test_whatever_kind_of_prompt_peft_saved_has_here_the_loss_it_has_there(
+    name, case, request, tmp_path
+):
+    backbone = request.getfixturevalue(name)
+    kind, params = SAVED[case]
+    model = trained(backbone.model, kind, params)
+    model.save_pretrained(tmp_path)
+    choice, task = (
+        ({"task": 1}, {"task_ids": torch.tensor([1])}) if case == "multitask" else ({}, {})
+    )
+    prompt = pp.peft.load(tmp_path, **choice)
+    source, target = backbone.encode(QUESTION), [*backbone.encode(" 4"), backbone.end]
+    ids = torch.tensor([[*source, *target]])
+    with torch.no_grad():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), **task).logits[0]
+        expected = torch.nn.functional.cross_entropy(
+            logits[-len(target) - 1 : -1], torch.tensor(target)
+        )
+        found = pp.loss(backbone, prompt, [pp.Example("1", (QUESTION,), ("4",))])
+    assert float(found) == pytest.approx(float(expected), abs=2e-6)
+
+
+def test_one_of_several_tasks_has_to_be_chosen(tiny, tmp_path):
+    model = trained(tiny.model, *SAVED["multitask"])
+    model.save_pretrained(tmp_path)
+    prompts = [pp.peft.load(tmp_path, task=i).values["embed"] for i in range(3)]
+    assert not torch.equal(prompts[0], prompts[1])
+    assert "prompts for 3 tasks; none was named" in refusal(lambda: pp.peft.load(tmp_path))
+    for task in (3, -1, True):
+        message = refusal(lambda t=task: pp.peft.load(tmp_path, task=t))
+        assert f"found {task!r}\nName one, from 0 to 2" in message
+    kind, params = SAVED["multitask"]
+    trained(tiny.model, kind, params | {"num_tasks": 1}).save_pretrained(tmp_path / "one")
+    assert pp.peft.load(tmp_path / "one").mode == "soft"
+    folder = pp.peft.save(soft_prompt(tiny), tmp_path / "soft", backbone=tiny)
+    message = refusal(lambda: pp.peft.load(folder, task=0))
+    assert "(PROMPT_TUNING) has one prompt; leave it out" in message
+
+
+@pytest.mark.parametrize("stacks", [1, 2])
+def test_the_decoders_part_of_a_multitask_prompt_is_no_mode_of_ours(stacks, tmp_path):
+    kind, params = SAVED["multitask"]
+    params = params | {"task_type": "SEQ_2_SEQ_LM", "num_transformer_submodules": stacks}
+    trained(t5(), kind, params).save_pretrained(tmp_path)
+    read = lambda: pp.peft.load(tmp_path, task=2)  # noqa: E731
+    if stacks == 1:
+        assert read().values["embed"].shape == (3, 16)
+    else:
+        assert "has vectors for 2 stacks" in refusal(read)
+
+
+def test_p_tuning_of_an_encoder_decoder_stands_before_the_encoders_text(tmp_path):
+    params = {**SEQ2SEQ, "encoder_hidden_size": 8}
+    model = trained(t5(), peft.PromptEncoderConfig, params)
+    model.save_pretrained(tmp_path)
+    prompt, ids = pp.peft.load(tmp_path).values["embed"], torch.arange(1, 6)[None]
+    rows = torch.cat([prompt, model.word_embeddings(ids)[0]])[None]
+    with torch.no_grad():
+        found = model(input_ids=ids, decoder_input_ids=ids).logits
+        plain = model.get_base_model()(inputs_embeds=rows, decoder_input_ids=ids).logits
+    torch.testing.assert_close(found, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("case", ["prompt", "multitask", "cartridge"])
+def test_an_adapter_of_another_precision_is_read_as_peft_reads_it(tiny, case, dtype, tmp_path):
+    trained(tiny.model, *SAVED[case]).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    save_file({name: tensor.to(dtype) for name, tensor in load_file(path).items()}, path)
+    model = peft.PeftModel.from_pretrained(copy.deepcopy(tiny.model), tmp_path)
+    choice, tasks = ({"task": 2}, torch.tensor([2])) if case == "multitask" else ({}, None)
+    prompt = pp.peft.load(tmp_path, **choice)
+    if prompt.mode == "kv":
+        expected = model.prompt_encoder["default"].weight
+    else:
+        expected = model.get_prompt(1, task_ids=tasks)[0]
+    assert torch.equal(torch.cat(list(prompt.values.values()), dim=1), expected)
 
 
 def test_an_encoder_decoders_prompt_stands_before_the_encoders_text(tmp_path):
@@ -296,7 +406,7 @@ REFUSED = {
     "another type": (
         peft.LoraConfig,
         {"target_modules": ["q_proj"]},
-        "the model is of the PEFT type LORA; expected PROMPT_TUNING or PREFIX_TUNING",
+        "the model is of the PEFT type LORA; expected PROMPT_TUNING, PREFIX_TUNING or CARTRIDGE",
     ),
     "a prompt encoder": (
         peft.PromptEncoderConfig,
@@ -397,8 +507,10 @@ def pickled(folder):
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
 
 
-def reshaped(folder):
-    save_file({"prompt_embeddings": torch.zeros(3, 31)}, folder / "adapter_model.safetensors")
+def rows(tensor):
+    return lambda folder: save_file(
+        {"prompt_embeddings": tensor}, folder / "adapter_model.safetensors"
+    )
 
 
 def with_more(folder):
@@ -414,7 +526,20 @@ UNREADABLE = {
     "no text": (write(JSON, b"\xff\xfe{"), "is not readable JSON"),
     "no type": (write(JSON, b"[]"), "is not the config of a PEFT adapter: it has no peft_type"),
     "another type": (change(JSON, peft_type="LORA"), "is of the PEFT type LORA; expected PROMPT_"),
-    "projected": (change(JSON, prefix_projection=True, **PREFIX), "is projected: a network makes"),
+    "adaption": (change(JSON, peft_type="ADAPTION_PROMPT"), "of the PEFT type ADAPTION_PROMPT;"),
+    "cartridge": (
+        change(JSON, task_type="SEQ_2_SEQ_LM", peft_type="CARTRIDGE"),
+        "an encoder–decoder's",
+    ),
+    "two stacks": (change(JSON, num_transformer_submodules=2), "has vectors for 2 stacks"),
+    "half a stack": (change(JSON, num_transformer_submodules=0.5), "has vectors for 0.5 stacks"),
+    "true": (change(JSON, num_virtual_tokens=True), "does not say how large the prompt is"),
+    "no tasks": (
+        change(JSON, peft_type="MULTITASK_PROMPT_TUNING"),
+        "expected 3 tensors, prompt_embeddings, prefix_task_cols, prefix_task_rows, found prompt_",
+    ),
+    "not finite": (rows(torch.full((3, 32), float("nan"))), "holds NaN or infinity"),
+    "integers": (rows(torch.zeros(3, 32, dtype=torch.long)), "expected one tensor, prompt_emb"),
     "decoder": (change(JSON, task_type="SEQ_2_SEQ_LM", **PREFIX), "an encoder–decoder's"),
     "no size": (change(JSON, token_dim=None), "does not say how large the prompt is"),
     "no blocks": (change(JSON, num_layers=None, **PREFIX), "does not say how large the prompt is"),
@@ -424,7 +549,10 @@ UNREADABLE = {
     ),
     "a pickle": (pickled, "adapter_model.bin is a pickle, which is never read: save it again"),
     "cut off": (write("adapter_model.safetensors", b"\0" * 20), "is damaged or not a safetensors"),
-    "another shape": (reshaped, "its config tells of prompt_embeddings [3, 32], found [3, 31]"),
+    "another shape": (
+        rows(torch.zeros(3, 31)),
+        "its config tells of prompt_embeddings [3, 32], found [3, 31]",
+    ),
     "more weights": (with_more, "expected one tensor, prompt_embeddings [tokens, width], found"),
 }
 
