@@ -22,41 +22,6 @@ CAUSAL = {"task_type": "CAUSAL_LM", "num_virtual_tokens": 3}
 SEQ2SEQ = {"task_type": "SEQ_2_SEQ_LM", "num_virtual_tokens": 3}
 
 
-@pytest.fixture(scope="module")
-def gpt2(tiny):
-    """A tiny model with learned positions."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        config = GPT2Config(
-            vocab_size=264, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.2
-        )
-        model = GPT2LMHeadModel(config).eval().requires_grad_(False)
-    return Backbone("gpt2-test", "1", model, tiny.tokenizer)
-
-
-@pytest.fixture(scope="module")
-def qwen3(tiny):
-    """A tiny model with grouped queries whose heads are wider than dim / heads."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        config = Qwen3Config(
-            vocab_size=264,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=3,
-            num_attention_heads=6,
-            num_key_value_heads=2,
-            head_dim=8,
-            initializer_range=0.2,
-        )
-        model = Qwen3ForCausalLM(config).eval().requires_grad_(False)
-    return Backbone("qwen3-test", "1", model, tiny.tokenizer)
-
-
 def t5(blocks=2):
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -99,9 +64,9 @@ def soft_prompt(backbone, length=3):
 PROMPTS = {"soft": soft_prompt, "kv": kv_prompt}
 
 
-def check_hand_over(backbone, prompt, folder):
+def check_hand_over(backbone, prompt, folder, *, as_prefix=False):
     """The exported adapter gives PEFT our logits at answer positions, and our greedy answers."""
-    pp.peft.save(prompt, folder, backbone=backbone)
+    pp.peft.save(prompt, folder, backbone=backbone, as_prefix=as_prefix)
     model = peft.PeftModel.from_pretrained(copy.deepcopy(backbone.model), folder).eval()
     examples = [
         pp.Example(id="1", source=(QUESTION,), targets=("4 or so",)),
@@ -132,6 +97,9 @@ def check_hand_over(backbone, prompt, folder):
         )
         assert backbone.decode(written[0, ids.shape[1] :].tolist()).strip() == answer
     back = pp.peft.load(folder)
+    if as_prefix:
+        assert (back.mode, back.length) == ("kv", prompt.before)
+        return
     assert (back.mode, back.sites) == (prompt.mode, prompt.sites)
     assert all(torch.equal(back.values[site], prompt.values[site]) for site in prompt.sites)
 
@@ -141,6 +109,51 @@ def check_hand_over(backbone, prompt, folder):
 def test_an_exported_prompt_does_in_peft_what_it_does_here(name, mode, request, tmp_path):
     backbone = request.getfixturevalue(name)
     check_hand_over(backbone, PROMPTS[mode](backbone), tmp_path / "adapter")
+
+
+def with_first_token(backbone):
+    tokenizer = copy.deepcopy(backbone.tokenizer)
+    tokenizer.bos_token = tokenizer.eos_token
+    return replace(backbone, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("name", ["tiny", "gpt2", "qwen3"])
+@pytest.mark.parametrize("case", ["soft", "kv", "deep", "deep with a first token", "a first token"])
+def test_keys_and_values_of_a_prompt_do_in_peft_what_the_prompt_does(name, case, request, tmp_path):
+    backbone = with_first_token(request.getfixturevalue(name))
+    last = {"block.1": torch.full((3, backbone.dim), 0.1)}
+    prompt = {
+        "soft": lambda values: Prompt("soft", values),
+        "kv": lambda _: kv_prompt(backbone),
+        "deep": lambda values: Prompt("deep", values | last),
+        "deep with a first token": lambda values: Prompt("deep", values | last, bos=True),
+        "a first token": lambda values: Prompt("soft", values, bos=True),
+    }[case](soft_prompt(backbone).snapshot())
+    check_hand_over(backbone, prompt, tmp_path / "adapter", as_prefix=True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values"),
+    [
+        ("deep", {"block.1": (2, 32)}),
+        ("deep-cut", {"embed": (2, 32)}),
+        ("kv", {"block.0": (2, 32)}),
+        ("none", {}),
+    ],
+)
+def test_a_prompt_without_keys_in_some_blocks_is_no_prefix(tiny, mode, values, tmp_path):
+    prompt = Prompt(mode, {site: torch.zeros(shape) for site, shape in values.items()})
+    write = lambda: pp.peft.save(prompt, tmp_path / "x", backbone=tiny, as_prefix=True)  # noqa: E731
+    assert f"mode {mode!r} at {', '.join(values) or 'no site'} is no prefix" in refusal(write)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_decoders_prompt_is_no_prefix(tmp_path):
+    backbone = pp.load_model("tiny-t5")
+    write = lambda: pp.peft.save(  # noqa: E731
+        soft_prompt(backbone), tmp_path / "x", backbone=backbone, as_prefix=True
+    )
+    assert "keys and values of model 'tiny-t5' (t5) are not to be had" in refusal(write)
 
 
 @pytest.mark.slow
@@ -563,6 +576,78 @@ def test_a_folder_that_is_no_prompt_of_peft_is_refused(tiny, case, tmp_path):
     damage, message = UNREADABLE[case]
     damage(folder)
     assert message in refusal(lambda: pp.peft.load(folder))
+
+
+def base_of(folder):
+    return json.loads((folder / JSON).read_text())["base_model_name_or_path"]
+
+
+def test_an_export_names_a_model_that_peft_can_load(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny.model.save_pretrained("here")
+    prompt = soft_prompt(tiny)
+    for name in ("here", "./here", "~/here"):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        folder = pp.peft.save(prompt, tmp_path / "a", backbone=replace(tiny, name=name))
+        assert base_of(folder) == str(tmp_path / "here")
+    hub = replace(tiny, name="org/model", revision="a" * 40)
+    assert base_of(pp.peft.save(prompt, tmp_path / "a", backbone=hub)) == "org/model"
+    pp.peft.save(prompt, "a", backbone=hub, with_model=True)
+    assert base_of(tmp_path / "a") == str(tmp_path / "a" / "model")
+    assert json.loads((tmp_path / "a" / JSON).read_text())["revision"] is None
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-t5"])
+def test_a_model_of_ours_is_taken_for_nobody_elses(name, tmp_path):
+    backbone = pp.load_model(name)
+    folder = pp.peft.save(soft_prompt(backbone), tmp_path / "a", backbone=backbone)
+    auto = peft.AutoPeftModelForSeq2SeqLM if backbone.seq2seq else peft.AutoPeftModelForCausalLM
+    with pytest.raises(OSError, match=f"'{name} of promptpriors: export with --with-model'"):
+        auto.from_pretrained(folder)
+    note = f"The model {name} is part of promptpriors and on no hub"
+    assert note in (folder / "README.md").read_text()
+    folder = pp.peft.save(soft_prompt(backbone), folder, backbone=backbone, with_model=True)
+    model = auto.from_pretrained(folder).eval()
+    ids = torch.tensor([backbone.encode(QUESTION)])
+    own = peft.PeftModel.from_pretrained(copy.deepcopy(backbone.model), folder).eval()
+    more = {"decoder_input_ids": ids} if backbone.seq2seq else {}
+    with torch.no_grad():
+        logits = [m(input_ids=ids, **more).logits for m in (model, own)]
+    assert torch.equal(*logits)
+
+
+def test_a_model_that_transformers_does_not_write_leaves_nothing(tiny, tmp_path):
+    model = copy.deepcopy(tiny.model)
+    model.generation_config.temperature = 0.5  # without sampling, which it calls invalid
+    with pytest.raises(pp.InputError, match="transformers does not write model 'tiny': "):
+        pp.peft.save(
+            soft_prompt(tiny), tmp_path / "a", backbone=replace(tiny, model=model), with_model=True
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda f: (f / "model" / "mine.txt").touch(), "model/mine.txt"),
+        (lambda f: (f / "README.md").write_text("mine"), "README.md, which was changed since"),
+        (lambda f: (f / "model" / "sub").mkdir() or (f / "model/sub/x").touch(), "model/sub/x"),
+        (lambda f: (f / "more").mkdir(), "more"),
+        (
+            lambda f: (f / "model").rename(f / "other") and (f / "model").symlink_to(f / "other"),
+            "model",
+        ),
+    ],
+)
+def test_nothing_that_was_added_beside_an_export_is_lost(tiny, change, found, tmp_path):
+    prompt, folder = soft_prompt(tiny), tmp_path / "a"
+    for _ in range(2):
+        pp.peft.save(prompt, folder, backbone=tiny, with_model=True)
+    change(folder)
+    before = sorted(folder.rglob("*"))
+    message = refusal(lambda: pp.peft.save(prompt, folder, backbone=tiny))
+    assert f"no earlier export of ours: it holds {found}\n" in message
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_is(tiny, tmp_path):
