@@ -12,20 +12,26 @@ from promptpriors.cli.output import print_json, remark, say
 def export(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, id, or its start.")],
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
-    to: Annotated[str, typer.Option("--to", metavar="peft|embeddings", help="For what.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="peft|peft-prefix|embeddings", help="For what.")
+    ],
+    with_model: Annotated[
+        bool, typer.Option("--with-model", help="Write the model as well, into DIR/model.")
+    ] = False,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Write a trained prompt for other software, and print how to use it there.
 
-    peft: an adapter folder for PeftModel.from_pretrained. embeddings: rows that stand before the
-    text's embeddings, for inputs_embeds of transformers and prompt_embeds of vLLM.
+    peft: an adapter folder for PeftModel.from_pretrained. peft-prefix: the same prompt as keys and
+    values, right in left-padded batches too (lm-evaluation-harness). embeddings: rows that stand
+    before the text's embeddings, for inputs_embeds of transformers and prompt_embeds of vLLM.
 
     Example: promptpriors export 3f2a --to peft adapter
     """
     from promptpriors.running import export as exports
 
-    done = exports.export(name, runs, to, out)
+    done = exports.export(name, runs, to, out, with_model=with_model)
     if as_json:
         print_json(done._asdict() | {"to": to})
     else:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -46,7 +47,7 @@ def test_embeddings_are_the_prompts_rows_and_say_where_they_come_from(ran, place
     status, out, _ = cli("export", ran["id"][:6], "--to", "embeddings", "out", "--json")
     assert status == 0
     found = json.loads(out)
-    assert (found["folder"], found["files"]) == ("out", ["prompt.safetensors"])
+    assert (found["folder"], found["files"]) == ("out", ["README.md", "prompt.safetensors"])
     assert (found["run"], found["to"]) == (ran["id"], "embeddings")
     assert set(found["use"]) == {"transformers", "vLLM"}
     prompt = load_file(place / "out" / "prompt.safetensors")["prompt"]
@@ -55,6 +56,7 @@ def test_embeddings_are_the_prompts_rows_and_say_where_they_come_from(ran, place
         (metadata,) = file.metadata().values()
     assert json.loads(metadata) == {
         "export": "embeddings",
+        "files": {"README.md": (place / "out" / "README.md").stat().st_size},
         "first_token": False,
         "model": "tiny",
         "revision": "tiny 1",
@@ -93,6 +95,78 @@ def test_the_printed_code_asks_a_text_of_the_runs_own_task(cli, place, tiny, cap
     assert '"a text as the run\'s data has it"' in cli("export", folder, "--to", "peft", "out")[1]
 
 
+def test_texts_of_any_length_go_through_the_printed_code_together(ran, cli, tiny, capsys):
+    out = cli("export", ran["id"], "--to", "embeddings", "out")[1].partition("# vLLM")[0]
+    texts = [QUESTION, "2 + 2 =", "Question: 1 + 1? Please think about it first.\nAnswer:"]
+    assert f"texts = [{QUESTION!r}]" in out
+    examples = [pp.Example(id=text, source=(text,), targets=("",)) for text in texts]
+    answers = generate(tiny, pp.load_prompt(ran["folder"]), examples, max_new_tokens=16)
+    found = printed(out.replace(f"texts = [{QUESTION!r}]", f"texts = {texts!r}"), capsys)
+    assert found == "\n".join(answers)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_model_is_written_beside_on_request(ran, cli, place, to, tiny, capsys):
+    status, out, err = cli("export", ran["id"], "--to", to, "out", "--with-model")
+    assert status == 0, err
+    assert "import promptpriors" not in out
+    assert "The model is in out/model." in out
+    ours, _, theirs = out.partition("# vLLM")
+    assert "save_pretrained" not in theirs
+    assert printed(ours, capsys) == answer(ran["folder"], tiny)
+    assert (place / "out" / "model" / "tokenizer.json").is_file()
+    assert cli("export", ran["id"], "--to", "peft", "out")[0] == 0
+    assert not (place / "out" / "model").exists()
+
+
+AUTO = """
+import sys
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+model = AutoPeftModelForCausalLM.from_pretrained("adapter")
+text = AutoTokenizer.from_pretrained("adapter/model")(
+    sys.argv[1], add_special_tokens=False, return_tensors="pt"
+)
+ids, mask = text["input_ids"], text["attention_mask"]
+written = model.generate(input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=16)
+print(written[0, ids.shape[1] :].tolist(), "promptpriors" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["peft", "peft-prefix"])
+def test_peft_alone_loads_an_export_with_its_model(ran, cli, place, to, tiny):
+    assert cli("export", ran["id"], "--to", to, "adapter", "--with-model")[0] == 0
+    done = subprocess.run(
+        [sys.executable, "-c", AUTO, QUESTION],
+        cwd=place, env=os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": ""},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    ids, _, foreign = done.stdout.strip().rpartition(" ")
+    assert foreign == "False"
+    assert tiny.decode(json.loads(ids)).strip() == answer(ran["folder"], tiny)
+
+
+def test_what_holds_of_an_export_is_said_and_stored(ran, cli, place):
+    out = json.loads(cli("export", ran["id"], "--to", "peft", "out", "--json")[1])
+    padding, model = out["notes"]
+    assert "a left-padded batch gets other answers" in padding
+    assert "export with --with-model" in model
+    stored = (place / "out" / "README.md").read_text()
+    assert all(part in stored for part in (padding, model, *out["use"].values()))
+    shown = cli("export", ran["id"], "--to", "peft", "out")[1]
+    assert " ".join(shown.replace("\n#", "").split()).count(padding) == 1
+
+
+@pytest.mark.slow
+def test_a_deep_prompt_goes_to_peft_as_its_keys_and_values(run_in, cli, tiny, capsys):
+    folder = run_in(*MODES["deep"])
+    assert "--to peft-prefix writes others' keys" in cli("export", folder, "--to", "peft", "out")[2]
+    status, out, err = cli("export", folder, "--to", "peft-prefix", "out")
+    assert status == 0, err
+    assert printed(out, capsys) == answer(folder, tiny)
+
+
 @pytest.mark.slow
 def test_a_model_folder_is_loaded_by_transformers_in_the_printed_code(place, cli, tiny, capsys):
     tiny.model.save_pretrained("here")
@@ -112,7 +186,8 @@ def test_keys_and_values_go_to_peft(run_in, cli, tiny, capsys):
     folder = run_in(*MODES["kv"])
     status, out, _ = cli("export", folder, "--to", "peft", "out")
     assert status == 0
-    assert out.startswith("# written to out: adapter_config.json, adapter_model.safetensors\n")
+    written = "README.md, adapter_config.json, adapter_model.safetensors\n"
+    assert out.startswith(f"# written to out: {written}")
     assert printed(out, capsys) == answer(folder, tiny)
     assert pp.peft.load("out").mode == "kv"
 
@@ -122,10 +197,11 @@ def test_keys_and_values_go_to_peft(run_in, cli, tiny, capsys):
     ("mode", "to", "message"),
     [
         ("kv", "embeddings", "mode 'kv' is no rows at the input, so there are no embeddings to"),
-        ("deep", "embeddings", "Exported can be: mode 'soft' (--to embeddings, --to peft)"),
+        ("deep", "embeddings", "Exported can be: mode 'soft' (--to embeddings, --to peft), mode"),
         ("none", "embeddings", "mode 'none' is no rows at the input"),
         ("deep", "peft", "mode 'deep' has no counterpart in PEFT"),
         ("none", "peft", "mode 'none' has no counterpart in PEFT"),
+        ("none", "peft-prefix", "mode 'none' at no site is no prefix of PEFT"),
     ],
 )
 def test_a_prompt_that_a_format_can_not_hold_is_refused(run_in, cli, place, mode, to, message):

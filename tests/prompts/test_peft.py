@@ -22,41 +22,6 @@ CAUSAL = {"task_type": "CAUSAL_LM", "num_virtual_tokens": 3}
 SEQ2SEQ = {"task_type": "SEQ_2_SEQ_LM", "num_virtual_tokens": 3}
 
 
-@pytest.fixture(scope="module")
-def gpt2(tiny):
-    """A tiny model with learned positions."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        config = GPT2Config(
-            vocab_size=264, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.2
-        )
-        model = GPT2LMHeadModel(config).eval().requires_grad_(False)
-    return Backbone("gpt2-test", "1", model, tiny.tokenizer)
-
-
-@pytest.fixture(scope="module")
-def qwen3(tiny):
-    """A tiny model with grouped queries whose heads are wider than dim / heads."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        config = Qwen3Config(
-            vocab_size=264,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=3,
-            num_attention_heads=6,
-            num_key_value_heads=2,
-            head_dim=8,
-            initializer_range=0.2,
-        )
-        model = Qwen3ForCausalLM(config).eval().requires_grad_(False)
-    return Backbone("qwen3-test", "1", model, tiny.tokenizer)
-
-
 def t5(blocks=2):
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -99,9 +64,9 @@ def soft_prompt(backbone, length=3):
 PROMPTS = {"soft": soft_prompt, "kv": kv_prompt}
 
 
-def check_hand_over(backbone, prompt, folder):
+def check_hand_over(backbone, prompt, folder, *, as_prefix=False):
     """The exported adapter gives PEFT our logits at answer positions, and our greedy answers."""
-    pp.peft.save(prompt, folder, backbone=backbone)
+    pp.peft.save(prompt, folder, backbone=backbone, as_prefix=as_prefix)
     model = peft.PeftModel.from_pretrained(copy.deepcopy(backbone.model), folder).eval()
     examples = [
         pp.Example(id="1", source=(QUESTION,), targets=("4 or so",)),
@@ -132,6 +97,9 @@ def check_hand_over(backbone, prompt, folder):
         )
         assert backbone.decode(written[0, ids.shape[1] :].tolist()).strip() == answer
     back = pp.peft.load(folder)
+    if as_prefix:
+        assert (back.mode, back.length) == ("kv", prompt.before)
+        return
     assert (back.mode, back.sites) == (prompt.mode, prompt.sites)
     assert all(torch.equal(back.values[site], prompt.values[site]) for site in prompt.sites)
 
@@ -141,6 +109,51 @@ def check_hand_over(backbone, prompt, folder):
 def test_an_exported_prompt_does_in_peft_what_it_does_here(name, mode, request, tmp_path):
     backbone = request.getfixturevalue(name)
     check_hand_over(backbone, PROMPTS[mode](backbone), tmp_path / "adapter")
+
+
+def with_first_token(backbone):
+    tokenizer = copy.deepcopy(backbone.tokenizer)
+    tokenizer.bos_token = tokenizer.eos_token
+    return replace(backbone, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("name", ["tiny", "gpt2", "qwen3"])
+@pytest.mark.parametrize("case", ["soft", "kv", "deep", "deep with a first token", "a first token"])
+def test_keys_and_values_of_a_prompt_do_in_peft_what_the_prompt_does(name, case, request, tmp_path):
+    backbone = with_first_token(request.getfixturevalue(name))
+    last = {"block.1": torch.full((3, backbone.dim), 0.1)}
+    prompt = {
+        "soft": lambda values: Prompt("soft", values),
+        "kv": lambda _: kv_prompt(backbone),
+        "deep": lambda values: Prompt("deep", values | last),
+        "deep with a first token": lambda values: Prompt("deep", values | last, bos=True),
+        "a first token": lambda values: Prompt("soft", values, bos=True),
+    }[case](soft_prompt(backbone).snapshot())
+    check_hand_over(backbone, prompt, tmp_path / "adapter", as_prefix=True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values"),
+    [
+        ("deep", {"block.1": (2, 32)}),
+        ("deep-cut", {"embed": (2, 32)}),
+        ("kv", {"block.0": (2, 32)}),
+        ("none", {}),
+    ],
+)
+def test_a_prompt_without_keys_in_some_blocks_is_no_prefix(tiny, mode, values, tmp_path):
+    prompt = Prompt(mode, {site: torch.zeros(shape) for site, shape in values.items()})
+    write = lambda: pp.peft.save(prompt, tmp_path / "x", backbone=tiny, as_prefix=True)  # noqa: E731
+    assert f"mode {mode!r} at {', '.join(values) or 'no site'} is no prefix" in refusal(write)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_decoders_prompt_is_no_prefix(tmp_path):
+    backbone = pp.load_model("tiny-t5")
+    write = lambda: pp.peft.save(  # noqa: E731
+        soft_prompt(backbone), tmp_path / "x", backbone=backbone, as_prefix=True
+    )
+    assert "keys and values of model 'tiny-t5' (t5) are not to be had" in refusal(write)
 
 
 @pytest.mark.slow
@@ -161,11 +174,12 @@ def test_prompt_tuning_starts_at_the_draw_of_draw_prompt_bit_for_bit(tiny):
     assert not torch.equal(weight(model), expected)
 
 
+@pytest.mark.parametrize("kind", [peft.PrefixTuningConfig, peft.CartridgeConfig])
 @pytest.mark.parametrize("name", ["tiny", "gpt2", "qwen3"])
-def test_prefix_tuning_starts_at_the_keys_and_values_of_the_same_draw(name, request):
+def test_a_prefix_starts_at_the_keys_and_values_of_the_same_draw(name, kind, request):
     backbone = request.getfixturevalue(name)
     prior = vocabulary_prior(backbone)
-    model = wrapped(backbone.model, peft.PrefixTuningConfig, **CAUSAL)
+    model = wrapped(backbone.model, kind, **CAUSAL)
     soft = wrapped(backbone.model, peft.PromptTuningConfig, **CAUSAL)
     model.train()
     pp.peft.initialize(model, prior, seed=7)
@@ -227,6 +241,115 @@ def test_a_prefix_of_peft_is_our_keys_and_values(qwen3, tmp_path):
         nats = float(torch.nn.functional.cross_entropy(logits[None], torch.tensor([qwen3.end])))
     example = pp.Example(id="1", source=(QUESTION + " 4",), targets=("",), continuation="")
     assert float(pp.loss(qwen3, prompt, [example]).detach()) == pytest.approx(nats, rel=1e-4)
+
+
+CPT = {"cpt_token_ids": [5, 6, 7], "cpt_mask": [1] * 3, "cpt_tokens_type_mask": [1, 2, 3]}
+LSTM = {"encoder_reparameterization_type": "LSTM", "encoder_dropout": 0.3}
+SAVED = {
+    "prompt": (peft.PromptTuningConfig, CAUSAL),
+    "P-tuning by an MLP": (peft.PromptEncoderConfig, {**CAUSAL, "encoder_hidden_size": 8}),
+    "P-tuning by an LSTM": (peft.PromptEncoderConfig, {**CAUSAL, "encoder_hidden_size": 8, **LSTM}),
+    "context-aware": (peft.CPTConfig, {"task_type": "CAUSAL_LM", **CPT}),
+    "multitask": (peft.MultitaskPromptTuningConfig, {**CAUSAL, "num_tasks": 3, "num_ranks": 2}),
+    "prefix": (peft.PrefixTuningConfig, CAUSAL),
+    "projected prefix": (
+        peft.PrefixTuningConfig,
+        {**CAUSAL, "prefix_projection": True, "encoder_hidden_size": 8},
+    ),
+    "cartridge": (peft.CartridgeConfig, CAUSAL),
+    "cartridge, all frozen": (peft.CartridgeConfig, {**CAUSAL, "num_frozen_tokens": 3}),
+}
+
+
+def trained(model, kind, params):
+    """A PEFT model whose weights are as if they had been trained."""
+    model = wrapped(model, kind, **params)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        for parameter in model.prompt_encoder.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("case", SAVED)
+@pytest.mark.parametrize("name", ["tiny", "qwen3"])
+def test_whatever_kind_of_prompt_peft_saved_has_here_the_loss_it_has_there(
+    name, case, request, tmp_path
+):
+    backbone = request.getfixturevalue(name)
+    kind, params = SAVED[case]
+    model = trained(backbone.model, kind, params)
+    model.save_pretrained(tmp_path)
+    choice, task = (
+        ({"task": 1}, {"task_ids": torch.tensor([1])}) if case == "multitask" else ({}, {})
+    )
+    prompt = pp.peft.load(tmp_path, **choice)
+    source, target = backbone.encode(QUESTION), [*backbone.encode(" 4"), backbone.end]
+    ids = torch.tensor([[*source, *target]])
+    with torch.no_grad():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), **task).logits[0]
+        expected = torch.nn.functional.cross_entropy(
+            logits[-len(target) - 1 : -1], torch.tensor(target)
+        )
+        found = pp.loss(backbone, prompt, [pp.Example("1", (QUESTION,), ("4",))])
+    assert float(found) == pytest.approx(float(expected), abs=2e-6)
+
+
+def test_one_of_several_tasks_has_to_be_chosen(tiny, tmp_path):
+    model = trained(tiny.model, *SAVED["multitask"])
+    model.save_pretrained(tmp_path)
+    prompts = [pp.peft.load(tmp_path, task=i).values["embed"] for i in range(3)]
+    assert not torch.equal(prompts[0], prompts[1])
+    assert "prompts for 3 tasks; none was named" in refusal(lambda: pp.peft.load(tmp_path))
+    for task in (3, -1, True):
+        message = refusal(lambda t=task: pp.peft.load(tmp_path, task=t))
+        assert f"found {task!r}\nName one, from 0 to 2" in message
+    kind, params = SAVED["multitask"]
+    trained(tiny.model, kind, params | {"num_tasks": 1}).save_pretrained(tmp_path / "one")
+    assert pp.peft.load(tmp_path / "one").mode == "soft"
+    folder = pp.peft.save(soft_prompt(tiny), tmp_path / "soft", backbone=tiny)
+    message = refusal(lambda: pp.peft.load(folder, task=0))
+    assert "(PROMPT_TUNING) has one prompt; leave it out" in message
+
+
+@pytest.mark.parametrize("stacks", [1, 2])
+def test_the_decoders_part_of_a_multitask_prompt_is_no_mode_of_ours(stacks, tmp_path):
+    kind, params = SAVED["multitask"]
+    params = params | {"task_type": "SEQ_2_SEQ_LM", "num_transformer_submodules": stacks}
+    trained(t5(), kind, params).save_pretrained(tmp_path)
+    read = lambda: pp.peft.load(tmp_path, task=2)  # noqa: E731
+    if stacks == 1:
+        assert read().values["embed"].shape == (3, 16)
+    else:
+        assert "has vectors for 2 stacks" in refusal(read)
+
+
+def test_p_tuning_of_an_encoder_decoder_stands_before_the_encoders_text(tmp_path):
+    params = {**SEQ2SEQ, "encoder_hidden_size": 8}
+    model = trained(t5(), peft.PromptEncoderConfig, params)
+    model.save_pretrained(tmp_path)
+    prompt, ids = pp.peft.load(tmp_path).values["embed"], torch.arange(1, 6)[None]
+    rows = torch.cat([prompt, model.word_embeddings(ids)[0]])[None]
+    with torch.no_grad():
+        found = model(input_ids=ids, decoder_input_ids=ids).logits
+        plain = model.get_base_model()(inputs_embeds=rows, decoder_input_ids=ids).logits
+    torch.testing.assert_close(found, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("case", ["prompt", "multitask", "cartridge"])
+def test_an_adapter_of_another_precision_is_read_as_peft_reads_it(tiny, case, dtype, tmp_path):
+    trained(tiny.model, *SAVED[case]).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    save_file({name: tensor.to(dtype) for name, tensor in load_file(path).items()}, path)
+    model = peft.PeftModel.from_pretrained(copy.deepcopy(tiny.model), tmp_path)
+    choice, tasks = ({"task": 2}, torch.tensor([2])) if case == "multitask" else ({}, None)
+    prompt = pp.peft.load(tmp_path, **choice)
+    if prompt.mode == "kv":
+        expected = model.prompt_encoder["default"].weight
+    else:
+        expected = model.get_prompt(1, task_ids=tasks)[0]
+    assert torch.equal(torch.cat(list(prompt.values.values()), dim=1), expected)
 
 
 def test_an_encoder_decoders_prompt_stands_before_the_encoders_text(tmp_path):
@@ -296,7 +419,7 @@ REFUSED = {
     "another type": (
         peft.LoraConfig,
         {"target_modules": ["q_proj"]},
-        "the model is of the PEFT type LORA; expected PROMPT_TUNING or PREFIX_TUNING",
+        "the model is of the PEFT type LORA; expected PROMPT_TUNING, PREFIX_TUNING or CARTRIDGE",
     ),
     "a prompt encoder": (
         peft.PromptEncoderConfig,
@@ -397,8 +520,10 @@ def pickled(folder):
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
 
 
-def reshaped(folder):
-    save_file({"prompt_embeddings": torch.zeros(3, 31)}, folder / "adapter_model.safetensors")
+def rows(tensor):
+    return lambda folder: save_file(
+        {"prompt_embeddings": tensor}, folder / "adapter_model.safetensors"
+    )
 
 
 def with_more(folder):
@@ -414,7 +539,20 @@ UNREADABLE = {
     "no text": (write(JSON, b"\xff\xfe{"), "is not readable JSON"),
     "no type": (write(JSON, b"[]"), "is not the config of a PEFT adapter: it has no peft_type"),
     "another type": (change(JSON, peft_type="LORA"), "is of the PEFT type LORA; expected PROMPT_"),
-    "projected": (change(JSON, prefix_projection=True, **PREFIX), "is projected: a network makes"),
+    "adaption": (change(JSON, peft_type="ADAPTION_PROMPT"), "of the PEFT type ADAPTION_PROMPT;"),
+    "cartridge": (
+        change(JSON, task_type="SEQ_2_SEQ_LM", peft_type="CARTRIDGE"),
+        "an encoder–decoder's",
+    ),
+    "two stacks": (change(JSON, num_transformer_submodules=2), "has vectors for 2 stacks"),
+    "half a stack": (change(JSON, num_transformer_submodules=0.5), "has vectors for 0.5 stacks"),
+    "true": (change(JSON, num_virtual_tokens=True), "does not say how large the prompt is"),
+    "no tasks": (
+        change(JSON, peft_type="MULTITASK_PROMPT_TUNING"),
+        "expected 3 tensors, prompt_embeddings, prefix_task_cols, prefix_task_rows, found prompt_",
+    ),
+    "not finite": (rows(torch.full((3, 32), float("nan"))), "holds NaN or infinity"),
+    "integers": (rows(torch.zeros(3, 32, dtype=torch.long)), "expected one tensor, prompt_emb"),
     "decoder": (change(JSON, task_type="SEQ_2_SEQ_LM", **PREFIX), "an encoder–decoder's"),
     "no size": (change(JSON, token_dim=None), "does not say how large the prompt is"),
     "no blocks": (change(JSON, num_layers=None, **PREFIX), "does not say how large the prompt is"),
@@ -424,7 +562,10 @@ UNREADABLE = {
     ),
     "a pickle": (pickled, "adapter_model.bin is a pickle, which is never read: save it again"),
     "cut off": (write("adapter_model.safetensors", b"\0" * 20), "is damaged or not a safetensors"),
-    "another shape": (reshaped, "its config tells of prompt_embeddings [3, 32], found [3, 31]"),
+    "another shape": (
+        rows(torch.zeros(3, 31)),
+        "its config tells of prompt_embeddings [3, 32], found [3, 31]",
+    ),
     "more weights": (with_more, "expected one tensor, prompt_embeddings [tokens, width], found"),
 }
 
@@ -435,6 +576,78 @@ def test_a_folder_that_is_no_prompt_of_peft_is_refused(tiny, case, tmp_path):
     damage, message = UNREADABLE[case]
     damage(folder)
     assert message in refusal(lambda: pp.peft.load(folder))
+
+
+def base_of(folder):
+    return json.loads((folder / JSON).read_text())["base_model_name_or_path"]
+
+
+def test_an_export_names_a_model_that_peft_can_load(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny.model.save_pretrained("here")
+    prompt = soft_prompt(tiny)
+    for name in ("here", "./here", "~/here"):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        folder = pp.peft.save(prompt, tmp_path / "a", backbone=replace(tiny, name=name))
+        assert base_of(folder) == str(tmp_path / "here")
+    hub = replace(tiny, name="org/model", revision="a" * 40)
+    assert base_of(pp.peft.save(prompt, tmp_path / "a", backbone=hub)) == "org/model"
+    pp.peft.save(prompt, "a", backbone=hub, with_model=True)
+    assert base_of(tmp_path / "a") == str(tmp_path / "a" / "model")
+    assert json.loads((tmp_path / "a" / JSON).read_text())["revision"] is None
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-t5"])
+def test_a_model_of_ours_is_taken_for_nobody_elses(name, tmp_path):
+    backbone = pp.load_model(name)
+    folder = pp.peft.save(soft_prompt(backbone), tmp_path / "a", backbone=backbone)
+    auto = peft.AutoPeftModelForSeq2SeqLM if backbone.seq2seq else peft.AutoPeftModelForCausalLM
+    with pytest.raises(OSError, match=f"'{name} of promptpriors: export with --with-model'"):
+        auto.from_pretrained(folder)
+    note = f"The model {name} is part of promptpriors and on no hub"
+    assert note in (folder / "README.md").read_text()
+    folder = pp.peft.save(soft_prompt(backbone), folder, backbone=backbone, with_model=True)
+    model = auto.from_pretrained(folder).eval()
+    ids = torch.tensor([backbone.encode(QUESTION)])
+    own = peft.PeftModel.from_pretrained(copy.deepcopy(backbone.model), folder).eval()
+    more = {"decoder_input_ids": ids} if backbone.seq2seq else {}
+    with torch.no_grad():
+        logits = [m(input_ids=ids, **more).logits for m in (model, own)]
+    assert torch.equal(*logits)
+
+
+def test_a_model_that_transformers_does_not_write_leaves_nothing(tiny, tmp_path):
+    model = copy.deepcopy(tiny.model)
+    model.generation_config.temperature = 0.5  # without sampling, which it calls invalid
+    with pytest.raises(pp.InputError, match="transformers does not write model 'tiny': "):
+        pp.peft.save(
+            soft_prompt(tiny), tmp_path / "a", backbone=replace(tiny, model=model), with_model=True
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda f: (f / "model" / "mine.txt").touch(), "model/mine.txt"),
+        (lambda f: (f / "README.md").write_text("mine"), "README.md, which was changed since"),
+        (lambda f: (f / "model" / "sub").mkdir() or (f / "model/sub/x").touch(), "model/sub/x"),
+        (lambda f: (f / "more").mkdir(), "more"),
+        (
+            lambda f: (f / "model").rename(f / "other") and (f / "model").symlink_to(f / "other"),
+            "model",
+        ),
+    ],
+)
+def test_nothing_that_was_added_beside_an_export_is_lost(tiny, change, found, tmp_path):
+    prompt, folder = soft_prompt(tiny), tmp_path / "a"
+    for _ in range(2):
+        pp.peft.save(prompt, folder, backbone=tiny, with_model=True)
+    change(folder)
+    before = sorted(folder.rglob("*"))
+    message = refusal(lambda: pp.peft.save(prompt, folder, backbone=tiny))
+    assert f"no earlier export of ours: it holds {found}\n" in message
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_is(tiny, tmp_path):
