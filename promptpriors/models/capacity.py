@@ -24,11 +24,11 @@ def capacities(model: Any) -> tuple[int | None, int | None]:
     """
     config = model.config.get_text_config()
     said = [size for name in NAMES if isinstance(size := getattr(config, name, None), int)]
-    limits = {length: [size for size in said if size > 0] for length in (PROBE, PROBE - 1)}
-    for length, rows in _looked_up(model):
-        if length in limits:
-            limits[length].append(rows)
-    return min(limits[PROBE], default=None), min(limits[PROBE - 1], default=None)
+    limits = [size for size in said if size > 0]
+    found = _looked_up(model)
+    read = [rows for length, rows in found if length >= PROBE]  # some pad what they read
+    written = [rows for length, rows in found if length == PROBE - 1]
+    return min(limits + read, default=None), min(limits + written, default=None)
 
 
 @torch.no_grad()

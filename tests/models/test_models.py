@@ -9,10 +9,18 @@ import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    LEDConfig,
+    LEDForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
 
 import promptpriors as pp
 from promptpriors.models import Backbone, revision, sites
+from promptpriors.models.backbone import freeze
+from promptpriors.models.capacity import capacities
 from promptpriors.models.tiny import byte_tokenizer
 from promptpriors.models.vocabulary import labels, ordinary_rows
 from tests.conftest import require
@@ -399,3 +407,23 @@ def test_a_model_may_be_spread_over_devices(folder, tiny):
         torch.testing.assert_close(pp.loss(spread, prompt, examples), expected)
     assert [block.forward for block in spread.blocks] == hooked
     assert "leave it out" in refusal("tiny", device_map="auto")
+
+
+def test_a_text_has_as_many_positions_as_the_model_has_rows_for(tiny):
+    """RoBERTa's first rows are no positions; LED names two sizes; GPT-2 names one; T5 has none."""
+    roberta = RobertaConfig(vocab_size=264, hidden_size=32, num_hidden_layers=1,
+        num_attention_heads=2, intermediate_size=32, max_position_embeddings=66,
+        pad_token_id=1)  # fmt: skip
+    assert capacities(RobertaModel(roberta).eval()) == (64, 66)
+    led = LEDConfig(vocab_size=264, d_model=32, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32,
+        decoder_ffn_dim=32, max_encoder_position_embeddings=64, attention_window=[8],
+        max_decoder_position_embeddings=32, decoder_start_token_id=0)  # fmt: skip
+    model = LEDForConditionalGeneration(led).eval()
+    assert capacities(model) == (64, 32)
+    backbone = freeze("led", "test", model, tiny.tokenizer)
+    for source, target in (("a" * 100, "b"), ("a", "b" * 60)):
+        with pytest.raises(pp.InputError, match="example 'one' needs"):
+            pp.loss(backbone, None, [pp.Example("one", (source,), (target,))])
+    assert pp.load_model("tiny-t5").context is None
+    assert tiny.context == 2048

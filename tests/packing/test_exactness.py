@@ -18,6 +18,10 @@ from transformers import (
     LlamaConfig,
     MambaConfig,
     MistralConfig,
+    MptConfig,
+    OPTConfig,
+    Phi3Config,
+    Qwen2MoeConfig,
     Qwen3Config,
 )
 
@@ -191,4 +195,170 @@ def test_a_model_that_does_not_qualify_says_so_once(tiny):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not packs_exactly(backbone)
+        pp.loss(backbone, None, EXAMPLES)
+
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0] * 4,
+    "original_max_position_embeddings": 64,
+}
+
+
+@pytest.fixture(scope="module")
+def phi(tiny):
+    """Phi-3 whose rotations switch after 64 positions."""
+    config = Phi3Config(
+        **SMALL,
+        **WIDE,
+        **GROUPED,
+        rope_parameters=LONGROPE,
+        original_max_position_embeddings=64,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return freeze("phi", "test", Auto.from_config(config), tiny.tokenizer)
+
+
+SIDES = [
+    pp.Example("short", ("Who?",), ("me",)),
+    pp.Example("long", ("Many words. " * 7,), ("more of them",)),
+    pp.Example("edge", ("x" * 59,), ("word",)),
+]
+
+
+@pytest.mark.parametrize("mode", ["none", "soft"])
+def test_rotations_that_switch_with_the_length_of_a_call_are_each_texts_own(phi, mode):
+    prompt = drawn(phi, mode)
+    root = prompt.values["embed"] if mode == "soft" else torch.zeros(0, phi.dim)
+    expected = []
+    for one in encode(phi, SIDES):
+        ids = torch.tensor([*sum(one.pieces, ()), *one.target])
+        hidden = torch.cat([root, phi.embed(ids)])[None]
+        logits = phi.model(inputs_embeds=hidden, use_cache=False).logits[
+            0, -len(one.target) - 1 : -1
+        ]
+        target = torch.tensor(one.target)
+        expected.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
+    torch.testing.assert_close(pp.loss(phi, prompt, SIDES), torch.cat(expected).mean())
+    for example, nats in zip(SIDES, expected, strict=True):
+        torch.testing.assert_close(pp.loss(phi, prompt, [example]), nats.mean())
+
+
+def test_an_answer_that_grows_beyond_a_switch_is_what_calls_without_a_cache_say(phi):
+    prompt = drawn(phi, "soft")
+    asked = [pp.Example(str(n), ("y" * n,), ("",)) for n in (3, 52, 57, 80)]
+    answers = generate(phi, prompt, asked, max_new_tokens=12)
+    for example, answer in zip(asked, answers, strict=True):
+        ids = phi.encode(example.source[0])
+        for _ in range(12):
+            hidden = torch.cat([prompt.values["embed"], phi.embed(torch.tensor(ids))])[None]
+            token = int(phi.model(inputs_embeds=hidden, use_cache=False).logits[0, -1].argmax())
+            if token == phi.end:
+                break
+            ids.append(token)
+        assert answer == phi.decode(ids[len(example.source[0]) :]).strip()
+
+
+@pytest.mark.parametrize("mode", ["deep", "deep-cut", "kv"])
+def test_keys_of_one_side_of_a_switch_are_not_put_before_a_text_of_the_other(phi, mode):
+    prompt = drawn(phi, mode)
+    assert torch.isfinite(pp.loss(phi, prompt, SIDES[:1]))
+    message = "rotates texts of more than 64 positions otherwise; example 'long' needs"
+    for call in (pp.loss, generate):
+        with pytest.raises(pp.InputError, match=message):
+            call(phi, prompt, SIDES[:2])
+    task = pp.Task("own", 1, {"train": SIDES, "validation": SIDES[:1]}, lambda *_: {})
+    with pytest.raises(pp.InputError, match=message):
+        next(pp.train(phi, prompt, task, steps=1))
+
+
+def test_texts_are_answered_together_as_they_are_alone(tiny):
+    asked = [pp.Example(str(n), ("Shared.\n", "a" * n), ("",)) for n in (1, 2, 2, 9, 30, 31)]
+    together = generate(tiny, drawn(tiny, "kv"), asked, max_new_tokens=40, stop="q")
+    alone = [
+        generate(tiny, drawn(tiny, "kv"), [one], max_new_tokens=40, stop="q")[0] for one in asked
+    ]
+    assert together == alone
+    assert len({len(answer) for answer in together}) > 1
+
+
+def test_an_answer_ends_at_every_end_that_the_generation_config_names(tiny):
+    asked, prompt = EXAMPLES[:1], drawn(tiny, "soft")
+    whole = generate(tiny, prompt, asked, max_new_tokens=12)[0]
+    token = tiny.encode(whole)[4]
+    settings = tiny.model.generation_config
+    backbone = dataclasses.replace(tiny, name="more ends")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "eos_token_id", [tiny.end, token])
+        assert backbone.ends == {tiny.end, token}
+        cut = generate(backbone, prompt, asked, max_new_tokens=12)[0]
+    assert cut == tiny.decode(tiny.encode(whole)[: tiny.encode(whole).index(token)]).strip()
+
+
+def test_rounding_of_experts_is_no_difference(tiny):
+    config = Qwen2MoeConfig(
+        vocab_size=264,
+        hidden_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        moe_intermediate_size=64,
+        shared_expert_intermediate_size=64,
+        num_experts=8,
+        num_experts_per_tok=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Auto.from_config(config)
+    for dtype in (torch.float32, torch.bfloat16):
+        backbone = freeze("moe", "test", copy.deepcopy(model).to(dtype), tiny.tokenizer)
+        assert packs_exactly(backbone, longest=200)
+
+
+@pytest.mark.parametrize("mode", ["deep-cut", "deep", "kv"])
+def test_a_mode_that_needs_blocks_is_refused_where_none_are_known(tiny, mode):
+    config = OPTConfig(
+        vocab_size=264, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64,
+        max_position_embeddings=256, word_embed_proj_dim=32,
+    )  # fmt: skip
+    opt = freeze("opt", "test", Auto.from_config(config), tiny.tokenizer)
+    with pytest.raises(pp.InputError, match=f"mode '{mode}' is for decoder-only models whose"):
+        drawn(opt, mode)
+    chosen = pp.Prompt(mode, {"block.0" if mode == "kv" else "embed": torch.zeros(2, 32)})
+    with pytest.raises(pp.InputError, match=f"mode '{mode}' is for decoder-only models whose"):
+        pp.loss(opt, chosen, EXAMPLES)
+
+
+def test_a_model_that_fails_under_our_attention_runs_otherwise(tiny):
+    config = MptConfig(vocab_size=264, d_model=32, n_layers=2, n_heads=4, max_seq_len=128)
+    mpt = freeze("mpt", "test", Auto.from_config(config), tiny.tokenizer)
+    assert mpt.context == 128
+    with pytest.warns(UserWarning, match="runs as padded batches"):
+        found = pp.loss(mpt, None, EXAMPLES[:4])
+    single = [padded_losses(mpt, None, [one]).nats for one in encode(mpt, EXAMPLES[:4])]
+    torch.testing.assert_close(found, torch.cat(single).mean())
+
+
+def test_a_model_that_does_more_to_tokens_than_embed_them_is_refused(tiny):
+    class Second(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.inner, self.config = model, model.config
+
+        def get_input_embeddings(self):
+            return self.inner.get_input_embeddings()
+
+        def forward(self, input_ids=None, **given):
+            logits = self.inner(input_ids=input_ids, **given).logits
+            if input_ids is not None:
+                logits = logits + input_ids[..., None] / 100
+            return type("Out", (), {"logits": logits})
+
+    backbone = freeze("second", "test", Second(built("llama", tiny).model), tiny.tokenizer)
+    with pytest.raises(pp.InputError, match="does more to tokens than look up their embeddings"):
         pp.loss(backbone, None, EXAMPLES)

@@ -50,12 +50,18 @@ def gradients(kernel, tensors, tree, scores):
     return out.detach(), torch.autograd.grad((out * weight).sum(), tensors)
 
 
-@pytest.mark.parametrize("kernel", ["blocks", "dense"])
+@pytest.mark.parametrize(("kernel", "long"), [("blocks", 256), ("blocks", 2), ("dense", 256)])
 @settings(max_examples=25)
-@given(examples, st.integers(0, 3), st.sampled_from([1, 3]), st.sampled_from([None, 2, 5]))
-def test_values_and_gradients_are_those_of_the_definition(kernel, encoded, prefix, copies, window):
+@given(examples, st.integers(0, 3), st.sampled_from([1, 3]), st.sampled_from([None, 2, 5, 99]))
+def test_values_and_gradients_are_those_of_the_definition(
+    kernel, long, encoded, prefix, copies, window
+):
+    """Long segments go to the fused kernel, which the second case makes of two tokens on."""
     row = pack(encoded)
     tree = tree_of(row, shift=prefix)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trees, "LONG", long)
+        tree.parts(fused=True)
     tensors = inputs(len(row.tokens), len(row.tokens), prefix, 2, copies)
     scores = Scores(0.7, window=window)
     found = gradients(KERNELS[kernel], tensors, tree, scores)
@@ -100,7 +106,9 @@ def test_flex_attentions_forward_equals_the_dense_mask(window, softcap):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_where_text_needs_no_gradient_the_prefix_has_its_own_all_the_same():
+@pytest.mark.parametrize("long", [3, 256])
+def test_where_text_needs_no_gradient_the_prefix_has_its_own_all_the_same(monkeypatch, long):
+    monkeypatch.setattr(trees, "LONG", long)
     row = row_of([5, 3, 4])
     tree = tree_of(row, shift=2)
     tensors = inputs(12, 12, 2, 2, 2)
@@ -109,6 +117,16 @@ def test_where_text_needs_no_gradient_the_prefix_has_its_own_all_the_same():
     out = KERNELS["blocks"](q, k, v, tuple(tensors[3:]), tree, Scores(1.0))
     weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape)
     torch.testing.assert_close(torch.autograd.grad((out * weight).sum(), tensors[3:]), whole)
+
+
+@given(examples, st.integers(2, 4))
+def test_blocks_and_long_segments_are_a_partition(encoded, long):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trees, "LONG", long)
+        blocks, runs = tree_of(pack(encoded), shift=0).parts(fused=True)
+    bounds = sorted((part.start, part.stop) for part in (*blocks, *runs))
+    assert [0, *(stop for _, stop in bounds)] == [*(start for start, _ in bounds), bounds[-1][1]]
+    assert all(run.stop - run.start >= long for run in runs)
 
 
 @given(examples)
