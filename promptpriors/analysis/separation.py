@@ -159,8 +159,8 @@ class _Table(NamedTuple):
         whole = self._mean(one, one) if alike else self._energy(one, other)
         if not whole:
             raise InputError(
-                f"separation: the reference {' and '.join(dict.fromkeys(reference))} has distance 0, "
-                "by which nothing can be measured; name another"
+                f"the reference {' and '.join(dict.fromkeys(reference))} has distance 0, by which "
+                "nothing can be measured; name another"
             )
         return apart / whole
 
