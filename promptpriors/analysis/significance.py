@@ -53,11 +53,11 @@ def label_test(
     Raises:
         InputError: for too few values, or one that is not finite.
     """
-    for side in (x, y):
-        check_points(side, "a test of two sides", least=2)
     if _least_of_labels(len(x), len(y)) > level:
         smaller = min(len(x), len(y))
         refuse_few(smaller, "values a side", lambda n: _least_of_labels(n, n), level)
+    for side in (x, y):
+        check_points(side, "a test of two sides", least=2)
     values = [x.double(), y.double()]
 
     def size(x: Any, y: Any, axis: int) -> Any:

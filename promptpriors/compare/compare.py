@@ -21,7 +21,8 @@ from promptpriors.measure.effects import measure_use
 from promptpriors.measure.position import ReferencePoints, ends_of, position
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
-from promptpriors.runs import Run, list_runs
+from promptpriors.runs import Run
+from promptpriors.runs.folder import whole_runs
 from promptpriors.runs.labels import BASELINE, prior_of, setting_of
 from promptpriors.runs.positions import FILE, Positions, read_positions, write_positions
 from promptpriors.runs.study_results import write_study_result
@@ -55,7 +56,7 @@ def compare(
     studies = study_results(read_settings(runs_dir))
     for result in studies:
         write_study_result(runs_dir, result)
-    listed = list_runs(runs_dir)
+    listed = whole_runs(runs_dir)
     for run in listed:
         if run.result is None:
             note(f"left out: run {run.id} is {run.status}")
@@ -73,7 +74,11 @@ def compare(
     measured = []
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
-        measured.append(_measure(run, references))
+        try:
+            measured.append(_measure(run, references))
+        except InputError as error:
+            note(f"left out of positions: run {run.id}: {error}")
+            continue
         further: dict[str, Callable[[], object]] = {}
         if use:
             further["use"] = partial(measure_use, run, workspace, examples=use)
@@ -97,7 +102,7 @@ def compare(
 
 def _with_positions(runs: Sequence[Run]) -> list[Run]:
     """The runs whose vectors are there, or were when they were compared before."""
-    known = [run for run in runs if run.has_vectors or run.record(FILE) is not None]
+    known = [run for run in runs if run.has_vectors or run.has_record(FILE)]
     if without := [run.id for run in runs if run not in known]:
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
         note(

@@ -10,16 +10,15 @@ from torch import Tensor
 from promptpriors.analysis.collapse import collapse_over_runs
 from promptpriors.analysis.memory import memory
 from promptpriors.analysis.significance import label_test, t_interval
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, note
 from promptpriors.figures.styles import RunStyles
 from promptpriors.files import canonical
-from promptpriors.measure.domain_gap import FILE as BRIDGE
-from promptpriors.measure.effects import FILE as USE
 from promptpriors.measure.position import Ends
 from promptpriors.rng import generator
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of, setting_of
 from promptpriors.runs.positions import NULLS, Positions
+from promptpriors.runs.records import read_bridge, read_use
 from promptpriors.runs.tables import Cell, Table, tabulate
 from promptpriors.types import Site
 
@@ -79,7 +78,7 @@ def position_table(measured: Sequence[Measured], style: RunStyles) -> Table:
 
 def use_table(runs: Sequence[Run], style: RunStyles) -> Table:
     """Tabulate what the vectors of each run do, as stored in ``use.json``."""
-    rows = [_use(run, style, use) for run in runs if (use := run.record(USE)) is not None]
+    rows = [_use(run, style, use) for run, use in _recorded(runs, read_use)]
     return tabulate("use", "What vectors do", USE_NOTE, rows)
 
 
@@ -94,10 +93,25 @@ def bridge_table(runs: Sequence[Run], style: RunStyles) -> Table:
             "separation": bridge["ratio"],
             "separation, 95 %": _range(*bridge["interval"]),
         }
-        for run in runs
-        if (bridge := run.record(BRIDGE)) is not None
+        for run, bridge in _recorded(runs, read_bridge)
     ]
     return tabulate("bridge", "Domains behind the prompt", BRIDGE_NOTE, rows)
+
+
+def _recorded(
+    runs: Sequence[Run], read: Callable[[Run], dict[str, Any] | None]
+) -> list[tuple[Run, dict[str, Any]]]:
+    """Runs with what was measured of them; what is damaged is left out with a note."""
+    found = []
+    for run in runs:
+        try:
+            known = read(run)
+        except InputError as error:
+            note(f"left out: {error}")
+            continue
+        if known is not None:
+            found.append((run, known))
+    return found
 
 
 def _named(run: Run, style: RunStyles) -> dict[str, Cell]:

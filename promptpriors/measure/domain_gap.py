@@ -15,10 +15,11 @@ from promptpriors.rng import generator
 from promptpriors.running.capture import capture_task
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
+from promptpriors.runs.records import BRIDGE
 from promptpriors.runs.trained import warn_of_revision
 from promptpriors.types import Space
 
-FILE, FORMAT, SPLIT = "bridge.json", 1, "train"
+FORMAT, SPLIT = 1, "train"
 
 
 def measure_bridge(
@@ -61,7 +62,7 @@ def measure_bridge(
     domains = {"own": config.task, "other": other}
     settings: dict[str, Any] = {"format": FORMAT, "documents": documents, "tokens": tokens}
     settings |= {name: choice.plain() for name, choice in domains.items()}
-    known = run.record(FILE) or {}
+    known = run.record(BRIDGE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
     blocks = [site for site in backbone.sites if site.startswith("block.")]
@@ -86,5 +87,5 @@ def measure_bridge(
     found = excess(behind, without, reference=reference, generator=random, quotient=True)
     gap = found["own", "other"]
     measured = {"settings": settings, "model": backbone.revision, "site": site}
-    run.write_record(FILE, measured | {"ratio": gap.estimate, "interval": [gap.low, gap.high]})
-    return run.record(FILE) or {}
+    run.write_record(BRIDGE, measured | {"ratio": gap.estimate, "interval": [gap.low, gap.high]})
+    return run.record(BRIDGE) or {}

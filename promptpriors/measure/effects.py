@@ -26,10 +26,11 @@ from promptpriors.rng import derive, generator
 from promptpriors.running.run import draw_start, fit_priors
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
+from promptpriors.runs.records import USE
 from promptpriors.runs.trained import warn_of_revision
 from promptpriors.types import Example, Site, Space
 
-FILE, FORMAT, SPLIT = "use.json", 1, "validation"
+FORMAT, SPLIT = 1, "validation"
 NULLS = 1999  # draws of the vocabulary's Gaussian beside the readout, at least
 
 Points = Mapping[Site, Float[Tensor, "n dim"]]
@@ -79,7 +80,7 @@ def measure_use(
     warn_of_revision(run, backbone)
     settings = {"format": FORMAT, "examples": examples, "draws": draws, "seed": seed}
     settings |= {"clouds": {site: _digest(found) for site, found in sorted(points.items())}}
-    known = run.record(FILE) or {}
+    known = run.record(USE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
     prompt = load_prompt(run.folder).to(backbone.device)
@@ -88,8 +89,8 @@ def measure_use(
         config, workspace, backbone, prompt, chosen, draws, seed, points, on_progress
     )
     measured = {"settings": settings, "model": backbone.revision, "split": SPLIT}
-    run.write_record(FILE, measured | measurement.complete())
-    return run.record(FILE) or {}
+    run.write_record(USE, measured | measurement.complete())
+    return run.record(USE) or {}
 
 
 @dataclass(frozen=True)
