@@ -43,6 +43,7 @@ def study(
     from promptpriors.study.launch import carry_out, prepare_study, to_do
     from promptpriors.study.local import workspace_of
     from promptpriors.study.plan import plan
+    from promptpriors.study.prospects import prospects
     from promptpriors.study.status import sentence, survey
 
     if workers and ray:
@@ -52,10 +53,14 @@ def study(
     use_threads(threads)
     workspace = workspace_of(data)
     entries = plan(read, workspace)
+    expected = prospects(read, entries)
+    for line in expected:
+        sys.stderr.write(f"note: {line}\n")
     if dry_run:
         found = survey(entries, runs)
         sys.stderr.write(f"{sentence(found)}\n")
-        _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
+        forecast = _forecast(entries, found, workspace, workers, threads)
+        _show(entries, found, as_json, {**forecast, "prospects": expected})
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
     found, remark = prepare_study(read, entries, runs)

@@ -134,6 +134,14 @@ class Result(_Part):
     peak_memory_mib: Number = None
 
 
+METRICS = (
+    *("val_loss", "val_loss_initial", "val_loss_best", "val_loss_none"),
+    *("val_objective", "val_objective_initial", "displacement"),
+    *("tokens", "tokens_useful", "tokens_per_second", "seconds", "peak_memory_mib"),
+)
+"""Numbers of a result that runs can be compared by, besides those of ``scores``."""
+
+
 class Record(_Part):
     """Line of ``metrics.jsonl``."""
 

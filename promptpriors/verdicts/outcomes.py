@@ -11,11 +11,10 @@ from promptpriors.analysis.pooled import Outcome
 from promptpriors.errors import InputError, note
 from promptpriors.runs import Run, has_run, read_run
 from promptpriors.runs.labels import grouped
+from promptpriors.runs.schema import METRICS
 from promptpriors.runs.studies import Comparison, Kind, StudyRun, read_study_record, study_paths
 from promptpriors.runs.study_results import Unit
 
-SETTINGS = {"length", "seed", "steps", "lora", "processes"}
-"""Numbers of a result that the config says, and no run can be better in."""
 MOST_MISSING = 0.2
 """Share of an arm's runs that may be missing without the arm losing its verdicts."""
 
@@ -163,18 +162,14 @@ def number_at(value: Any, key: str) -> float | None:
 
 
 def numbers_in(result: Mapping[str, Any]) -> list[str]:
-    """List the dotted keys of a result's numbers that a study could be judged by.
+    """List the numbers of a result that a study could be judged by.
 
     >>> numbers_in({"val_loss": 2.0, "seed": 0, "scores": {"f1": 0.5}, "task": "squad"})
     ['val_loss', 'scores.f1']
     """
-    found = []
-    for key, value in result.items():
-        if isinstance(value, Mapping) and key in {"scores", "scores_initial"}:
-            found += [f"{key}.{name}" for name, inner in value.items() if _is_number(inner)]
-        elif _is_number(value) and key not in SETTINGS:
-            found.append(key)
-    return found
+    scores = [f"{when}.{name}" for when in ("scores", "scores_initial")
+              for name in result.get(when, {})]  # fmt: skip
+    return [key for key in (*METRICS, *scores) if number_at(result, key) is not None]
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
