@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.options import Json, Model, Runs
 from promptpriors.cli.output import print_json, use_threads
 from promptpriors.errors import InputError
 
@@ -21,6 +21,7 @@ def ask(
     runs: Runs = Path("runs"),
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 32,
     device: Annotated[str | None, typer.Option(help="Where to run; else as the run did.")] = None,
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """Answer with a trained prompt, and without it beside.
@@ -33,7 +34,7 @@ def ask(
     from promptpriors.running.ask import Answers, open_run
 
     use_threads(None)
-    answer = open_run(name, runs, max_new_tokens, device)
+    answer = open_run(name, runs, max_new_tokens, device, model)
 
     def show(found: Answers) -> dict[str, str]:
         if not as_json:

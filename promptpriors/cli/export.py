@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.options import Json, Model, Runs
 from promptpriors.cli.output import print_json
 
 
@@ -15,6 +15,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     to: Annotated[str, typer.Option("--to", metavar="peft|embeddings", help="For what.")],
     runs: Runs = Path("runs"),
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """Write a trained prompt for other software, and print how to use it there.
@@ -26,7 +27,7 @@ def export(
     """
     from promptpriors.running import export as exports
 
-    done = exports.export(name, runs, to, out)
+    done = exports.export(name, runs, to, out, model)
     if as_json:
         print_json(done._asdict() | {"to": to})
     else:

@@ -54,11 +54,10 @@ def study(
     workspace = workspace_of(data)
     entries = plan(read, workspace)
     expected = prospects(read, entries)
-    for line in expected:
-        sys.stderr.write(f"note: {line}\n")
     if dry_run:
         found = survey(entries, runs)
         sys.stderr.write(f"{sentence(found)}\n")
+        _say(expected)
         forecast = _forecast(entries, found, workspace, workers, threads)
         _show(entries, found, as_json, {**forecast, "prospects": expected})
         return
@@ -67,6 +66,7 @@ def study(
     sys.stderr.write(f"note: {remark}\n" if remark else "")
     sys.stderr.write(f"{sentence(found)}\n")
     missing = to_do(entries, found)
+    _say(expected if missing else [])
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             sys.stderr.write(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}\n")
@@ -80,6 +80,12 @@ def study(
             f"{failed} runs failed, for the reasons above; `promptpriors study {file}` tries them "
             f"again. {runs}/<id>/error.txt says why one failed that had begun to train"
         )
+
+
+def _say(prospects: Sequence[str]) -> None:
+    """What the plan can't show, or with what chance it does."""
+    for line in prospects:
+        sys.stderr.write(f"note: {line}\n")
 
 
 def _report(missing: Sequence[Any], carry_out: Callable[[Any], Iterator[Any]]) -> int:

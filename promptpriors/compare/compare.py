@@ -24,6 +24,7 @@ from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run
 from promptpriors.runs.folder import whole_runs
 from promptpriors.runs.labels import BASELINE, prior_of, setting_of
+from promptpriors.runs.places import config_of
 from promptpriors.runs.positions import FILE, Positions, read_positions, write_positions
 from promptpriors.runs.study_results import write_study_result
 from promptpriors.runs.tables import Table
@@ -33,7 +34,13 @@ from promptpriors.verdicts.study_tables import study_tables
 
 
 def compare(
-    runs_dir: Path, workspace: Workspace, on_progress: OnProgress, *, use: int = 0, bridge: int = 0
+    runs_dir: Path,
+    workspace: Workspace,
+    on_progress: OnProgress,
+    *,
+    use: int = 0,
+    bridge: int = 0,
+    model: str | None = None,
 ) -> list[Table]:
     """Compare the finished runs of a folder.
 
@@ -46,6 +53,7 @@ def compare(
         on_progress: called with stage, share done, and what is known so far.
         use: validation examples by which to measure what each run's vectors do; 0 shows only what
             was measured before.
+        model: where the runs' model is now, if not where they recorded it.
         bridge: documents of C4 and of each run's task by which to measure whether its prompt brings
             them closer; 0 as for ``use``.
 
@@ -75,15 +83,17 @@ def compare(
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
         try:
-            measured.append(_measure(run, references))
+            measured.append(_measure(run, references, model))
         except InputError as error:
             note(f"left out of positions: run {run.id}: {error}")
             continue
         further: dict[str, Callable[[], object]] = {}
         if use:
-            further["use"] = partial(measure_use, run, workspace, examples=use)
+            further["use"] = partial(measure_use, run, workspace, examples=use, model=model)
         if bridge:
-            further["bridge"] = partial(measure_bridge, run, workspace, documents=bridge)
+            further["bridge"] = partial(
+                measure_bridge, run, workspace, documents=bridge, model=model
+            )
         for name, measure in further.items():
             try:
                 measure()
@@ -112,12 +122,14 @@ def _with_positions(runs: Sequence[Run]) -> list[Run]:
     return known
 
 
-def _measure(run: Run, references: ReferencePoints) -> Measured:
+def _measure(run: Run, references: ReferencePoints, model: str | None) -> Measured:
     """Positions of a run: stored ones if they were measured against the same points."""
     if not run.has_vectors:
         return Measured(run, {}, read_positions(run) or {})
-    config = parse_config(run.config)
+    config = parse_config(config_of(run, model))
     revision = str(run.metadata().get("model"))
+    if model is not None and (now := references.revision(model)) != revision:
+        note(f"model {model!r} is at {now}, the prompt of run {run.id} was trained at {revision}")
     ends = {site: ends_of(run, site) for site in config.prompt.sites or []}
     against = {site: references.names(revision, site) for site in ends}
     known = read_positions(run, against)

@@ -21,6 +21,7 @@ from promptpriors.runs.positions import NULLS, Positions
 from promptpriors.runs.records import read_bridge, read_use
 from promptpriors.runs.tables import Cell, Table, tabulate
 from promptpriors.types import Site
+from promptpriors.verdicts.outcomes import number_at
 
 MOMENTS = ("val_loss_initial", "val_loss", "val_loss_best")
 POSITION_NOTE = (
@@ -167,7 +168,7 @@ def priors_table(groups: Groups) -> Table:
     for (setting, _), priors in groups.items():
         for prior, mine in priors.items():
             record: dict[str, Cell] = {"setting": setting, "prior": prior, "runs": len(mine)}
-            for name in MOMENTS:
+            for name in (*MOMENTS, *_scores(mine)):
                 record |= _interval(name, _results(mine, name))
             record |= _collapse(mine) | _memory(mine)
             records.append(record)
@@ -176,8 +177,15 @@ def priors_table(groups: Groups) -> Table:
 
 def _results(mine: Sequence[Measured], name: str) -> Tensor:
     """The finite values of a number of the runs' results."""
-    values = [found.run.result[name] for found in mine if found.run.result]
-    return torch.tensor([float(value) for value in values if value is not None])
+    values = [number_at(found.run.result, name) for found in mine]
+    return torch.tensor([value for value in values if value is not None])
+
+
+def _scores(mine: Sequence[Measured]) -> list[str]:
+    """Addresses of the scores at the end that some of the runs have."""
+    results = [found.run.result or {} for found in mine]
+    names = dict.fromkeys(key for result in results for key in result.get("scores", {}))
+    return [f"scores.{name}" for name in names]
 
 
 def _interval(name: str, values: Tensor) -> dict[str, Cell]:

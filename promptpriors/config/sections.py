@@ -11,6 +11,7 @@ from promptpriors.files import read_toml
 from promptpriors.models import ModelSpec
 from promptpriors.models.cache import cache_folder
 from promptpriors.registry import Choice, Field, Strict, validate
+from promptpriors.runs.places import anchored
 from promptpriors.training.rates import LARGEST, Schedule
 
 MOST_STEPS = 100_000_000
@@ -140,6 +141,7 @@ def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
     Raises:
         InputError: as ``read_config``.
     """
-    found = validate(_CaptureSections, override(read_toml(path), overrides), "config")
+    plain = anchored(override(read_toml(path), overrides), [path.parent])
+    found = validate(_CaptureSections, plain, "config")
     model, task = found.device.model_spec(found.model), choose_task(found.task)
     return CaptureConfig(model, task, found.capture, found.device.threads)

@@ -20,17 +20,22 @@ class Answers(NamedTuple):
 
 
 def open_run(
-    name: str, runs: Path, max_new_tokens: int, device: str | None = None
+    name: str,
+    runs: Path,
+    max_new_tokens: int,
+    device: str | None = None,
+    model: str | None = None,
 ) -> Callable[[str], Answers]:
     """Load a run's model and prompt once; the function returned answers a text.
 
-    Warns when the model is not the one that the prompt was trained on.
+    Warns when the model is not the one that the prompt was trained on. ``model`` is where it is
+    now, if not where the run recorded it.
 
     Raises:
         InputError: if there is no such finished run, or its model can't be loaded.
     """
     run = find_run(name, runs)
-    backbone, prompt = load_trained(run, device)
+    backbone, prompt = load_trained(run, device, model)
     plain = Prompt("none", {}, bos=prompt.bos)
 
     def answer(text: str) -> Answers:

@@ -32,9 +32,10 @@ class Exported(NamedTuple):
         return "\n".join([f"# written to {self.folder}: {', '.join(self.files)}\n", *parts])
 
 
-def export(run_name: str, runs: Path, to: str, out: Path) -> Exported:
+def export(run_name: str, runs: Path, to: str, out: Path, model: str | None = None) -> Exported:
     """Write the trained prompt of a finished run for other software, in one of ``FORMATS``.
 
+    ``model`` is where the run's model is now, if not where the run recorded it.
     An earlier export in the folder is replaced. Warns when the model is not the one that the prompt
     was trained on.
 
@@ -46,7 +47,7 @@ def export(run_name: str, runs: Path, to: str, out: Path) -> Exported:
         raise unknown("format", to, FORMATS)
     run = find_run(run_name, runs)
     check_free(out)
-    backbone, prompt = load_trained(run, "cpu")
+    backbone, prompt = load_trained(run, "cpu", model)
     use = FORMATS[to](run, prompt, backbone, out)
     return Exported(run.id, out, tuple(sorted(path.name for path in out.iterdir())), use)
 
@@ -77,7 +78,7 @@ def _embeddings(run: Run, prompt: Prompt, backbone: Backbone, out: Path) -> dict
     words = _words(run, backbone, out / EMBEDDINGS)
     use = {"transformers": TRANSFORMERS.format(**words)}
     if not backbone.seq2seq:
-        ours = run.config["model"] in MODELS
+        ours = backbone.name in MODELS
         use["vLLM"] = (VLLM_OURS if ours else "") + VLLM.format(**words)
     return use
 
@@ -91,7 +92,7 @@ FORMATS: dict[str, Callable[[Run, Prompt, Backbone, Path], dict[str, str]]] = {
 
 def _words(run: Run, backbone: Backbone, path: Path) -> dict[str, str]:
     """What the snippets differ in, as Python code."""
-    name, dtype = run.config["model"], run.config["device"]["dtype"]
+    name, dtype = backbone.name, run.config["device"]["dtype"]
     load = OURS if name in MODELS else THEIRS
     seq2seq = backbone.seq2seq
     auto = f"AutoModelFor{'Seq2Seq' if seq2seq else 'Causal'}LM"

@@ -173,7 +173,7 @@ def check_room(backbone: Backbone, prompt: PromptSection) -> None:
     if context is not None and before + 2 > context:
         raise InputError(
             f"prompt.length = {prompt.length} leaves no room for a text: model {backbone.name!r} "
-            f"has {context} positions; shorten the prompt, or take another model"
+            f"has {context} positions\nShorten the prompt, or take another model"
         )
 
 
