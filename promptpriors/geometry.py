@@ -8,6 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from promptpriors.errors import InputError
+
+LARGEST = 1e17
+"""Coordinate whose square, summed over a vector, is still a float32."""
+
 
 def rms(points: Float[Tensor, "n dim"]) -> float:
     """Root mean square per coordinate, about zero.
@@ -17,6 +22,35 @@ def rms(points: Float[Tensor, "n dim"]) -> float:
     """
     total = sum(float(part.to(torch.float64).square().sum()) for part in points.split(4096))
     return math.sqrt(total / points.numel())
+
+
+def check_points(
+    points: Tensor, of: str, *, least: int = 1, spread: bool = False, largest: float = LARGEST
+) -> None:
+    """Refuse points by which ``of`` (such as "t-SNE") would be no number.
+
+    Args:
+        points: of any shape whose first axis counts them.
+        of: what is computed, for the message.
+        least: number of points that it needs.
+        spread: whether two of them must differ.
+        largest: coordinate.
+
+    Raises:
+        InputError: for too few points, one that is not finite or too large to be squared, or where
+            they must differ and do not.
+    """
+    if len(points) < least:
+        raise InputError(f"{of} needs {least} points at least, found {len(points)}")
+    rows = points.flatten(1) if points.ndim > 1 else points[:, None]
+    good = (rows.abs() <= largest).all(dim=1)  # which NaN is not
+    if not bool(good.all()):
+        row = int((~good).nonzero()[0])
+        raise InputError(
+            f"{of}: point {row} is not finite, or has a coordinate beyond {largest:g}; leave it out"
+        )
+    if spread and bool((rows == rows[0]).all()):
+        raise InputError(f"{of}: all {len(points)} points are equal; give it points that differ")
 
 
 class Neighbours(NamedTuple):

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from promptpriors.errors import InputError
+from promptpriors.geometry import check_points
 
 
 def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> float:
@@ -16,12 +17,17 @@ def silhouette(points: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> flo
     Source: Rousseeuw 1987.
 
     Raises:
-        InputError: for fewer than two labels.
+        InputError: for fewer than two labels, as many as points, or a point that is not finite.
     """
     from sklearn.metrics import silhouette_score
 
-    if len(labels.unique()) < 2:
-        raise InputError("a silhouette needs two labels at least, found one")
+    check_points(points, "a silhouette", least=3)
+    kinds = len(labels.unique())
+    if not 2 <= kinds < len(points):
+        raise InputError(
+            f"a silhouette needs two labels at least, and fewer than its {len(points)} points; "
+            f"found {kinds}"
+        )
     return float(silhouette_score(points.numpy(), labels.numpy()))
 
 
@@ -50,13 +56,14 @@ def hdbscan_agreement(
     Source: Campello, Moulavi & Sander 2013.
 
     Raises:
-        InputError: for fewer points than a cluster has.
+        InputError: for fewer points than a cluster has, or one that is not finite.
     """
     from sklearn.cluster import HDBSCAN
     from sklearn.metrics import adjusted_rand_score
 
     if len(points) < size:
         raise InputError(f"clusters of {size} points and more can't be found in {len(points)}")
+    check_points(points, "HDBSCAN")
     found = cast("Any", HDBSCAN)(min_cluster_size=size, copy=True).fit_predict(points.numpy())
     rand = float(adjusted_rand_score(labels.numpy(), found))
     return Agreement(rand, int(found.max()) + 1, float((found < 0).mean()))

@@ -18,7 +18,7 @@ from promptpriors.analysis.significance import (
     t_interval,
 )
 from promptpriors.analysis.two_sample import Test
-from promptpriors.geometry import nearest_by_cosine, neighbour_distance
+from promptpriors.geometry import check_points, nearest_by_cosine, neighbour_distance
 
 Metric = Literal["euclidean", "cosine"]
 
@@ -26,7 +26,13 @@ Metric = Literal["euclidean", "cosine"]
 def nearest(
     x: Float[Tensor, "n dim"], cloud: Float[Tensor, "m dim"], *, metric: Metric = "euclidean"
 ) -> Float[Tensor, " n"]:
-    """Distance of each row to its nearest row of ``cloud``: ‖x − c‖, or 1 − cos(x, c)."""
+    """Distance of each row to its nearest row of ``cloud``: ‖x − c‖, or 1 − cos(x, c).
+
+    Raises:
+        InputError: without points, or for one that is not finite.
+    """
+    check_points(x, "a distance to the nearest point")
+    check_points(cloud, "a distance to the nearest point")
     if metric == "cosine":
         return 1 - nearest_by_cosine(x, cloud).cosine[:, 0]
     return neighbour_distance(x, cloud)
@@ -91,8 +97,9 @@ def collapse(
         metric: of the distance.
 
     Raises:
-        InputError: for so few draws that p could not reach 5 %.
+        InputError: for so few draws that p could not reach 5 %, and as ``nearest``.
     """
+    check_points(initial, "the collapse of a prompt")
     kinds = ("displacements", "prompts redrawn", "prompts of the Gaussian")
     for number, kind in zip((draws, len(redrawn), len(gaussian)), kinds, strict=True):
         refuse_few(number, kind, lambda n: 1 / (1 + n), 0.05)

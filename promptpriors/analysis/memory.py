@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from promptpriors.analysis.significance import permuted, refuse_few
+from promptpriors.geometry import check_points
 
 
 class Memory(NamedTuple):
@@ -44,8 +45,10 @@ def memory(
         Zeros with p = 1 where starts or finals do not differ.
 
     Raises:
-        InputError: for too few runs.
+        InputError: for too few runs, or vectors that are not finite.
     """
+    check_points(starts, "memory", least=0)
+    check_points(finals, "memory", least=0)
     refuse_few(len(starts), "runs", lambda n: 1 / factorial(n), level)
     s, f = (x.double().flatten(1) for x in (starts, finals))
     s, f = s - s.mean(dim=0), f - f.mean(dim=0)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,7 @@ def difference_power(
     """
     from scipy.special import ndtr
 
-    half = torch.full((arms - 1, arms - 1), 0.5, dtype=torch.float64)  # ρ of arms of one size
-    critical = critical_value(half.fill_diagonal_(1), df, level=level)
+    critical = _dunnetts(arms, df, level)
     shift = abs(difference) / (sd * (2 / units) ** 0.5)
     spread, weights = _spreads(df, float("inf"))
     upper, lower = (ndtr(sign * shift - critical * spread) for sign in (1, -1))
@@ -69,6 +69,13 @@ def units_needed(
             return None
     between = range(high // 2 + 1, high)
     return between.start + bisect_left(between, least, key=lambda n: power(n, df_of(n)))
+
+
+@cache
+def _dunnetts(arms: int, df: int, level: float) -> float:
+    """Dunnett's critical value for arms of one size."""
+    half = torch.full((arms - 1, arms - 1), 0.5, dtype=torch.float64)
+    return critical_value(half.fill_diagonal_(1), df, level=level)
 
 
 def _spreads(df: int, most: float) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.geometry import nearest_by_cosine
+from promptpriors.geometry import check_points, nearest_by_cosine
 
 
 class Readout(NamedTuple):
@@ -57,7 +57,8 @@ def read_out(
         level: chance of any false reading.
 
     Raises:
-        InputError: for too few nulls to read a single vector by, or fewer than two rows.
+        InputError: for too few nulls to read a single vector by, fewer than two rows, or what is
+            not finite.
     """
     least = math.ceil(len(vectors) / level) - 1
     if len(nulls) < least or len(rows) < 2:
@@ -65,6 +66,8 @@ def read_out(
             f"{len(nulls)} nulls and {len(rows)} rows for {len(vectors)} vectors at level {level}: "
             f"expected at least {least} nulls, so that a vector can be read, and 2 rows"
         )
+    for points in (vectors, rows, nulls):
+        check_points(points, "a readout", least=0)
     found = nearest_by_cosine(vectors, rows, k=2)
     best = nearest_by_cosine(nulls, rows).cosine[:, 0]
     cosine, margin = found.cosine[:, 0], found.cosine[:, 0] - found.cosine[:, 1]

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from promptpriors.analysis.significance import Interval, jackknife_interval
 from promptpriors.analysis.two_sample import group_means, one_per_group, permutation_test
 from promptpriors.errors import InputError, unknown
+from promptpriors.geometry import check_points
 from promptpriors.types import Space
 
 NEEDED = 8  # documents of a domain, so that its halves have a permutation test
@@ -62,7 +63,8 @@ def separations(
         By pair of names; a name twice is one half of its documents against the other.
 
     Raises:
-        InputError: for an unknown reference, or too few documents.
+        InputError: for an unknown reference or one that is no distance, too few documents, or
+            points that are not finite.
     """
     clouds = _clouds(domains, reference, generator, means)
     table = _table(clouds, blocks)
@@ -154,7 +156,13 @@ class _Table(NamedTuple):
         same = pair[0] == pair[1]
         apart = self._energy(x[: len(kept)], x[len(kept) :]) if same else self._energy(x, y)
         alike = reference[0] == reference[1]
-        return apart / (self._mean(one, one) if alike else self._energy(one, other))
+        whole = self._mean(one, one) if alike else self._energy(one, other)
+        if not whole:
+            raise InputError(
+                f"the reference {' and '.join(dict.fromkeys(reference))} has distance 0, by which "
+                "nothing can be measured; name another"
+            )
+        return apart / whole
 
     def _cells(self, name: str, kept: Tensor) -> Int[Tensor, " cells"]:
         first = 2 * self.blocks * self.names.index(name)
@@ -199,6 +207,7 @@ def _clouds(
         cloud = document_points(space, generator=generator, means=means)
         if len(cloud) < NEEDED:
             raise InputError(f"domain {name!r} needs {NEEDED} documents, found {len(cloud)}")
+        check_points(cloud, f"domain {name!r}")
         found[name] = cloud[torch.randperm(len(cloud), generator=generator)]
     return found
 

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from promptpriors.analysis.two_sample import Test
 from promptpriors.errors import InputError
+from promptpriors.geometry import check_points
 
 
 def sign_flip_test(
@@ -27,8 +28,9 @@ def sign_flip_test(
     looked at where they are no more than ``flips``.
 
     Raises:
-        InputError: for too few values.
+        InputError: for too few values, or one that is not finite.
     """
+    check_points(values, "a test", least=0)
     refuse_few(len(values), "values", lambda n: 2.0 ** (1 - n), level)
     exact = values.double()
     p = permuted([exact], lambda x, axis: abs(x.mean(axis)), "samples", flips, generator)
@@ -49,11 +51,13 @@ def label_test(
     are no more than ``permutations``. p must be able to reach ``level``.
 
     Raises:
-        InputError: for too few values.
+        InputError: for too few values, or one that is not finite.
     """
     if _least_of_labels(len(x), len(y)) > level:
         smaller = min(len(x), len(y))
         refuse_few(smaller, "values a side", lambda n: _least_of_labels(n, n), level)
+    for side in (x, y):
+        check_points(side, "a test of two sides", least=2)
     values = [x.double(), y.double()]
 
     def size(x: Any, y: Any, axis: int) -> Any:
@@ -77,7 +81,12 @@ def monte_carlo_p(
 
     >>> monte_carlo_p(9.0, torch.arange(19.0), side="less")
     0.55
+
+    Raises:
+        InputError: where the statistic or a null is no number.
     """
+    if math.isnan(observed) or bool(nulls.isnan().any()):
+        raise InputError("p of a statistic that is no number: give it points that are finite")
     greater, less = (
         (1 + int(reached.sum())) / (1 + len(nulls))
         for reached in (nulls >= observed, nulls <= observed)
@@ -97,10 +106,11 @@ def t_interval(values: Float[Tensor, " n"], *, level: float = 0.95) -> Interval:
     """Mean ± t(n − 1) · s / √n, of one value a unit.
 
     Raises:
-        InputError: for fewer than 2 values.
+        InputError: for fewer than 2 values, or one that is not finite.
     """
     if len(values) < 2:
         raise InputError(f"an interval needs 2 values at least, found {len(values)}")
+    check_points(values, "an interval")
     deviation, mean = torch.std_mean(values.double(), dim=0)
     error = float(deviation) / len(values) ** 0.5
     return student_interval(float(mean), error, len(values) - 1, level)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from promptpriors.geometry import moments
+from promptpriors.geometry import check_points, moments
 
 
 class Scale(NamedTuple):
@@ -17,7 +17,12 @@ class Scale(NamedTuple):
 
 
 def scale_of(points: Float[Tensor, "n dim"]) -> Scale:
-    """Mean and standard deviation of each coordinate, float64."""
+    """Mean and standard deviation of each coordinate, float64.
+
+    Raises:
+        InputError: without points, or for one that is not finite.
+    """
+    check_points(points, "a scale")
     mean, covariance, _ = moments(points)
     return Scale(mean, covariance.diagonal().sqrt())
 
@@ -32,7 +37,11 @@ def effective_rank(points: Float[Tensor, "n dim"], *, scale: Scale | None = None
 
     >>> round(effective_rank(torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])), 4)
     2.0
+
+    Raises:
+        InputError: without points, or for one that is not finite.
     """
+    check_points(points, "an effective rank")
     covariance = moments(points).covariance
     if scale is not None:
         size = scale.deviation.to(torch.float64)

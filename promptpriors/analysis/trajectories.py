@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from promptpriors.analysis.significance import sign_flip_test
 from promptpriors.analysis.two_sample import Test, group_means
 from promptpriors.errors import InputError
+from promptpriors.geometry import check_points
 from promptpriors.types import Space
 
 
@@ -108,10 +109,13 @@ def localisation(
         draws: of each null for each path.
 
     Raises:
-        InputError: for paths too short or without extent, or too few documents for a test.
+        InputError: for paths too short or without extent, too few documents for a test, or a pool
+            without points or with one that is not finite.
     """
     if min(map(len, paths), default=0) < 3:
         raise InputError("paths need 3 points at least: two can't be shuffled to any effect")
+    for name, pool in pools.items():
+        check_points(pool, f"the pool {name!r}")
     steps: dict[str, list[Tensor]] = {name: [] for name in ("shuffled", *pools)}
     spreads: dict[str, list[Tensor]] = {name: [] for name in pools}
     for path in paths:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.geometry import moments
+from promptpriors.geometry import check_points, moments
 
 DIRECTIONS = 50  # principal ones, that neighbours are looked for in
 
@@ -28,7 +28,12 @@ class Tsne(NamedTuple):
     embedding: Any
 
     def place(self, points: Float[Tensor, "m dim"]) -> Float[Tensor, "m 2"]:
-        """Put further points on the map, each for itself; none of the old ones moves."""
+        """Put further points on the map, each for itself; none of the old ones moves.
+
+        Raises:
+            InputError: for a point that is not finite.
+        """
+        check_points(points, "t-SNE", least=0)
         if not len(points):
             return torch.empty(0, 2)
         found = self.embedding.transform(_seen(points, self.mean, self.directions))
@@ -44,7 +49,8 @@ def fit_tsne(points: Float[Tensor, "n dim"], *, seed: int = 0, perplexity: int =
     Source: Poličar, Stražar & Zupan 2024 (openTSNE); Kobak & Berens 2019 for the start.
 
     Raises:
-        InputError: for fewer than three points a neighbour, or without openTSNE.
+        InputError: for fewer than three points a neighbour, points that are all equal or not
+            finite, or without openTSNE.
     """
     try:
         from openTSNE import TSNE
@@ -54,12 +60,14 @@ def fit_tsne(points: Float[Tensor, "n dim"], *, seed: int = 0, perplexity: int =
         raise InputError(
             f"t-SNE with perplexity {perplexity} needs {3 * perplexity} points, found {len(points)}"
         )
+    check_points(points, "t-SNE", spread=True)
     found = moments(points)
     directions = torch.linalg.eigh(found.covariance)[1][:, -DIRECTIONS:].flip(1)
     threads = torch.get_num_threads()
     fit = TSNE(perplexity=perplexity, initialization="pca", random_state=seed, n_jobs=threads)
     embedding = fit.fit(_seen(points, found.mean, directions))
     coordinates = torch.tensor(embedding, dtype=torch.float32)
+    check_points(coordinates, "t-SNE of these points")  # openTSNE gives NaN without a word
     return Tsne(coordinates, found.mean, directions, embedding)
 
 

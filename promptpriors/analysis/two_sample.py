@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
+from promptpriors.errors import InputError
+from promptpriors.geometry import check_points
+
 HELD_OUT = 0.3  # share of each side's groups that the classifier is judged by
 EPOCHS = 20  # passes of the classifier over its training part
 
@@ -28,7 +31,12 @@ def energy_distance(
 
     >>> energy_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [4.0]]))
     4.0
+
+    Raises:
+        InputError: for fewer points, or one that is not finite.
     """
+    for part in (x, y):
+        check_points(part, "an energy distance", least=2)
     centre = x.mean(dim=0, dtype=torch.float64)
     x, y = ((part - centre).to(torch.float32) for part in (x, y))
     between = _total_distance(x, y, chunk) / (len(x) * len(y))
@@ -54,7 +62,12 @@ def permutation_test(
 
     The pooled distances are computed once, (n + m)² of them. Points must be independent: one of a
     document.
+
+    Raises:
+        InputError: for fewer than two points of a sample, or one that is not finite.
     """
+    for part in (x, y):
+        check_points(part, "a permutation test", least=2)
     pooled = torch.cat([x, y]).to(torch.float64)
     pooled = (pooled - pooled.mean(dim=0)).to(torch.float32)
     distances = torch.cdist(pooled, pooled).fill_diagonal_(0).to(torch.float64)
@@ -119,7 +132,14 @@ def classifier_auc(
         points: at most, of each side.
         splits: of the groups into a part to train on and a held-out part (``HELD_OUT``).
         hidden: units of the network's only hidden layer.
+
+    Raises:
+        InputError: for a side of fewer than two groups, or a point that is not finite.
     """
+    for cloud, groups in ((x, x_groups), (y, y_groups)):
+        check_points(cloud, "a classifier", least=2)
+        if groups is not None and len(groups.unique()) < 2:
+            raise InputError("a classifier needs 2 groups of each side at least, found 1")
     values = []
     for _ in range(splits):
         sides = [_split(*side, points, generator) for side in ((x, x_groups), (y, y_groups))]

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from promptpriors.analysis.significance import refuse_few
 from promptpriors.errors import InputError
+from promptpriors.geometry import check_points
 
 ROUNDS = 20  # of Lloyd's algorithm at most; both means move little after a few
 
@@ -36,7 +37,11 @@ def dip(values: Float[Tensor, " n"]) -> float:
 
     >>> round(dip(torch.tensor([0.0] * 50 + [1.0] * 50)), 2)
     0.25
+
+    Raises:
+        InputError: without values, for one that is not finite, or without the library.
     """
+    check_points(values, "a dip")
     try:
         from diptest import dipstat
     except ImportError:
@@ -69,8 +74,9 @@ def unimodality_test(
     for among the leading ``span`` components.
 
     Raises:
-        InputError: for too few points or null draws.
+        InputError: for too few points or null draws, or a point that is not finite.
     """
+    check_points(points, "a test of unimodality", least=0)
     refuse_few(nulls, "null draws", lambda n: 1 / (1 + n), 0.05)
     if len(points) < components + 4:
         raise InputError(

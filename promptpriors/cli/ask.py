@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.options import Json, Model, Runs
 from promptpriors.cli.output import print_json, remark, say, use_threads
 from promptpriors.errors import InputError
 
@@ -28,6 +28,7 @@ def ask(
         int | None, typer.Option(min=1, help="Longest answer in tokens; else the task's.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="Where to run; else as the run did.")] = None,
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """Answer with a trained prompt, and without it beside.
@@ -49,6 +50,7 @@ def ask(
         raw=raw,
         max_new_tokens=max_new_tokens,
         device=device,
+        model=model,
     )
 
     def show(found: Answers) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Data, Json
+from promptpriors.cli.options import Data, Json, Model
 from promptpriors.cli.output import print_json, print_table, progress_bar, say, use_threads
 
 
@@ -30,6 +30,7 @@ def compare(
         Path | None,
         typer.Option("--analysis", metavar="FILE.toml", help="Judge claims by this plan."),
     ] = None,
+    model: Model = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +51,7 @@ def compare(
     use_threads(None)
     plan = None if analysis is None else read_analysis(analysis)
     with progress_bar() as on_progress:
-        tables = compared(folder, Workspace(data), on_progress, use=use, bridge=bridge)
+        tables = compared(folder, Workspace(data), on_progress, use=use, bridge=bridge, model=model)
     if plan is not None:
         claims = judge_claims(plan, folder)
         write_claims(folder, claims)

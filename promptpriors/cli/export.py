@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.options import Json, Model, Runs
 from promptpriors.cli.output import print_json, remark, say
 
 
@@ -19,6 +19,7 @@ def export(
         bool, typer.Option("--with-model", help="Write the model as well, into DIR/model.")
     ] = False,
     runs: Runs = Path("runs"),
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """Write a trained prompt for other software, and print how to use it there.
@@ -31,7 +32,7 @@ def export(
     """
     from promptpriors.running import export as exports
 
-    done = exports.export(name, runs, to, out, with_model=with_model)
+    done = exports.export(name, runs, to, out, with_model=with_model, model=model)
     if as_json:
         print_json(done._asdict() | {"to": to})
     else:

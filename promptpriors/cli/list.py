@@ -36,7 +36,9 @@ def list_(
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(rows, list(rows[0]))
+        names = dict.fromkeys(name for row in rows for name in row)
+        last = [name for name in ("seconds",) if name in names]
+        print_table(rows, [*(name for name in names if name not in last), *last])
     else:
         remark(f"there are no {kind} in {runs}")
 
@@ -96,15 +98,22 @@ def read_methods(package: str, table: str) -> Rows:
 
 
 def _run(run: Any) -> dict[str, Any]:
+    train, result = run.config["train"], run.result or {}
+    rate = None if train.get("frozen") else train.get("lr")
     return {
         "id": run.id,
         "status": run.status,
         "model": run.config["model"],
         "task": run.config["task"]["name"],
+        "data": run.config["task"].get("path"),
         "prior": run.config["prior"]["name"],
         "mode": run.config["prompt"]["mode"],
         "seed": run.config["seed"],
-        "val_loss": (run.result or {}).get("val_loss"),
+        "steps": train.get("steps"),
+        "rate": f"{rate['relative']:g} relative" if isinstance(rate, dict) else rate,
+        "val_loss": result.get("val_loss"),
+        **{name: value for name, value in result.get("scores", {}).items() if name != "loss"},
+        "seconds": result.get("seconds"),
     }
 
 

@@ -30,4 +30,8 @@ Data = Annotated[
         metavar="DIR",
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="ID|FOLDER", help="Where the runs' model is now."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]

@@ -51,6 +51,7 @@ def study(
     from promptpriors.study.launch import carry_out, prepare_study, to_do
     from promptpriors.study.local import workspace_of
     from promptpriors.study.plan import plan
+    from promptpriors.study.prospects import prospects
     from promptpriors.study.status import sentence, survey
 
     if workers and ray:
@@ -60,10 +61,13 @@ def study(
     use_threads(threads)
     workspace = workspace_of(data)
     entries = plan(read, workspace)
+    expected = prospects(read, entries)
     if dry_run:
         found = survey(entries, runs)
         remark(sentence(found))
-        _show(entries, found, as_json, _forecast(entries, found, workspace, workers, threads))
+        _say(expected)
+        forecast = _forecast(entries, found, workspace, workers, threads)
+        _show(entries, found, as_json, {**forecast, "prospects": expected})
         return
     _limit(len({entry.id for entry in entries}), read.resources.limit, yes)
     found, word = prepare_study(read, entries, runs)
@@ -71,6 +75,7 @@ def study(
         remark(f"note: {word}")
     remark(sentence(found))
     missing = to_do(entries, found)
+    _say(expected if missing else [])
     for entry in missing:
         if found[entry.id].state in {"damaged", "failed"}:
             remark(f"{entry.id} {found[entry.id].state}: {found[entry.id].note}")
@@ -84,6 +89,12 @@ def study(
             f"{failed} runs failed, for the reasons above; `promptpriors study {file}` tries them "
             f"again. {runs}/<id>/error.txt says why one failed that had begun to train"
         )
+
+
+def _say(prospects: Sequence[str]) -> None:
+    """What the plan can't show, or with what chance it does."""
+    for line in prospects:
+        remark(f"note: {line}")
 
 
 def _report(missing: Sequence[Any], carry_out: Callable[[Any], Iterator[Any]]) -> int:

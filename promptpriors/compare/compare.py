@@ -21,8 +21,10 @@ from promptpriors.measure.effects import measure_use
 from promptpriors.measure.position import ReferencePoints, ends_of, position
 from promptpriors.progress import OnProgress
 from promptpriors.running.workspace import Workspace
-from promptpriors.runs import Run, list_runs
+from promptpriors.runs import Run
+from promptpriors.runs.folder import whole_runs
 from promptpriors.runs.labels import BASELINE, prior_of, setting_of
+from promptpriors.runs.places import config_of
 from promptpriors.runs.positions import FILE, Positions, read_positions, write_positions
 from promptpriors.runs.study_results import write_study_result
 from promptpriors.runs.tables import Table
@@ -32,7 +34,13 @@ from promptpriors.verdicts.study_tables import study_tables
 
 
 def compare(
-    runs_dir: Path, workspace: Workspace, on_progress: OnProgress, *, use: int = 0, bridge: int = 0
+    runs_dir: Path,
+    workspace: Workspace,
+    on_progress: OnProgress,
+    *,
+    use: int = 0,
+    bridge: int = 0,
+    model: str | None = None,
 ) -> list[Table]:
     """Compare the finished runs of a folder.
 
@@ -45,6 +53,7 @@ def compare(
         on_progress: called with stage, share done, and what is known so far.
         use: validation examples by which to measure what each run's vectors do; 0 shows only what
             was measured before.
+        model: where the runs' model is now, if not where they recorded it.
         bridge: documents of C4 and of each run's task by which to measure whether its prompt brings
             them closer; 0 as for ``use``.
 
@@ -55,7 +64,7 @@ def compare(
     studies = study_results(read_settings(runs_dir))
     for result in studies:
         write_study_result(runs_dir, result)
-    listed = list_runs(runs_dir)
+    listed = whole_runs(runs_dir)
     for run in listed:
         if run.result is None:
             note(f"left out: run {run.id} is {run.status}")
@@ -73,12 +82,18 @@ def compare(
     measured = []
     for number, run in enumerate(trained):
         on_progress("measuring", number / len(trained), {})
-        measured.append(_measure(run, references))
+        try:
+            measured.append(_measure(run, references, model))
+        except InputError as error:
+            note(f"left out of positions: run {run.id}: {error}")
+            continue
         further: dict[str, Callable[[], object]] = {}
         if use:
-            further["use"] = partial(measure_use, run, workspace, examples=use)
+            further["use"] = partial(measure_use, run, workspace, examples=use, model=model)
         if bridge:
-            further["bridge"] = partial(measure_bridge, run, workspace, documents=bridge)
+            further["bridge"] = partial(
+                measure_bridge, run, workspace, documents=bridge, model=model
+            )
         for name, measure in further.items():
             try:
                 measure()
@@ -97,7 +112,7 @@ def compare(
 
 def _with_positions(runs: Sequence[Run]) -> list[Run]:
     """The runs whose vectors are there, or were when they were compared before."""
-    known = [run for run in runs if run.has_vectors or run.record(FILE) is not None]
+    known = [run for run in runs if run.has_vectors or run.has_record(FILE)]
     if without := [run.id for run in runs if run not in known]:
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
         note(
@@ -107,12 +122,14 @@ def _with_positions(runs: Sequence[Run]) -> list[Run]:
     return known
 
 
-def _measure(run: Run, references: ReferencePoints) -> Measured:
+def _measure(run: Run, references: ReferencePoints, model: str | None) -> Measured:
     """Positions of a run: stored ones if they were measured against the same points."""
     if not run.has_vectors:
         return Measured(run, {}, read_positions(run) or {})
-    config = parse_config(run.config)
+    config = parse_config(config_of(run, model))
     revision = str(run.metadata().get("model"))
+    if model is not None and (now := references.revision(model)) != revision:
+        note(f"model {model!r} is at {now}, the prompt of run {run.id} was trained at {revision}")
     ends = {site: ends_of(run, site) for site in config.prompt.sites or []}
     against = {site: references.names(revision, site) for site in ends}
     known = read_positions(run, against)

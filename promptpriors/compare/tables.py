@@ -10,18 +10,18 @@ from torch import Tensor
 from promptpriors.analysis.collapse import collapse_over_runs
 from promptpriors.analysis.memory import memory
 from promptpriors.analysis.significance import label_test, t_interval
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, note
 from promptpriors.figures.styles import RunStyles
 from promptpriors.files import canonical
-from promptpriors.measure.domain_gap import FILE as BRIDGE
-from promptpriors.measure.effects import FILE as USE
 from promptpriors.measure.position import Ends
 from promptpriors.rng import generator
 from promptpriors.runs import Run
 from promptpriors.runs.labels import prior_of, setting_of
 from promptpriors.runs.positions import NULLS, Positions
+from promptpriors.runs.records import read_bridge, read_use
 from promptpriors.runs.tables import Cell, Table, tabulate
 from promptpriors.types import Site
+from promptpriors.verdicts.outcomes import number_at
 
 MOMENTS = ("val_loss_initial", "val_loss", "val_loss_best")
 POSITION_NOTE = (
@@ -79,7 +79,7 @@ def position_table(measured: Sequence[Measured], style: RunStyles) -> Table:
 
 def use_table(runs: Sequence[Run], style: RunStyles) -> Table:
     """Tabulate what the vectors of each run do, as stored in ``use.json``."""
-    rows = [_use(run, style, use) for run in runs if (use := run.record(USE)) is not None]
+    rows = [_use(run, style, use) for run, use in _recorded(runs, read_use)]
     return tabulate("use", "What vectors do", USE_NOTE, rows)
 
 
@@ -94,10 +94,25 @@ def bridge_table(runs: Sequence[Run], style: RunStyles) -> Table:
             "separation": bridge["ratio"],
             "separation, 95 %": _range(*bridge["interval"]),
         }
-        for run in runs
-        if (bridge := run.record(BRIDGE)) is not None
+        for run, bridge in _recorded(runs, read_bridge)
     ]
     return tabulate("bridge", "Domains behind the prompt", BRIDGE_NOTE, rows)
+
+
+def _recorded(
+    runs: Sequence[Run], read: Callable[[Run], dict[str, Any] | None]
+) -> list[tuple[Run, dict[str, Any]]]:
+    """Runs with what was measured of them; what is damaged is left out with a note."""
+    found = []
+    for run in runs:
+        try:
+            known = read(run)
+        except InputError as error:
+            note(f"left out: {error}")
+            continue
+        if known is not None:
+            found.append((run, known))
+    return found
 
 
 def _named(run: Run, style: RunStyles) -> dict[str, Cell]:
@@ -153,7 +168,7 @@ def priors_table(groups: Groups) -> Table:
     for (setting, _), priors in groups.items():
         for prior, mine in priors.items():
             record: dict[str, Cell] = {"setting": setting, "prior": prior, "runs": len(mine)}
-            for name in MOMENTS:
+            for name in (*MOMENTS, *_scores(mine)):
                 record |= _interval(name, _results(mine, name))
             record |= _collapse(mine) | _memory(mine)
             records.append(record)
@@ -162,8 +177,15 @@ def priors_table(groups: Groups) -> Table:
 
 def _results(mine: Sequence[Measured], name: str) -> Tensor:
     """The finite values of a number of the runs' results."""
-    values = [found.run.result[name] for found in mine if found.run.result]
-    return torch.tensor([float(value) for value in values if value is not None])
+    values = [number_at(found.run.result, name) for found in mine]
+    return torch.tensor([value for value in values if value is not None])
+
+
+def _scores(mine: Sequence[Measured]) -> list[str]:
+    """Addresses of the scores at the end that some of the runs have."""
+    results = [found.run.result or {} for found in mine]
+    names = dict.fromkeys(key for result in results for key in result.get("scores", {}))
+    return [f"scores.{name}" for name in names]
 
 
 def _interval(name: str, values: Tensor) -> dict[str, Cell]:

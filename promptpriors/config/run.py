@@ -25,6 +25,7 @@ from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
 from promptpriors.prompts.objectives import check_mode_of
 from promptpriors.registry import Choice, Field, Strict, choose, validate
+from promptpriors.runs.places import anchored
 from promptpriors.training import REGULARISERS
 from promptpriors.types import Site
 
@@ -160,12 +161,13 @@ class RunConfig:
 def read_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read and check a TOML file.
 
-    Overrides are ``key.key=value``, values as TOML, or as strings where they are no TOML.
+    Overrides are ``key.key=value``, values as TOML, or as strings where they are no TOML. Relative
+    paths are looked for in the working folder, then beside the file.
 
     Raises:
         InputError: for a missing or malformed file, and whatever the check finds.
     """
-    return parse_config(override(read_toml(path), overrides))
+    return parse_config(anchored(override(read_toml(path), overrides), [path.parent]))
 
 
 def parse_config(config: Mapping[str, Any]) -> RunConfig:

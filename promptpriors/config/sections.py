@@ -11,8 +11,12 @@ from promptpriors.files import read_toml
 from promptpriors.models import ModelSpec
 from promptpriors.models.cache import cache_path
 from promptpriors.registry import Choice, Field, Strict, validate
+from promptpriors.runs.places import anchored
 from promptpriors.training.rates import LARGEST, Schedule
 
+MOST_STEPS = 100_000_000
+MOST_EXAMPLES = 1_000_000
+"""Numbers beyond which no run or capture would end, or fit a memory."""
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 
 
@@ -38,15 +42,15 @@ class TrainSection(Strict):
     ``prompts.objectives``. ``lora`` is the rank of an adapter trained in place of a prompt.
     """
 
-    steps: Annotated[int, Field(ge=0)] = 200
-    batch: Annotated[int, Field(ge=1)] = 16
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 200
+    batch: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] = 16
+    batch_tokens: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     lr: Positive | RelativeRate = RelativeRate(relative=0.1)
     schedule: Schedule = "constant"
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip: Positive | None = None
-    evaluate_every: Annotated[int, Field(ge=1)] = 20
+    evaluate_every: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 20
     grouping: Literal["shared", "none"] = "shared"
     regulariser: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     frozen: bool = False
@@ -86,8 +90,8 @@ class CaptureSection(Strict):
 
     sites: list[str] | None = None
     split: str = "train"
-    documents: Annotated[int, Field(ge=1)] = 1000
-    tokens: Annotated[int, Field(ge=2)] = 256
+    documents: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 1000
+    tokens: Annotated[int, Field(ge=2, le=MOST_EXAMPLES)] = 256
     dtype: Literal["float16", "float32"] = "float16"
     what: Literal["tokens", "mean"] = "tokens"
     out: str | None = None
@@ -137,6 +141,7 @@ def read_capture(path: Path, overrides: Iterable[str] = ()) -> CaptureConfig:
     Raises:
         InputError: as ``read_config``.
     """
-    found = validate(_CaptureSections, override(read_toml(path), overrides), "config")
+    plain = anchored(override(read_toml(path), overrides), [path.parent])
+    found = validate(_CaptureSections, plain, "config")
     model, task = found.device.model_spec(found.model), choose_task(found.task)
     return CaptureConfig(model, task, found.capture, found.device.threads)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from promptpriors.data import TASKS
+from promptpriors.data import TASKS, choose_task
 from promptpriors.errors import InputError, unknown
 from promptpriors.registry import Choice
 from promptpriors.types import Site
@@ -13,15 +13,15 @@ from promptpriors.types import Site
 SITE = re.compile(r"embed|final|normed|(encoder\.)?block\.\d+|encoder\.(final|normed)")
 GRAMMAR = (
     "'vocabulary', 'tokens:TASK', 'SITE:TASK' (such as block.13:c4), 'site:TASK' (at each site its "
-    "own), 'store:DIR', 'runs:DIR', or a list of them"
+    "own), 'SITE:TASK:PATH' (data of one's own), 'store:DIR', 'runs:DIR', or a list of them"
 )
 
 
 class Source(NamedTuple):
     """Origin of points: vocabulary, a task's activations, a store, or earlier runs.
 
-    Without a site it is the one at which the prior is drawn. ``name`` is that of a task or folder,
-    ``text`` the source as a config writes it.
+    Without a site it is the one at which the prior is drawn. ``name`` is that of a task (with its
+    path, such as ``jsonl:my.jsonl``) or folder, ``text`` the source as a config writes it.
     """
 
     kind: Literal["vocabulary", "task", "store", "runs"]
@@ -114,9 +114,29 @@ def _source(text: str, of: str) -> Source:
     site = {"tokens": "embed", "site": None}.get(where, where)
     if not colon or not (site is None or SITE.fullmatch(site)):
         raise InputError(f"{of} = {text!r}: expected {GRAMMAR}")
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
+    task, _, path = name.partition(":")
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    if path:
+        task_at(name)
     return Source("task", site, name, text)
+
+
+def task_at(name: str) -> Choice:
+    """The task of a source, with its defaults, and its data at a path where one is given.
+
+    >>> task_at("jsonl:my.jsonl").params["path"]
+    'my.jsonl'
+
+    Raises:
+        InputError: for a task without a parameter ``path`` that is given one, or that needs one.
+    """
+    task, _, path = name.partition(":")
+    try:
+        return choose_task({"name": task, "path": path} if path else task)
+    except InputError as error:
+        hint = "" if path else f"; in a space such as 'block.13:{task}:PATH'"
+        raise InputError(f"{error}{hint}") from None
 
 
 def _check_matched(name: str, space: Sources, pool: str) -> None:

@@ -56,11 +56,14 @@ class StudyFile:
 
     Arms and single runs are overrides of the base. Axes of ``grid`` are multiplied; those of a
     group in ``zips`` have equal length and vary together, each group multiplied with the rest.
-    Baselines are ``none``, ``text:…``, ``lora:RANK``, ``peft:RANDOM`` or ``peft:SAMPLE_VOCAB``.
+    ``folders`` are where relative paths are looked for besides the working folder: the file's own
+    and that of its base. Baselines are ``none``, ``text:…``, ``lora:RANK``, ``peft:RANDOM`` or
+    ``peft:SAMPLE_VOCAB``.
     """
 
     name: str
     base: Mapping[str, Any]
+    folders: Sequence[Path]
     arms: Mapping[str, Mapping[str, Any]]
     grid: Sequence[Axis]
     zips: Sequence[Sequence[Axis]]
@@ -89,7 +92,10 @@ def read_study(path: Path) -> StudyFile:
             raise InputError(f"[[runs]] {i}: expected a name in quotes as arm, found {arm!r}")
     return StudyFile(
         name=path.stem,
-        base=read_toml(path.parent / file.base) if isinstance(file.base, str) else file.base,
+        base=file.base if isinstance(file.base, dict) else read_toml(path.parent / file.base),
+        folders=[(path.parent / file.base).parent, path.parent]
+        if isinstance(file.base, str)
+        else [path.parent],
         arms=file.arms,
         grid=_axes(file.grid, "[grid]"),
         zips=zips,

@@ -11,13 +11,14 @@ from pydantic import AfterValidator, BeforeValidator
 from promptpriors.data.arithmetic import MODULES, PATIENCE, Generator, Module, draw, generators
 from promptpriors.data.asking import Asking, ask_alone, question
 from promptpriors.data.scoring import against, exact
-from promptpriors.data.splits import Count, Positive
 from promptpriors.errors import InputError, unknown
 from promptpriors.registry import Field
 from promptpriors.rng import derive
 from promptpriors.types import Example, Task
 
 ASKING = Asking(ask_alone, question("What is 17 + 25?"))
+MOST = 1_000_000
+"""Examples of a split: the generator has no end, and a run needs them all in memory."""
 
 
 def _known(name: object) -> object:
@@ -41,9 +42,9 @@ def build(
     *,
     modules: Modules = ["add_or_sub"],  # noqa: B006 - the default of a schema, never changed
     difficulty: Literal["all", "easy", "medium", "hard"] = "all",
-    train: Positive = 2000,
-    validation: Positive = 200,
-    test: Count = 200,
+    train: Annotated[int, Field(ge=1, le=MOST)] = 2000,
+    validation: Annotated[int, Field(ge=1, le=MOST)] = 200,
+    test: Annotated[int, Field(ge=0, le=MOST)] = 200,
     test_on: Literal["both", "interpolate", "extrapolate", "train"] = "both",
     seed: int = 0,
     folder: Path | None = None,  # noqa: ARG001 - every task takes it

@@ -13,8 +13,8 @@ from promptpriors.registry import Field
 from promptpriors.rng import generator
 from promptpriors.types import Example
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 MODEST = 200
 """Validation or test examples where the user asks for no number and there are plenty."""
 

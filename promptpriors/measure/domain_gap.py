@@ -15,10 +15,12 @@ from promptpriors.rng import generator
 from promptpriors.running.capture import capture_task
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
+from promptpriors.runs.places import config_of
+from promptpriors.runs.records import BRIDGE
 from promptpriors.runs.trained import warn_of_revision
 from promptpriors.types import Space
 
-FILE, FORMAT, SPLIT = "bridge.json", 1, "train"
+FORMAT, SPLIT = 1, "train"
 
 
 def measure_bridge(
@@ -28,6 +30,7 @@ def measure_bridge(
     documents: int = 100,
     tokens: int = 64,
     other: Choice | None = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Compare two domains' separation in the last block with and without a prompt.
 
@@ -40,6 +43,7 @@ def measure_bridge(
         documents: of each domain, from the start of its train split.
         tokens: of each document, at most.
         other: the other domain; C4 unless given.
+        model: where the run's model is now, if not where it recorded it.
 
     Returns:
         What ``bridge.json`` in the run's folder holds: ``settings``, ``model`` (its revision),
@@ -51,7 +55,7 @@ def measure_bridge(
         InputError: for an unfinished run, one without vectors, a run on the other domain itself,
             fewer than 8 documents, or data that are missing.
     """
-    config, other = parse_config(run.config), other or choose_task("c4")
+    config, other = parse_config(config_of(run, model)), other or choose_task("c4")
     if run.status != "done" or config.prompt.mode == "none":
         raise InputError(f"run {run.id} has no trained prompt; take another run")
     if config.task == other:
@@ -61,7 +65,7 @@ def measure_bridge(
     domains = {"own": config.task, "other": other}
     settings: dict[str, Any] = {"format": FORMAT, "documents": documents, "tokens": tokens}
     settings |= {name: choice.plain() for name, choice in domains.items()}
-    known = run.record(FILE) or {}
+    known = run.record(BRIDGE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
     blocks = [site for site in backbone.sites if site.startswith("block.")]
@@ -86,5 +90,5 @@ def measure_bridge(
     found = excess(behind, without, reference=reference, generator=random, quotient=True)
     gap = found["own", "other"]
     measured = {"settings": settings, "model": backbone.revision, "site": site}
-    run.write_record(FILE, measured | {"ratio": gap.estimate, "interval": [gap.low, gap.high]})
-    return run.record(FILE) or {}
+    run.write_record(BRIDGE, measured | {"ratio": gap.estimate, "interval": [gap.low, gap.high]})
+    return run.record(BRIDGE) or {}

@@ -26,10 +26,12 @@ from promptpriors.rng import derive, generator
 from promptpriors.running.run import draw_start, fit_priors
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, load_prompt
+from promptpriors.runs.places import config_of
+from promptpriors.runs.records import USE
 from promptpriors.runs.trained import warn_of_revision
 from promptpriors.types import Example, Site, Space
 
-FILE, FORMAT, SPLIT = "use.json", 1, "validation"
+FORMAT, SPLIT = 1, "validation"
 NULLS = 1999  # draws of the vocabulary's Gaussian beside the readout, at least
 
 Points = Mapping[Site, Float[Tensor, "n dim"]]
@@ -44,6 +46,7 @@ def measure_use(
     seed: int = 0,
     points: Points | None = None,
     on_progress: OnProgress = silent,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Measure the effects of a finished run's vectors, once for equal settings.
 
@@ -61,6 +64,7 @@ def measure_use(
         points: at blocks, by which halves are taken there, such as captured activations; at
             ``embed`` it is the vocabulary.
         on_progress: called with stage, share done, and what is known so far.
+        model: where the run's model is now, if not where it recorded it.
 
     Returns:
         What ``use.json`` in the run's folder holds: ``settings``, ``model`` (its revision),
@@ -72,14 +76,14 @@ def measure_use(
         InputError: for an unfinished run, one without vectors, more examples than there are, or a
             model whose prompts can't be masked.
     """
-    config = parse_config(run.config)
+    config = parse_config(config_of(run, model))
     _check_run(run, config, examples, draws)
     points = points or {}
     backbone = workspace.backbone(config.model_spec)
     warn_of_revision(run, backbone)
     settings = {"format": FORMAT, "examples": examples, "draws": draws, "seed": seed}
     settings |= {"clouds": {site: _digest(found) for site, found in sorted(points.items())}}
-    known = run.record(FILE) or {}
+    known = run.record(USE) or {}
     if known.get("settings") == settings and known.get("model") == backbone.revision:
         return known
     prompt = load_prompt(run.folder).to(backbone.device)
@@ -88,8 +92,8 @@ def measure_use(
         config, workspace, backbone, prompt, chosen, draws, seed, points, on_progress
     )
     measured = {"settings": settings, "model": backbone.revision, "split": SPLIT}
-    run.write_record(FILE, measured | measurement.complete())
-    return run.record(FILE) or {}
+    run.write_record(USE, measured | measurement.complete())
+    return run.record(USE) or {}
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,10 @@ class ReferencePoints:
         key = config.model_spec, revision, site, self.names(revision, site), seen
         return self._workspace.once("cloud", key, make)
 
+    def revision(self, model: str) -> str:
+        """Version, commit or content hash that a model's name means today."""
+        return self._workspace.revision(model)
+
     def names(self, revision: str, site: Site) -> str:
         """The names of a site's points: equal names are equal points."""
         if site == "embed":

@@ -23,7 +23,8 @@ from promptpriors.report.groups import MapCache, sections
 from promptpriors.report.run_table import columns, facts, rows
 from promptpriors.report.study import studies
 from promptpriors.report.tables import read_tables
-from promptpriors.runs import Run, list_runs
+from promptpriors.runs import Run
+from promptpriors.runs.folder import whole_runs
 from promptpriors.runs.study_results import QUESTIONS
 from promptpriors.verdicts.study_tables import NOTES
 
@@ -43,7 +44,7 @@ def build(runs_dir: Path) -> str:
     Raises:
         InputError: if there is no such folder or no run in it.
     """
-    runs = list_runs(runs_dir)
+    runs = whole_runs(runs_dir)
     if not runs:
         raise InputError(
             f"{runs_dir} holds no runs; `promptpriors run CONFIG.toml --runs {runs_dir}` makes one"

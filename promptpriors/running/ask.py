@@ -35,6 +35,7 @@ def open_run(
     raw: bool = False,
     max_new_tokens: int | None = None,
     device: str | None = None,
+    model: str | None = None,
 ) -> Callable[[str], Answers]:
     """Load a run's model and prompt once; the function returned answers a text.
 
@@ -48,6 +49,7 @@ def open_run(
         raw: whether the text is given as it stands, whatever the task.
         max_new_tokens: in place of the task's.
         device: where to run; by default where the run did.
+        model: where the run's model is now, if not where the run recorded it.
 
     Raises:
         InputError: if there is no such finished run, its model can't be loaded, or its task needs
@@ -55,7 +57,7 @@ def open_run(
     """
     run = find_run(name, runs)
     source_of(run, "a text", context, raw=raw)  # refused before the model is loaded
-    backbone, prompt = load_trained(run, device)
+    backbone, prompt = load_trained(run, device, model)
     plain, limits = Prompt("none", {}, bos=prompt.bos), limits_of(run)
 
     def answer(text: str) -> Answers:

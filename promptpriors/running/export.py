@@ -51,9 +51,18 @@ class Exported(NamedTuple):
         return "\n".join([f"# {written}\n", *(f"{note}\n" for note in told), *parts])
 
 
-def export(run_name: str, runs: Path, to: str, out: Path, *, with_model: bool = False) -> Exported:
+def export(
+    run_name: str,
+    runs: Path,
+    to: str,
+    out: Path,
+    *,
+    with_model: bool = False,
+    model: str | None = None,
+) -> Exported:
     """Write the trained prompt of a finished run for other software, in one of ``FORMATS``.
 
+    ``model`` is where the run's model is now, if not where the run recorded it.
     An earlier export in the folder is replaced. Warns when the model is not the one that the prompt
     was trained on. ``with_model`` writes that model too, into ``out/model``.
 
@@ -65,7 +74,7 @@ def export(run_name: str, runs: Path, to: str, out: Path, *, with_model: bool = 
         raise unknown("format", to, FORMATS)
     run = find_run(run_name, runs)
     check_free(out)
-    backbone, prompt = load_trained(run, "cpu")
+    backbone, prompt = load_trained(run, "cpu", model)
     order = Order(run, prompt, backbone, out, with_model)
     use, told = FORMATS[to](order)
     return Exported(run.id, out, tuple(sorted(path.name for path in out.iterdir())), use, told)
@@ -112,7 +121,7 @@ def _embeddings(order: Order) -> Done:
     words = _words(order, out / EMBEDDINGS)
     use = {"transformers": TRANSFORMERS.format(**words)}
     if not backbone.seq2seq:
-        unwritten = run.config["model"] in MODELS and not with_model
+        unwritten = backbone.name in MODELS and not with_model
         use["vLLM"] = (VLLM_OURS if unwritten else "") + VLLM.format(**words)
     text = card(f"Embeddings of a prompt, {len(rows)} rows", about, told, use)
     with new_folder(out) as place:
@@ -134,7 +143,7 @@ FORMATS: dict[str, Callable[[Order], Done]] = {
 
 def _words(order: Order, path: Path) -> dict[str, str]:
     """What the snippets differ in, as Python code."""
-    name, dtype = order.run.config["model"], order.run.config["device"]["dtype"]
+    name, dtype = order.backbone.name, order.run.config["device"]["dtype"]
     if order.with_model:
         name = str(order.out / MODEL)
     load = OURS if name in MODELS else THEIRS

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from promptpriors.config.run import RunConfig
+from promptpriors.config.sections import PromptSection
 from promptpriors.errors import InputError, WorkError, note
 from promptpriors.files import write_bytes, write_toml
 from promptpriors.models import Backbone
@@ -117,6 +118,7 @@ def draw_start(config: RunConfig, workspace: Workspace, priors: Priors) -> Promp
     vectors at its own input, which is where a ``deep-cut`` prompt starts.
     """
     section, backbone = config.prompt, workspace.backbone(config.model_spec)
+    check_room(backbone, section)
     if priors is None:
         return Prompt("none", {}, bos=section.bos)
     by_block = section.mode == "kv" and isinstance(priors, Mapping)
@@ -171,6 +173,20 @@ def spaces_of(config: RunConfig, workspace: Workspace, on_progress: OnProgress =
     return Spaces(workspace, spec, config.task, config.capture, sites, on_progress)
 
 
+def check_room(backbone: Backbone, prompt: PromptSection) -> None:
+    """Check that a prompt leaves room for a text, before it is drawn or run.
+
+    Raises:
+        InputError: otherwise.
+    """
+    context, before = backbone.context, prompt.length + prompt.bos
+    if context is not None and before + 2 > context:
+        raise InputError(
+            f"prompt.length = {prompt.length} leaves no room for a text: model {backbone.name!r} "
+            f"has {context} positions\nShorten the prompt, or take another model"
+        )
+
+
 def check_lengths(backbone: Backbone, task: Task, before: int) -> dict[str, list[Encoded]]:
     """Tokenise every split, so that too long an example is found early.
 
@@ -220,13 +236,16 @@ def _prepare(
 ) -> SharedTraining:
     """Fit, draw and check all that a run needs before its folder is made."""
     backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
+    check_room(backbone, config.prompt)
+    before = config.prompt.length + config.prompt.bos
+    encoded = check_lengths(backbone, task, before)
     note_control_tokens(backbone, task)
     priors = fit_priors(config, workspace, on_progress)
     prompt = draw_start(config, workspace, priors)
     regularisers = build_regularisers(config, workspace, prompt, priors)
     with torch.no_grad():
         (insert if packs_exactly(backbone) else root_rows)(backbone, prompt)
-    for examples in check_lengths(backbone, task, prompt.before).values():
+    for examples in encoded.values():
         check_way(backbone, prompt, examples)
         check_objective(config.train.objective, backbone, prompt, examples)
     return SharedTraining(config, backbone, task, prompt, regularisers, team, on_progress)

@@ -13,8 +13,7 @@ from promptpriors.activations import Store, join, load_space, matched_spaces
 from promptpriors.activations.reading import Reader
 from promptpriors.activations.texts import TEXT, Text
 from promptpriors.config.sections import CaptureSection
-from promptpriors.config.sources import Source, Sources
-from promptpriors.data import choose_task
+from promptpriors.config.sources import Source, Sources, task_at
 from promptpriors.errors import InputError, note
 from promptpriors.models import Backbone, ModelSpec, vocabulary
 from promptpriors.packing import encode
@@ -110,7 +109,7 @@ class Spaces:
             note(f"the vocabulary has no row for control tokens; left out of the text: {names}")
 
     def _task(self, name: str) -> Choice:
-        return self.task if self.task.name == name else choose_task(name)
+        return self.task if self.task.name == name else task_at(name)
 
     def _part(self, source: Source, params: Mapping[str, Any], site: Site) -> Space:
         if source.kind == "vocabulary":

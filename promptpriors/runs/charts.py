@@ -1,5 +1,6 @@
 """Stored charts and maps of a runs folder: points at a site on planes, and prompts among them."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,9 +81,39 @@ def read_map(path: Path) -> Map:
     """Read a stored map; raises InputError if it is missing or damaged."""
     tensors, metadata = read_tensors(path)
     try:
-        return Map(**{**metadata, **tensors})
+        found = Map(**{**metadata, **tensors})
     except TypeError as error:
         raise InputError(f"{path} is not a map: {error}") from None
+    if wrong := _wrong_map(found):
+        raise InputError(f"{path} is not a map: {wrong}")
+    return found
+
+
+def _wrong_map(plane: Map) -> str:
+    if not _are_text(plane.model, plane.site):
+        return "model and site must be strings"
+    if not isinstance(plane.labels, list) or not _are_text(*plane.labels):
+        return "labels must be a list of strings"
+    nulls = plane.nulls
+    if not isinstance(nulls, dict) or not all(
+        isinstance(value, float) and math.isfinite(value) for value in nulls.values()
+    ):
+        return "nulls must be numbers by name"
+    mean: Any = plane.mean
+    width = mean.shape[0] if isinstance(mean, Tensor) and mean.ndim == 1 else -1
+    shapes = {
+        "coordinates": (len(plane.labels), 2),
+        "mean": (width,),
+        "components": (2, width),
+        "explained": (2,),
+    }
+    for name, shape in shapes.items():
+        values: Any = getattr(plane, name)
+        if not isinstance(values, Tensor) or values.shape != shape:
+            return f"{name} must be numbers of the shape {list(shape)}"
+        if not values.is_floating_point() or not bool(values.isfinite().all()):
+            return f"{name} has values that are no numbers"
+    return ""
 
 
 def write_chart(path: Path, chart: Chart) -> None:
@@ -147,8 +178,10 @@ def _wrong_points(chart: Chart) -> str:
             return f"layout {name} must be {n} points of 2 coordinates"
         if not points.isfinite().all():
             return f"layout {name} has coordinates that are no numbers"
-    numbers = (chart.domain, chart.document)
-    if any(found.shape != (n,) or found.is_floating_point() for found in numbers):
+    numbers: list[Any] = [chart.domain, chart.document]
+    if not all(isinstance(found, Tensor) for found in [*numbers, chart.explained]) or any(
+        found.shape != (n,) or found.is_floating_point() for found in numbers
+    ):
         return f"domain and document must be {n} whole numbers"
     if chart.domain.min() < 0 or chart.domain.max() >= len(chart.domains):
         return f"domain must be a number below {len(chart.domains)}"

@@ -71,6 +71,8 @@ def decode_rows(encoded: Mapping[str, Any], shapes: Sequence[Shape] = ()) -> lis
         columns = [(key, _decode(content, shapes)) for *key, content in encoded["columns"]]
         rows: list[Row] = [{} for _ in columns[0][1]] if columns else []
         for key, values in columns:
+            if not all(isinstance(part, str) for part in key):
+                raise TypeError(f"expected the name of a column, found {key}")
             for row, value in zip(rows, values, strict=True):
                 target = row.setdefault(key[0], {}) if len(key) > 1 else row
                 target[key[-1]] = value

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -15,6 +14,7 @@ from promptpriors.errors import InputError, note
 from promptpriors.files import parse_toml, read_json, read_toml
 from promptpriors.runs.packed import SUFFIX, PackedRun, find_packed, find_packs, read_pack
 from promptpriors.runs.run import Run
+from promptpriors.runs.schema import check_config, check_result
 
 
 def has_run(folder: Path) -> bool:
@@ -42,33 +42,17 @@ def read_run(folder: Path) -> Run:
             return _packed_run(folder.parent, packed)
         raise InputError(f"{folder} is not a run folder: it has no config.toml")
     path, error = folder / "result.json", folder / "error.txt"
-    config = _config(read_toml(folder / "config.toml"), folder / "config.toml")
-    result = _result(read_json(path), path) if path.exists() else None
+    config = check_config(read_toml(folder / "config.toml"), folder / "config.toml")
+    result = check_result(read_json(path), path) if path.exists() else None
     text = error.read_text(encoding="utf-8", errors="replace").strip() if error.exists() else None
     return Run(folder, config, result, text)
 
 
 def _packed_run(runs: Path, packed: PackedRun) -> Run:
     line = packed.line
-    config = _config(parse_toml(line.config, packed.where), packed.where)
-    result = None if line.result is None else _result(line.result, packed.where)
+    config = check_config(parse_toml(line.config, packed.where), packed.where)
+    result = None if line.result is None else check_result(line.result, packed.where)
     return Run(runs / line.id, config, result, line.error, packed)
-
-
-def _config(config: dict[str, Any], where: Path | str) -> dict[str, Any]:
-    sections = [config.get(name) for name in ("task", "prior", "prompt", "train")]
-    if "model" not in config or not all(isinstance(section, dict) for section in sections):
-        raise InputError(f"{where} is not the resolved config of a run")
-    return config
-
-
-def _result(value: Any, where: Path | str) -> dict[str, Any]:
-    """A result, whose losses are numbers or (for NaN) None."""
-    losses = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
-    known = value if isinstance(value, dict) else {}
-    if not all(isinstance(known.get(name, ""), int | float | None) for name in losses):
-        raise InputError(f"{where} is not the result of a run")
-    return known
 
 
 def list_runs(runs: Path) -> list[Run]:
@@ -114,7 +98,29 @@ def list_runs(runs: Path) -> list[Run]:
 
 def _differ(one: Run, other: Run) -> bool:
     same = (one.config, one.result, one.error) == (other.config, other.result, other.error)
-    return not same or one.metrics() != other.metrics()
+    try:
+        return not same or one.metrics() != other.metrics()
+    except InputError:  # whoever reads them says so
+        return True
+
+
+def whole_runs(runs: Path) -> list[Run]:
+    """List the runs of a folder whose records of training can be read as well.
+
+    Of a run with damaged ones nothing is shown that could mislead: it is left out with a note.
+
+    Raises:
+        InputError: as ``list_runs``.
+    """
+    found = []
+    for run in list_runs(runs):
+        try:
+            run.metrics()
+        except InputError as error:
+            note(f"left out: {error}")
+        else:
+            found.append(run)
+    return found
 
 
 def find_run(name: str, runs: Path) -> Run:

@@ -11,6 +11,7 @@ from promptpriors.errors import InputError
 from promptpriors.files import read_json, read_json_lines, read_tensors, write_json
 from promptpriors.runs.columns import decode_rows
 from promptpriors.runs.packed import PackedRun, Vectors, lost_vectors, vectors_path
+from promptpriors.runs.schema import check_rows, check_tensors
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class Run:
             InputError: if they are damaged.
         """
         if not self.packed:
-            return read_json_lines(self.folder / "metrics.jsonl")
+            path = self.folder / "metrics.jsonl"
+            return check_rows(read_json_lines(path), path)
         try:
-            return decode_rows(self.packed.line.metrics, self.packed.shapes)
+            rows = decode_rows(self.packed.line.metrics, self.packed.shapes)
         except InputError as error:
             raise InputError(f"{self.where}: {error}") from None
+        return check_rows(rows, f"{self.where}, metrics")
 
     def tensors(self) -> dict[str, Tensor]:
         """Read ``initial/<site>``, ``final/<site>``, ``trajectory/<site>``, ``trajectory/steps``.
@@ -72,13 +75,7 @@ class Run:
         path = self.packed.where if self.packed else self.folder / "prompt.safetensors"
         found = self._packed_tensors(self.packed) if self.packed else read_tensors(Path(path))[0]
         ends = ("final",) if self.vectors == "final" else ("initial", "final")
-        for site in self.config["prompt"].get("sites", []):
-            pair = [found.get(f"{when}/{site}") for when in ends]
-            shapes = {(t.ndim, t.shape) for t in pair if t is not None and t.is_floating_point()}
-            if any(t is None for t in pair) or len(shapes) != 1 or shapes.pop()[0] != 2:
-                raise InputError(
-                    f"{path} is damaged: expected vectors at {site!r}, [length, width]"
-                )
+        check_tensors(found, self.config, path, ends)
         return found
 
     def _packed_tensors(self, packed: PackedRun) -> dict[str, Tensor]:
@@ -123,6 +120,11 @@ class Run:
         if (path := self.folder / name).exists():
             return read_json(path)
         return self.packed.line.records.get(name) if self.packed else None
+
+    def has_record(self, name: str) -> bool:
+        """Presence of a JSON file beside the result, whole or damaged."""
+        there = self.packed is not None and name in self.packed.line.records
+        return there or (self.folder / name).exists()
 
     def records(self) -> dict[str, Any]:
         """Read all JSON files beside the result, by name.

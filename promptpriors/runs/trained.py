@@ -7,6 +7,7 @@ from promptpriors.errors import InputError, Note
 from promptpriors.models import Backbone, load_model
 from promptpriors.prompts import Prompt
 from promptpriors.runs.folder import find_run
+from promptpriors.runs.places import config_of, not_found
 from promptpriors.runs.run import Run
 
 
@@ -23,18 +24,29 @@ def load_prompt(folder: str | Path) -> Prompt:
     return _prompt(find_run(str(folder), Path()))
 
 
-def load_trained(run: Run, device: str | None = None) -> tuple[Backbone, Prompt]:
+def load_trained(
+    run: Run, device: str | None = None, model: str | None = None
+) -> tuple[Backbone, Prompt]:
     """Load a run's model and prompt.
 
-    Warns when the model is not the one that the prompt was trained on. ``device`` is where the
-    model runs, by default where the run did.
+    Warns when the model is not the one that the prompt was trained on. A folder that the run names
+    is looked for in the working folder and in those above the run.
+
+    Args:
+        run: a finished one.
+        device: where the model runs, by default where the run did.
+        model: where it is now, if not where the run recorded it.
 
     Raises:
-        InputError: if the model can't be loaded or the prompt's file is damaged.
+        InputError: if the model can't be loaded, with where it was looked for, or the prompt's file
+            is damaged.
     """
-    settings = run.config["device"]
-    place = device or settings["name"]
-    backbone = load_model(run.config["model"], dtype=settings["dtype"], device=place)
+    settings = {"name": "cpu", "dtype": "float32"} | run.config.get("device", {})
+    name, place = config_of(run, model)["model"], device or settings["name"]
+    try:
+        backbone = load_model(name, dtype=settings["dtype"], device=place)
+    except InputError as error:
+        raise not_found(run, name, error) from None
     warn_of_revision(run, backbone)
     return backbone, _prompt(run)
 

@@ -9,6 +9,7 @@ from promptpriors.config.overrides import flat, put
 from promptpriors.config.run import RunConfig, parse_config
 from promptpriors.config.study import Axis, StudyFile
 from promptpriors.errors import InputError
+from promptpriors.runs.places import anchored
 from promptpriors.runs.studies import Kind
 
 RATE = "train.lr"
@@ -108,6 +109,7 @@ def planned(
         plain: Mapping[str, Any] = study.base
         for key, value in [*flat(overrides), *factors.items()]:
             plain = put(plain, key, value)
+        plain = anchored(plain, study.folders)
         config = parse_config(plain)
     except InputError as error:
         raise InputError(f"study {study.name}, {_named(arm, factors)}: {error}") from None

@@ -18,6 +18,7 @@ from promptpriors.runs.studies import (
 )
 from promptpriors.study.arms import Planned, compared
 from promptpriors.study.baselines import baselines, controls
+from promptpriors.study.prospects import check_metric
 
 
 class Entry(NamedTuple):
@@ -32,7 +33,7 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
 
     Raises:
         InputError: for whatever a config, a model or data have wrong; for a reference that is no
-            arm; for arms that would be the same run.
+            arm, a metric that no run will have; for arms that would be the same run.
     """
     arms, reference = compared(study), study.compare.reference
     names = list(dict.fromkeys(run.arm for run in arms))
@@ -40,6 +41,8 @@ def plan(study: StudyFile, workspace: Workspace) -> list[Entry]:
         raise InputError(
             f"[compare] reference = {reference!r} is no arm; the arms are {', '.join(names)}"
         )
+    tasks = {repr(run.config.task): run.config.task for run in arms}
+    check_metric(study.compare.metric, map(workspace.task, tasks.values()))
     besides = list(baselines(study, workspace, arms))
     floors = [run for run in besides if run.kind == "baseline"]
     ceilings = [run for run in besides if run.kind == "ceiling"]

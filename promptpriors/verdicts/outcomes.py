@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeGuard
 
 from promptpriors.analysis.plateau import Curve
 from promptpriors.analysis.pooled import Outcome
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, note
 from promptpriors.runs import Run, has_run, read_run
 from promptpriors.runs.labels import grouped
+from promptpriors.runs.schema import METRICS
 from promptpriors.runs.studies import Comparison, Kind, StudyRun, read_study_record, study_paths
 from promptpriors.runs.study_results import Unit
 
@@ -113,10 +114,15 @@ def curve_of(run: RunOutcome) -> Curve:
 def read_settings(folder: Path) -> list[Setting]:
     """Read the settings of every study of a folder, in the order of the studies' names.
 
-    Raises:
-        InputError: for a damaged ``studies/*.json``, or a metric that no finished run has.
+    A study whose record is damaged, or whose metric no finished run has, is left out with a note.
     """
-    return [setting for path in study_paths(folder) for setting in _settings(path, folder)]
+    found = []
+    for path in study_paths(folder):
+        try:
+            found += _settings(path, folder)
+        except InputError as error:
+            note(f"study {path.stem!r} is left out: {error}")
+    return found
 
 
 def _settings(path: Path, folder: Path) -> list[Setting]:
@@ -125,7 +131,7 @@ def _settings(path: Path, folder: Path) -> list[Setting]:
     known = {plan.id: _measured(folder / plan.id, metric) for plan in file.runs}
     results = [run.result for *_, run in known.values() if run and run.result]
     if results and all(value is None for value, *_ in known.values()):
-        names = ", ".join(key for key, value in results[0].items() if _is_number(value))
+        names = ", ".join(numbers_in(results[0]))
         raise InputError(
             f"{path}: the metric {metric!r} is no number of any result.json; they have {names}"
         )
@@ -153,6 +159,17 @@ def number_at(value: Any, key: str) -> float | None:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return float(value) if _is_number(value) else None
+
+
+def numbers_in(result: Mapping[str, Any]) -> list[str]:
+    """List the numbers of a result that a study could be judged by.
+
+    >>> numbers_in({"val_loss": 2.0, "seed": 0, "scores": {"f1": 0.5}, "task": "squad"})
+    ['val_loss', 'scores.f1']
+    """
+    scores = [f"{when}.{name}" for when in ("scores", "scores_initial")
+              for name in result.get(when, {})]  # fmt: skip
+    return [key for key in (*METRICS, *scores) if number_at(result, key) is not None]
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

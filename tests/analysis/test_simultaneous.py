@@ -77,7 +77,82 @@ def test_a_common_reference_has_the_critical_value_of_dunnetts_double_integral(k
     half = 2**0.5 * critical * s
     inside = (stats.norm.cdf(z + half) - stats.norm.cdf(z - half)) ** k
     held = (density * inside * stats.norm.pdf(z) * weights * 9).sum()
-    assert held == pytest.approx(0.95, abs=3e-4)
+    assert held == pytest.approx(0.95, abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "df"), [(3, 10), (5, 8), (9, 60)])
+def test_all_pairs_of_alike_means_have_the_critical_value_of_the_studentized_range(count, df):
+    pairs = list(combinations(range(count), 2))
+    weights = torch.tensor([[(a == i) - (a == j) for a in range(count)] for i, j in pairs]).double()
+    critical = critical_value(weights @ weights.T / 2, df)
+    expected = stats.studentized_range.sf(2**0.5 * critical, count, df)
+    assert float(expected) == pytest.approx(0.05, abs=1e-9)
+
+
+def spreads(df, count=200):
+    """Nodes of s / σ and their weights times its density."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    low, high = stats.chi.ppf([1e-12, 1 - 1e-12], df) / df**0.5
+    s = low + (nodes + 1) / 2 * (high - low)
+    return s, stats.chi.pdf(s * df**0.5, df) * df**0.5 * weights * (high - low) / 2
+
+
+@pytest.mark.parametrize("bound", [1.5, 2.5, 12.0])
+def test_arms_of_unequal_size_against_one_have_the_p_of_a_double_integral(bound):
+    loadings, df = np.array([0.3, 0.7, 0.9, -0.6]), 7
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    s, density = spreads(df)
+    z, half = 9 * nodes, bound * s[:, None, None]
+    ends = [(sign * half - loadings * z[:, None]) / np.sqrt(1 - loadings**2) for sign in (1, -1)]
+    inside = (stats.norm.cdf(ends[0]) - stats.norm.cdf(ends[1])).prod(axis=2)
+    held = density @ inside @ (stats.norm.pdf(z) * weights * 9)
+    correlation = torch.tensor(np.outer(loadings, loadings)).fill_diagonal_(1)
+    found = float(largest_t(torch.tensor([bound]), correlation, df))
+    assert found == pytest.approx(1 - held, abs=1e-10)
+
+
+@pytest.mark.parametrize("bound", [1.5, 3.0, 20.0])
+def test_pairs_of_three_arms_of_unequal_size_have_the_p_of_an_integral_over_the_circle(bound):
+    from scipy.integrate import quad
+
+    variances = [1.0, 0.5, 0.2]
+    pairs = list(combinations(range(3), 2))
+    weights = torch.tensor([[(a == i) - (a == j) for a in range(3)] for i, j in pairs]).double()
+    covariance = weights @ torch.diag(torch.tensor(variances).double()) @ weights.T
+    errors = covariance.diagonal().sqrt()
+    correlation = covariance / errors.outer(errors)
+    factor = np.linalg.cholesky(correlation[:2, :2].numpy())
+    third = np.linalg.solve(factor, correlation[:2, 2].numpy())
+    rows = np.vstack([factor, third])
+
+    def beyond(angle):
+        reach = abs(rows @ [np.cos(angle), np.sin(angle)]).max()
+        return stats.f.sf(bound**2 / (2 * reach**2), 2, 9) / np.pi
+
+    expected = quad(beyond, 0, np.pi, limit=500, epsabs=0, epsrel=1e-11)[0]
+    found = float(largest_t(torch.tensor([bound]).double(), correlation, 9))
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_critical_value_holds_its_digits_where_a_run_is_missing():
+    """P(all |T| ≤ c) by a triple integral: the last coordinate's is known given the others."""
+    data = without(outcomes(ARMS, seed=0, rates=("one",), seeds=5), arm="b", block="3")
+    pooled = pool(data)
+    contrasts = pooled.differences([(arm, "reference") for arm in "abc"])
+    found = simultaneous(contrasts)
+    errors = contrasts.errors
+    a = np.linalg.cholesky((contrasts.covariance / errors.outer(errors)).numpy())
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    s, density = spreads(pooled.df, 60)
+    half = found.critical * s[:, None, None]
+    x = half * nodes[:, None]
+    low, high = ((sign * half - a[1, 0] * x) / a[1, 1] for sign in (-1, 1))
+    y = low + (nodes + 1) / 2 * (high - low)
+    ends = [(sign * half - a[2, 0] * x - a[2, 1] * y) / a[2, 2] for sign in (1, -1)]
+    inside = stats.norm.cdf(ends[0]) - stats.norm.cdf(ends[1])
+    within = (stats.norm.pdf(y) * inside * weights * (high - low) / 2).sum(axis=2)
+    held = density @ (stats.norm.pdf(x[..., 0]) * within * weights * half[..., 0]).sum(axis=1)
+    assert held == pytest.approx(0.95, abs=1e-6)
 
 
 @pytest.mark.slow

@@ -10,8 +10,10 @@ import torch
 
 import promptpriors as pp
 from promptpriors.compare import compare, write_tables
+from promptpriors.compare.tables import Measured, priors_table, use_table
 from promptpriors.config.run import parse_config
 from promptpriors.errors import Note
+from promptpriors.figures.styles import run_styles
 from promptpriors.files import write_json
 from promptpriors.measure.position import Cloud, Ends, position
 from promptpriors.progress import silent
@@ -19,6 +21,8 @@ from promptpriors.rng import generator
 from promptpriors.running.run import execute
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_runs
+from promptpriors.runs.positions import Position
+from tests.report.sample import build_runs
 
 TASK = {"name": "mathematics", "train": 16, "validation": 4, "test": 0}
 TRAIN = {"steps": 2, "batch": 4, "evaluate_every": 1}
@@ -48,6 +52,32 @@ def tables(runs):
 
 def records(table):
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_priors_are_compared_by_scores_as_well_as_by_losses(tmp_path):
+    listed = {run.id: run for run in list_runs(build_runs(tmp_path))}
+    mine = [Measured(listed[f"{i:016x}"], {}, {("embed", "raw"): Position()}) for i in (0, 1)]
+    table = priors_table({("setting", ""): {"gaussian": mine}})
+    (row,) = records(table)
+    scores = [found.run.result["scores"]["exact_match"] for found in mine]
+    assert row["scores.exact_match"] == pytest.approx(sum(scores) / len(scores))
+
+
+def test_a_damaged_measurement_costs_its_run_alone(tmp_path):
+    one, other = list_runs(build_runs(tmp_path))[:2]
+    change = {"change": 0.1, "low": None, "high": None}
+    use = {
+        "examples": 4,
+        "loss": 2.0,
+        "masked": {"vectors": [change], "all": change},
+        "halves": {},
+        "attention": {"answers": {"by_head": [[0.5]]}},
+    }
+    one.write_record("use.json", use)
+    other.write_record("use.json", {**use, "masked": {"vectors": [], "all": change}})
+    with pytest.warns(Note, match=r"left out: .*use.json, masked.vectors: List should have"):
+        rows = records(use_table([one, other], run_styles([one, other])))
+    assert [row["run"] for row in rows] == [one.id]
 
 
 @pytest.mark.slow

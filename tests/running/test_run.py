@@ -34,6 +34,29 @@ def config(**more):
     return parse_config({**TINY, **more})
 
 
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ({"length": 100_000}, "prompt.length = 100000 leaves no room for a text"),
+        ({"length": 100_000, "mode": "deep"}, "model 'tiny' has 2048 positions"),
+        ({"length": 2047, "mode": "kv"}, "leaves no room"),
+        ({"length": 2040}, r"example '.*' needs \d+ positions .prompt 2040"),
+        ({"length": 2040, "mode": "kv"}, r"example '.*' needs \d+ positions .prompt 2040"),
+    ],
+)
+def test_lengths_are_checked_before_anything_is_fitted_or_drawn(
+    tmp_path, workspace, prompt, words, monkeypatch
+):
+    def never(*_, **__):
+        raise AssertionError("fitted or drawn before the lengths were checked")
+
+    monkeypatch.setattr("promptpriors.running.run.fit_priors", never)
+    monkeypatch.setattr("promptpriors.running.run.draw_start", never)
+    with pytest.raises(pp.InputError, match=words):
+        execute(config(prompt=prompt), tmp_path, workspace)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_run_folder_holds_what_was_promised(tmp_path, workspace):
     run = execute(config(), tmp_path, workspace)

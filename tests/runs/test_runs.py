@@ -141,7 +141,7 @@ RESULT = dict.fromkeys(("val_loss_initial", "val_loss", "val_loss_best", "val_lo
 def fake(runs, name, result=True, error=None):
     folder = runs / name
     folder.mkdir(parents=True)
-    sections = {name: {} for name in ("prior", "prompt", "train")}
+    sections = {"prior": {"name": "xavier"}, "prompt": {"mode": "soft"}, "train": {}}
     write_toml(folder / "config.toml", CONFIG | sections)
     if result:
         write_json(folder / "result.json", RESULT)
@@ -195,7 +195,8 @@ def test_a_run_of_an_adapter_has_no_prompt_to_load(tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()
     (folder / "config.toml").write_text(
-        'model = "tiny"\ntask = {}\nprior = {}\nprompt = {mode = "none"}\ntrain = {lora = 4}\n'
+        'model = "tiny"\ntask = {name = "text"}\nprior = {name = "xavier"}\n'
+        'prompt = {mode = "none"}\ntrain = {lora = 4}\n'
     )
     losses = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
     (folder / "result.json").write_text(json.dumps(dict.fromkeys(losses, 1.0)))

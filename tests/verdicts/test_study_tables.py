@@ -7,7 +7,7 @@ import pytest
 
 from promptpriors.analysis.power import difference_power, equality_power
 from promptpriors.compare import compare, write_tables
-from promptpriors.errors import InputError, Note
+from promptpriors.errors import Note
 from promptpriors.progress import silent
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs.studies import Comparison, StudyRun
@@ -387,19 +387,22 @@ def test_a_run_that_is_not_there_or_half_done_or_damaged_is_named(tmp_path):
         ({"runs": 3}, "runs"),
     ],
 )
-def test_a_damaged_record_is_refused(tmp_path, change, words):
+def test_a_damaged_record_is_left_out_by_name(tmp_path, change, words):
     Study(EQUAL, seeds=2).write(tmp_path, **change)
-    with pytest.raises(InputError, match=words):
-        read_settings(tmp_path)
+    with pytest.warns(Note, match=f"study 'screening' is left out: .*{words}"):
+        assert read_settings(tmp_path) == []
 
 
-def test_a_record_that_is_no_object_and_an_unknown_metric_are_refused(tmp_path):
+def test_a_record_that_is_no_object_and_an_unknown_metric_cost_their_study_alone(tmp_path):
     Study(EQUAL, seeds=2, metric="val_los").write(tmp_path)
-    with pytest.raises(InputError, match=r"'val_los' is no number .* they have .*val_loss"):
-        read_settings(tmp_path)
+    record = (tmp_path / "studies" / "screening.json").read_text()
+    other = record.replace('"screening"', '"other"').replace("val_los", "val_loss")
+    (tmp_path / "studies" / "other.json").write_text(other)
+    with pytest.warns(Note, match=r"'val_los' is no number .* they have .*val_loss"):
+        assert {setting.study for setting in read_settings(tmp_path)} == {"other"}
     (tmp_path / "studies" / "screening.json").write_text("[]")
-    with pytest.raises(InputError, match="expected a JSON object"):
-        read_settings(tmp_path)
+    with pytest.warns(Note, match="expected a JSON object"):
+        assert {setting.study for setting in read_settings(tmp_path)} == {"other"}
 
 
 @pytest.mark.slow
