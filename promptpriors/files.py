@@ -53,9 +53,11 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 def _stat_of(path: Path) -> os.stat_result | None:
     """What is at a path, behind its links; None for nothing."""
-    if not resolved(path).exists():
+    resolved(path)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
         return None
-    there = path.stat()
     if stat.S_ISREG(there.st_mode):
         if path.is_symlink() and path.absolute().is_relative_to("/dev"):
             raise InputError(f"{path} is a file here; give the file's own name")

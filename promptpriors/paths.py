@@ -6,22 +6,28 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, brief
 
 
-def expand(path: str | Path) -> Path:
+def expand(path: str | Path, of: str = "the path") -> Path:
     """The path with ``~`` as the home folder.
 
+    Args:
+        path: as the user wrote it.
+        of: what it is the value of, for messages.
+
     Raises:
-        InputError: for a user that there is not, or a null character.
+        InputError: for an empty path, a user that there is not, or a null character.
     """
-    if "\0" in str(path):
-        raise InputError(f"the path {str(path)!r} holds a null character")
+    given = f"{of} {brief(str(path))}"
+    if not str(path) or "\0" in str(path):
+        wrong = "holds a null character" if str(path) else "is empty"
+        raise InputError(f"{given} {wrong}; expected the name of a file or folder")
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(
-            f"the path {str(path)!r} begins with a home folder that there is not; give it in full"
+            f"{given} begins with a home folder that there is not; write the path in full"
         ) from None
 
 

@@ -8,49 +8,27 @@ from typing import Annotated, Any, Literal
 from promptpriors.config.overrides import override
 from promptpriors.data import choose_task
 from promptpriors.files import read_toml
-from promptpriors.models import ModelSpec
+from promptpriors.models import Attention, ModelSpec
 from promptpriors.models.cache import cache_path
-from promptpriors.registry import Choice, Field, Strict, validate
-from promptpriors.training.rates import LARGEST, Schedule
-
-Positive = Annotated[float, Field(gt=0, le=LARGEST)]
-
-
-class RelativeRate(Strict):
-    """Learning rate relative to the start's root mean square per coordinate."""
-
-    relative: Positive
+from promptpriors.prompts.draw import Drawn
+from promptpriors.registry import Choice, Field, Seed, Strict, validate
+from promptpriors.training.settings import Settings
 
 
-class PromptSection(Strict):
+class PromptSection(Drawn):
     """``[prompt]``: mode, length and sites; without sites, the mode's own."""
 
-    mode: str = "soft"
-    length: Annotated[int, Field(ge=0, le=100_000)] = 20
-    sites: list[str] | None = None
-    bos: bool = False
 
-
-class TrainSection(Strict):
+class TrainSection(Settings):
     """``[train]``: settings of ``training.train``.
 
     ``order`` is the seed of the data's order, without it the run's. ``objective`` is a row of
     ``prompts.objectives``. ``lora`` is the rank of an adapter trained in place of a prompt.
     """
 
-    steps: Annotated[int, Field(ge=0)] = 200
-    batch: Annotated[int, Field(ge=1)] = 16
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    lr: Positive | RelativeRate = RelativeRate(relative=0.1)
-    schedule: Schedule = "constant"
-    warmup: Annotated[int, Field(ge=0)] = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Positive | None = None
-    evaluate_every: Annotated[int, Field(ge=1)] = 20
-    grouping: Literal["shared", "none"] = "shared"
     regulariser: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     frozen: bool = False
-    order: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    order: Seed | None = None
     objective: str = "answer"
     lora: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
@@ -65,7 +43,7 @@ class DeviceSection(Strict):
 
     name: str = "cpu"
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
-    attention: Literal["auto", "blocks", "dense", "flex"] = "auto"
+    attention: Attention = "auto"
     checkpointing: bool = False
     trunk_cache: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -81,7 +81,7 @@ def execute(
         try:
             TrainingRun(training, folder, workspace).complete()
         except Exception as error:
-            reason = f"prior {config.prior.name!r}: {error}"
+            reason = _reason(error, config)
             with suppress(OSError):  # the disk may be full
                 write_bytes(folder / "error.txt", f"{type(error).__name__}: {reason}\n".encode())
             if isinstance(error, Diverged):
@@ -90,6 +90,15 @@ def execute(
                 raise WorkError(f"{reason}\nThe run's folder is {folder}") from None
             raise
     return read_run(folder)
+
+
+def _reason(error: Exception, config: RunConfig) -> str:
+    """Why a run failed; the prior has its part in it unless the system has refused something."""
+    if not isinstance(error, OSError):
+        return f"prior {config.prior.name!r}: {error}"
+    what = error.strerror or str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}\nOnce that is mended, the same command goes on from the last evaluation"
 
 
 def fit_and_draw(config: RunConfig, workspace: Workspace) -> Prompt:

@@ -21,7 +21,9 @@ def shell(line, place, **environment):
     """A command line given to a shell: its status, and what came out on stderr."""
     known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = line.replace("promptpriors", f"{sys.executable} -m promptpriors", 1)
-    done = subprocess.run(command, check=False, shell=True, cwd=place, env=known, capture_output=True)
+    done = subprocess.run(
+        command, check=False, shell=True, cwd=place, env=known, capture_output=True
+    )
     return done.returncode, done.stderr.decode()
 
 
