@@ -24,7 +24,7 @@ from promptpriors.running.spaces import Spaces
 from promptpriors.running.training_run import Job, SharedTraining, TrainingRun, announce_run
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, is_done, read_run, run_id
-from promptpriors.runs.folder import held
+from promptpriors.runs.folder import held, read_done
 from promptpriors.training import Diverged, Regulariser, regularise
 from promptpriors.training.parallel import ALONE, Team, check_device
 from promptpriors.types import Prior, Site, Space, Task
@@ -62,7 +62,7 @@ def execute(
         )
     if is_done(folder):
         on_progress("done before", 1.0, {"folder": folder})
-        return read_run(folder)
+        return read_done(folder)
     on_progress("loading", 0.0, {"folder": folder})
     check_folder(runs, "give another by --runs")
     if config.sites_read():
@@ -74,7 +74,7 @@ def execute(
     announce_run(team, Job(training.prompt, model, task))
     with held(folder):
         if is_done(folder):  # done by another process in the meantime
-            return read_run(folder)
+            return read_done(folder)
         folder.mkdir(exist_ok=True)
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
 
-from promptpriors.errors import InputError, note
+from promptpriors.errors import InputError, brief, note
 from promptpriors.files import parse_toml, read_json, read_toml
+from promptpriors.registry import validate
 from promptpriors.runs.packed import SUFFIX, PackedRun, find_packed, find_packs, read_pack
 from promptpriors.runs.run import Run
 
@@ -62,13 +64,43 @@ def _config(config: dict[str, Any], where: Path | str) -> dict[str, Any]:
     return config
 
 
+class _Result(BaseModel):
+    """Parts of a result that readers count on; a NaN is stored as None."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    val_loss_initial: float | None
+    val_loss: float | None
+    val_loss_best: float | None
+    val_loss_none: float | None
+    scores: dict[str, float | None] = {}
+    scores_initial: dict[str, float | None] = {}
+    lr: dict[str, float | None] = {}
+    steps: int | None = None
+
+
 def _result(value: Any, where: Path | str) -> dict[str, Any]:
-    """A result, whose losses are numbers or (for NaN) None."""
-    losses = ("val_loss_initial", "val_loss", "val_loss_best", "val_loss_none")
-    known = value if isinstance(value, dict) else {}
-    if not all(isinstance(known.get(name, ""), int | float | None) for name in losses):
-        raise InputError(f"{where} is not the result of a run")
-    return known
+    """A result whose numbers are of the types that readers count on."""
+    validate(_Result, value, f"{where} is not the result of a run", brief=True)
+    return value
+
+
+def read_done(folder: Path) -> Run:
+    """Read a run that is done, with all that its own command shows.
+
+    Raises:
+        InputError: as ``read_run``; if its result lacks something.
+    """
+    run = read_run(folder)
+    result = run.result or {}
+    first = result.get("scores_initial", {})
+    lost = {"scores", "scores_initial"} - set(result) or set(result["scores"]) - set(first)
+    if lost:
+        raise InputError(
+            f"{run.where} is damaged: its result lacks {brief(min(lost))}\n"
+            "Delete its result.json, and the same command makes it again"
+        )
+    return run
 
 
 def list_runs(runs: Path) -> list[Run]:

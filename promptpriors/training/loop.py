@@ -20,7 +20,7 @@ from promptpriors.training.evaluation import measure
 from promptpriors.training.parallel import ALONE, Team
 from promptpriors.training.rates import Relative, factor
 from promptpriors.training.regularisers import Regulariser
-from promptpriors.training.settings import RelativeRate, Schedule, Settings, check_warmup
+from promptpriors.training.settings import RelativeRate, Settings, check_warmup
 from promptpriors.training.shares import backward
 from promptpriors.training.state import Progress
 from promptpriors.types import Site, Task
@@ -63,7 +63,7 @@ def train(
     steps: int = 200,
     batch: int = 16,
     lr: float | Relative = {"relative": 0.1},  # noqa: B006 never changed
-    schedule: Schedule = "constant",
+    schedule: str = "constant",
     warmup: int = 0,
     weight_decay: float = 0.0,
     clip: float | None = None,

@@ -218,8 +218,8 @@ def test_a_damaged_checkpoint_is_said_and_the_run_starts_again(tmp_path, workspa
 
 
 def test_a_diverging_run_names_prior_rate_and_step_and_keeps_the_reason(tmp_path, workspace):
-    overflows = {"name": "isotropic", "sigma": 2e38}
-    bad = config(train={**TINY["train"], "lr": 0.05}, prior=overflows)
+    grows = {"lr": 0.05, "weight_decay": 1e29}
+    bad = config(train={**TINY["train"], **grows}, prior="isotropic")
     with pytest.raises(pp.WorkError) as error:
         execute(bad, tmp_path, workspace)
     message = str(error.value)
@@ -370,7 +370,7 @@ def test_the_doctor_passes_what_learns_and_names_what_does_not(workspace):
 
 
 def test_the_doctor_says_that_training_diverges(workspace):
-    overflows = {"name": "isotropic", "sigma": 2e38}
-    bad = config(train={**TINY["train"], "lr": 0.05}, prior=overflows)
+    grows = {"lr": 0.05, "weight_decay": 1e29}
+    bad = config(train={**TINY["train"], **grows}, prior="isotropic")
     found = {f.check: f for f in examine(bad, workspace, silent)}
     assert found["loss stays finite"].passed is False
