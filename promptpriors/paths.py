@@ -52,8 +52,9 @@ def check_output(path: Path, mark: bytes, what: str) -> None:
         what: name of the kind of file, such as "report".
 
     Raises:
-        InputError: if a file without the mark is there, or a folder.
+        InputError: if a file without the mark is there, a folder, or a link to itself.
     """
+    resolved(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected the name of a file for the {what}")
     if not path.is_file():
