@@ -16,7 +16,7 @@ import tomli_w
 from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.paths import resolved
+from promptpriors.paths import check_file, resolved
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -148,8 +148,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if it is missing, not UTF-8 or not TOML; the message says where.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    check_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (ValueError, OSError) as error:

@@ -43,6 +43,17 @@ def resolved(path: Path) -> Path:
     return found
 
 
+def check_file(path: Path) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    return path
+
+
 def check_output(path: Path, mark: bytes, what: str) -> None:
     """Refuse a file that holds something else, before work is spent on what would replace it.
 

@@ -213,8 +213,14 @@ BAD = [
     ("run run.toml train.steps=" + "9" * 30, "train.steps = " + "9" * 30),
     ("run run.toml model=", "model = '': expected some text"),
     ("run run.toml model=~no-such-user/x", "model = '~no-such-user/x' begins with a home folder"),
-    ("run run.toml prior.space=store:~no-such-user/x", "prior.space = store: '~no-such-user/x' begins with"),
-    ("run jsonl.toml task.path=~no-such-user/x", "path = '~no-such-user/x' begins with a home folder"),
+    (
+        "run run.toml prior.space=store:~no-such-user/x",
+        "prior.space = store: '~no-such-user/x' begins with",
+    ),
+    (
+        "run jsonl.toml task.path=~no-such-user/x",
+        "path = '~no-such-user/x' begins with a home folder",
+    ),
     ("run jsonl.toml task.path=", "path = '' is empty"),
     ('run jsonl.toml task.path="a\\u0000b"', "path = 'a\\x00b': expected text without a null"),
     ("run run.toml --runs loop", "can't be written (loop is no folder)"),
