@@ -16,7 +16,7 @@ import tomli_w
 from torch import Tensor
 
 from promptpriors.errors import InputError
-from promptpriors.paths import resolved
+from promptpriors.paths import check_file, resolved
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -53,9 +53,11 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 def _stat_of(path: Path) -> os.stat_result | None:
     """What is at a path, behind its links; None for nothing."""
-    if not resolved(path).exists():
+    resolved(path)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
         return None
-    there = path.stat()
     if stat.S_ISREG(there.st_mode):
         if path.is_symlink() and path.absolute().is_relative_to("/dev"):
             raise InputError(f"{path} is a file here; give the file's own name")
@@ -146,8 +148,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if it is missing, not UTF-8 or not TOML; the message says where.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    check_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (ValueError, OSError) as error:

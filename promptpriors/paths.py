@@ -6,22 +6,28 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, brief
 
 
-def expand(path: str | Path) -> Path:
+def expand(path: str | Path, of: str = "the path") -> Path:
     """The path with ``~`` as the home folder.
 
+    Args:
+        path: as the user wrote it.
+        of: what it is the value of, for messages.
+
     Raises:
-        InputError: for a user that there is not, or a null character.
+        InputError: for an empty path, a user that there is not, or a null character.
     """
-    if "\0" in str(path):
-        raise InputError(f"the path {str(path)!r} holds a null character")
+    given = f"{of} {brief(str(path))}"
+    if not str(path) or "\0" in str(path):
+        wrong = "holds a null character" if str(path) else "is empty"
+        raise InputError(f"{given} {wrong}; expected the name of a file or folder")
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise InputError(
-            f"the path {str(path)!r} begins with a home folder that there is not; give it in full"
+            f"{given} begins with a home folder that there is not; write the path in full"
         ) from None
 
 
@@ -37,6 +43,17 @@ def resolved(path: Path) -> Path:
     return found
 
 
+def check_file(path: Path) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    return path
+
+
 def check_output(path: Path, mark: bytes, what: str) -> None:
     """Refuse a file that holds something else, before work is spent on what would replace it.
 
@@ -46,8 +63,9 @@ def check_output(path: Path, mark: bytes, what: str) -> None:
         what: name of the kind of file, such as "report".
 
     Raises:
-        InputError: if a file without the mark is there, or a folder.
+        InputError: if a file without the mark is there, a folder, or a link to itself.
     """
+    resolved(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected the name of a file for the {what}")
     if not path.is_file():

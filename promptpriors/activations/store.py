@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from promptpriors.errors import InputError, note
+from promptpriors.errors import InputError, brief, note
 from promptpriors.files import canonical, read_json, read_tensors, write_json
+from promptpriors.registry import validate
 from promptpriors.types import Site
 
 FORMAT = 1
@@ -129,6 +131,36 @@ class Store:
         return read_tensors(path)[0] if path.exists() else {}
 
 
+class _Named(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    name: str
+
+
+class _Manifest(BaseModel):
+    """Parts of a manifest that readers count on."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    format: int
+    key: str
+    model: str
+    revision: str
+    task: _Named
+    sites: Annotated[list[str], Field(min_length=1)]
+    what: What
+    dtype: Dtype
+    complete: bool
+
+
+class _Shard(BaseModel):
+    """Parts of a shard's metadata that readers count on."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    ids: list[str]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a store.
 
@@ -137,11 +169,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     manifest = read_json(path)
-    needed = {"format", "key", "sites", "what", "dtype", "revision", "complete"}
-    if not isinstance(manifest, dict) or not needed <= set(manifest):
-        raise InputError(f"{path} is not the manifest of a store")
-    if manifest["format"] != FORMAT:
-        raise InputError(f"{path} has format {manifest['format']}, expected {FORMAT}")
+    if isinstance(manifest, dict) and manifest.get("format", FORMAT) != FORMAT:
+        raise InputError(f"{path} has format {brief(manifest['format'])}, expected {FORMAT}")
+    validate(_Manifest, manifest, f"{path} is not the manifest of a store", brief=True)
     return manifest
 
 
@@ -154,6 +184,8 @@ def write_manifest(folder: Path, plan: Plan, **totals: int) -> None:
 def metadata_of(path: Path) -> dict[str, Any] | None:
     """A shard's number, examples and digest of its tokens; None if it is not whole or none."""
     try:
-        return read_tensors(path, prefix=None)[1]  # the header says how long the file must be
+        found = read_tensors(path, prefix=None)[1]  # the header says how long the file must be
+        validate(_Shard, found, path.name, brief=True)
     except InputError:
         return None
+    return found

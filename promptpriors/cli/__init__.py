@@ -169,8 +169,10 @@ QUIET = {
     "HF_HUB_VERBOSITY": "error",
     "DATASETS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
+    # threads that spin while others work cost many times what they gain on a quiet machine
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
-"""Settings of other libraries, unless the user has set them."""
+"""Settings of other libraries, unless the user has set them; they hold from before torch loads."""
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

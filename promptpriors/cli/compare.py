@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from promptpriors.cli.options import Data, Json, Model
+from promptpriors.cli.options import Data, Folder, Json, Model
 from promptpriors.cli.output import print_json, print_table, progress_bar, say, use_threads
 
 
 def compare(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders.")],
+    folder: Folder,
     use: Annotated[
         int,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from promptpriors.cli.options import Json, Model, Runs
+from promptpriors.cli.options import Folder, Json, Model, Runs
 from promptpriors.cli.output import print_json, remark, say
 
 
@@ -85,7 +85,7 @@ def pack(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders.")],
+    folder: Folder,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.html", help="The page to write.")
     ] = None,

@@ -10,6 +10,9 @@ from promptpriors.cli.options import Data, Json, Runs
 from promptpriors.cli.output import print_json, progress_bar, remark, resumable, say, use_threads
 from promptpriors.errors import InputError
 
+LAST = 13
+"""Number of the last figure."""
+
 
 def figures(
     numbers: Annotated[
@@ -32,6 +35,9 @@ def figures(
 
     Example: promptpriors figures --all configs/paper/figures.toml --data ../data --out figures
     """
+    for number in numbers or ():
+        if not 1 <= number <= LAST:
+            raise InputError(f"there is no figure {number}; expected numbers from 1 to {LAST}")
     from promptpriors.figures.pictures import save
     from promptpriors.paper import FIGURES, produce, read_plan
     from promptpriors.paths import check_folder
@@ -39,9 +45,6 @@ def figures(
     from promptpriors.runs.pictures import PICTURES, check_figure, read_picture, write_numbers
 
     wanted = list(dict.fromkeys(numbers or FIGURES))
-    for number in wanted:
-        if number not in FIGURES:
-            raise InputError(f"there is no figure {number}; expected numbers from 1 to 13")
     stored, target = runs / PICTURES, out or runs / PICTURES
     check_folder(target, "give another by --out")
     for number in wanted:

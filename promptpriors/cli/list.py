@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from promptpriors.cli.options import Json, Runs
+from promptpriors.cli.options import Json, Runs, check_runs
 from promptpriors.cli.output import print_json, print_table, remark
 from promptpriors.errors import unknown
 
@@ -32,6 +32,8 @@ def list_(
     """
     if kind not in INVENTORY:
         raise unknown("kind", kind, INVENTORY)
+    if kind == "runs":
+        check_runs(runs)
     rows = _rows(kind, runs)
     if as_json:
         print_json(rows)

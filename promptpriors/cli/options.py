@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from promptpriors.errors import InputError
+from promptpriors.paths import check_file
 
 
 def _existing(data: Path | None) -> Path | None:
@@ -14,7 +15,24 @@ def _existing(data: Path | None) -> Path | None:
     return data
 
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run's config.")]
+def check_runs(runs: Path) -> Path:
+    """The path of a folder of runs that is there.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not runs.exists():
+        raise InputError(f"{runs}: no such folder; runs are written by `promptpriors run`")
+    return runs
+
+
+# what is not there is said before torch is imported, which takes seconds
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG.toml", callback=check_file, help="The run's config.")
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", callback=check_runs, help="Folder of run folders.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Values to override, such as train.lr=1e-3."),

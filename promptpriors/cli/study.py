@@ -21,12 +21,15 @@ from promptpriors.cli.output import (
     use_threads,
 )
 from promptpriors.errors import InputError, WorkError
+from promptpriors.paths import check_file
 
 COLUMNS = ("id", "kind", "arm", "setting", "rate", "seed", "state", "note")
 
 
 def study(
-    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="What is varied.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="STUDY.toml", callback=check_file, help="What is varied.")
+    ],
     runs: Runs = Path("runs"),
     data: Data = None,
     workers: Annotated[

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, brief
 
 SECTIONS = ("prompt", "train", "capture", "device")  # whose values are replaced one by one
 
@@ -19,11 +19,11 @@ def override(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, A
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or not key:
-            raise InputError(f"override {item!r}: expected key=value, such as train.lr=1e-3")
+            raise InputError(f"override {brief(item)}: expected key=value, such as train.lr=1e-3")
         try:
             result = put(result, key.strip(), _value(text))
         except InputError as error:
-            raise InputError(f"override {item!r}: {error}") from None
+            raise InputError(f"override {brief(item)}: {error}") from None
     return result
 
 
@@ -43,7 +43,7 @@ def put(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     if isinstance(inner, str) and head in {"task", "prior"}:
         inner = {"name": inner}
     if not isinstance(inner, Mapping):
-        raise InputError(f"{head!r} is a value, not a section")
+        raise InputError(f"{brief(head)} is a value, not a section")
     return {**config, head: put(inner, rest, value)}
 
 
@@ -76,5 +76,5 @@ def _value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     except (ValueError, RecursionError) as error:
-        raise InputError(f"override value {text[:40]!r}: {error}") from None
+        raise InputError(f"override value {brief(text)}: {error}") from None
     return parsed["value"] if len(parsed) == 1 else text

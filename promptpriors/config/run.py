@@ -12,7 +12,6 @@ from promptpriors.config.sections import (
     CaptureSection,
     DeviceSection,
     PromptSection,
-    RelativeRate,
     TrainSection,
     fitted_to,
 )
@@ -24,17 +23,18 @@ from promptpriors.models import ModelSpec
 from promptpriors.priors import PRIORS
 from promptpriors.prompts import check_mode, sites_of
 from promptpriors.prompts.objectives import check_mode_of
-from promptpriors.registry import Choice, Field, Strict, choose, validate
+from promptpriors.registry import Choice, Field, Seed, Strict, choose, validate
 from promptpriors.runs.places import anchored
 from promptpriors.training import REGULARISERS
+from promptpriors.training.settings import RelativeRate, check_warmup
 from promptpriors.types import Site
 
 
 class _Sections(Strict):
     """The file as a whole; ``task`` and ``prior`` are checked against their tables afterwards."""
 
-    model: str
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    model: Annotated[str, Field(min_length=1)]
+    seed: Seed = 0
     task: dict[str, Any] | str
     prior: dict[str, Any] | str
     prompt: PromptSection = PromptSection()
@@ -189,8 +189,7 @@ def parse_config(config: Mapping[str, Any]) -> RunConfig:
         raise InputError(
             "train.steps = 0: expected at least 1 (to evaluate the draw: frozen = true)"
         )
-    if train.warmup > train.steps:
-        raise InputError(f"train.warmup = {train.warmup} is more than train.steps = {train.steps}")
+    check_warmup(train.warmup, train.steps)
     if sections.device.attention == "flex" and sections.device.name == "cpu" and not train.frozen:
         raise InputError(
             "device.attention = 'flex' has no backward pass on a CPU; take 'auto', or a GPU"

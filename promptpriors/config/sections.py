@@ -8,53 +8,28 @@ from typing import Annotated, Any, Literal
 from promptpriors.config.overrides import override
 from promptpriors.data import choose_task
 from promptpriors.files import read_toml
-from promptpriors.models import ModelSpec
+from promptpriors.models import Attention, ModelSpec
 from promptpriors.models.cache import cache_path
-from promptpriors.registry import Choice, Field, Strict, validate
+from promptpriors.prompts.draw import Drawn
+from promptpriors.registry import Choice, Field, Seed, Strict, validate
 from promptpriors.runs.places import anchored
-from promptpriors.training.rates import LARGEST, Schedule
-
-MOST_STEPS = 100_000_000
-MOST_EXAMPLES = 1_000_000
-"""Numbers beyond which no run or capture would end, or fit a memory."""
-Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+from promptpriors.training.settings import MOST_EXAMPLES, MOST_STEPS, Settings
 
 
-class RelativeRate(Strict):
-    """Learning rate relative to the start's root mean square per coordinate."""
-
-    relative: Positive
-
-
-class PromptSection(Strict):
+class PromptSection(Drawn):
     """``[prompt]``: mode, length and sites; without sites, the mode's own."""
 
-    mode: str = "soft"
-    length: Annotated[int, Field(ge=0, le=100_000)] = 20
-    sites: list[str] | None = None
-    bos: bool = False
 
-
-class TrainSection(Strict):
+class TrainSection(Settings):
     """``[train]``: settings of ``training.train``.
 
     ``order`` is the seed of the data's order, without it the run's. ``objective`` is a row of
     ``prompts.objectives``. ``lora`` is the rank of an adapter trained in place of a prompt.
     """
 
-    steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 200
-    batch: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] = 16
-    batch_tokens: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
-    lr: Positive | RelativeRate = RelativeRate(relative=0.1)
-    schedule: Schedule = "constant"
-    warmup: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Positive | None = None
-    evaluate_every: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 20
-    grouping: Literal["shared", "none"] = "shared"
     regulariser: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     frozen: bool = False
-    order: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    order: Seed | None = None
     objective: str = "answer"
     lora: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
@@ -69,7 +44,7 @@ class DeviceSection(Strict):
 
     name: str = "cpu"
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
-    attention: Literal["auto", "blocks", "dense", "flex"] = "auto"
+    attention: Attention = "auto"
     checkpointing: bool = False
     trunk_cache: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

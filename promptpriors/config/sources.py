@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from promptpriors.data import TASKS, choose_task
 from promptpriors.errors import InputError, unknown
+from promptpriors.paths import expand
 from promptpriors.registry import Choice
 from promptpriors.types import Site
 
@@ -110,7 +111,7 @@ def _source(text: str, of: str) -> Source:
         return Source("vocabulary", "embed", "", text)
     where, colon, name = text.partition(":")
     if where in ("store", "runs") and name:
-        return Source(where, None, name, text)
+        return Source(where, None, str(expand(name, f"{of} = {where}:")), text)
     site = {"tokens": "embed", "site": None}.get(where, where)
     if not colon or not (site is None or SITE.fullmatch(site)):
         raise InputError(f"{of} = {text!r}: expected {GRAMMAR}")

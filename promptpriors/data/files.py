@@ -23,7 +23,7 @@ def find(path: str, folder: Path | None) -> Path:
     Raises:
         InputError: when neither exists.
     """
-    places = [expand(path), *([folder / path] if folder else [])]
+    places = [expand(path, "the task's path ="), *([folder / path] if folder else [])]
     for place in places:
         if place.exists():
             return place

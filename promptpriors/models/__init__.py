@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 
-from promptpriors.errors import InputError
+from promptpriors.errors import InputError, unknown
 from promptpriors.models import hub, smollm2, tiny, tiny_t5
 from promptpriors.models.backbone import Backbone
 from promptpriors.models.vocabulary import vocabulary
@@ -19,6 +20,10 @@ MODEL_NOTES = {
     "tiny": "a randomly initialised model for tests: numbers from it mean nothing",
 }
 """Cautions about models, shown beside their figures."""
+
+
+Attention = Literal["auto", "blocks", "dense", "flex"]
+"""Ways in which attention over a packed row is computed: rows of ``packing.KERNELS``, or auto."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ def load_model(
     kind = dtype if isinstance(dtype, torch.dtype) else known.get(dtype)
     if kind is None:
         raise InputError(f"dtype {dtype!r}: expected one of {', '.join(known)}")
+    if attention not in get_args(Attention):
+        raise unknown("attention", attention, get_args(Attention))
     if str(device) == "meta":
         raise InputError(
             "device 'meta' holds no numbers; expected a device such as 'cpu' or 'cuda'"
@@ -107,6 +114,7 @@ def revision(name: str) -> str:
 
 __all__ = [
     "MODELS",
+    "Attention",
     "Backbone",
     "ModelSpec",
     "count_blocks",

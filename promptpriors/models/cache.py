@@ -18,7 +18,11 @@ def cache_path() -> Path:
         InputError: if there is no home folder to put it in.
     """
     named = os.environ.get("PROMPTPRIORS_CACHE")
-    folder = expand(named) if named else platformdirs.user_cache_path("promptpriors")
+    folder = (
+        expand(named, "PROMPTPRIORS_CACHE =")
+        if named
+        else platformdirs.user_cache_path("promptpriors")
+    )
     if not named and not folder.is_absolute():  # "~" stays where there is no home
         raise InputError(f"there is no home folder for the cache; {REMEDY}")
     return folder

@@ -65,7 +65,7 @@ def revision(name: str, rows: list[str]) -> str:
     Raises:
         InputError: if the hub does not know it, or can't be reached and there is no copy.
     """
-    folder = expand(name)
+    folder = expand(name, "model =")
     if not folder.is_dir():
         return _folder(name, rows, ["config.json"]).name
     digest = hashlib.sha256()
@@ -92,7 +92,7 @@ def _folder(name: str, rows: list[str], patterns: list[str]) -> Path:
     """The folder, or the cached copy of the hub's newest version, whose name is the commit."""
     import huggingface_hub
 
-    local = expand(name)
+    local = expand(name, "model =")
     if local.is_dir():
         return local
     if name.startswith((".", "/", "~")) or name.count("/") > 1:

@@ -1,6 +1,7 @@
 """Draw a prompt from its prior."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -18,8 +19,22 @@ from promptpriors.prompts.modes import (
     sites_of,
 )
 from promptpriors.prompts.prompt import Prompt
+from promptpriors.registry import Field, Seed, Strict, check_call
 from promptpriors.rng import generator
 from promptpriors.types import Prior, Site
+
+
+class Drawn(Strict):
+    """Keyword parameters of ``draw_prompt`` that a config has too."""
+
+    mode: str = "soft"
+    length: Annotated[int, Field(ge=0, le=100_000)] = 20
+    sites: list[str] | None = None
+    bos: bool = False
+
+
+class _Call(Drawn):
+    seed: Seed = 0
 
 
 def draw_prompt(
@@ -47,9 +62,12 @@ def draw_prompt(
             by ``kv`` with one prior. With it, a prompt that is not for it is refused.
 
     Raises:
-        InputError: if mode, length and sites do not go together, a site has no prior, or the model
-            is needed and missing.
+        InputError: for values that a config would not take; if mode, length and sites do not go
+            together, a site has no prior, or the model is needed and missing.
     """
+    listed = sites if sites is None or isinstance(sites, str) else list(sites)
+    given = {"mode": mode, "length": length, "sites": listed, "bos": bos, "seed": seed}
+    check_call(_Call, "draw_prompt", given)
     check_mode(mode, length, sites)
     if mode == "none":
         return Prompt(mode, {}, bos=bos)
@@ -90,7 +108,13 @@ def _draw(prior: Prior | Mapping[Site, Prior], site: Site, length: int, seed: in
         if site not in prior:
             raise InputError(f"site {site!r} has no prior; there is one for {', '.join(prior)}")
         prior = prior[site]
-    return prior.sample(length, generator=generator(seed, "draw", site))
+    drawn = prior.sample(length, generator=generator(seed, "draw", site))
+    if not bool(torch.isfinite(drawn).all()):
+        raise InputError(
+            f"the prior of {site!r} draws numbers that are too large for float32; expected finite "
+            "ones, so give it smaller parameters or another space"
+        )
+    return drawn
 
 
 @torch.no_grad()

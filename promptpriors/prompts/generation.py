@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -28,12 +29,18 @@ from promptpriors.prompts import seq2seq
 from promptpriors.prompts.insertion import insert, root_rows
 from promptpriors.prompts.losses import check_way
 from promptpriors.prompts.prompt import Prompt
+from promptpriors.registry import Field, Strict, check_call
 from promptpriors.types import Example
 
 Method = Callable[..., list[list[int]]]
 """From backbone, prompt, examples, limit and what ends an answer to the ids of each answer."""
 BUDGET = 2000
 """Tokens of sources a row."""
+
+
+class _Call(Strict):
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    stop: str | None
 
 
 @torch.no_grad()
@@ -63,8 +70,7 @@ def generate(
         InputError: for an example without a source or longer than the model's context, and for
             fewer than one new token.
     """
-    if max_new_tokens < 1:
-        raise InputError(f"max_new_tokens = {max_new_tokens}: expected at least 1")
+    check_call(_Call, "generate", {"max_new_tokens": max_new_tokens, "stop": stop})
     before = prompt.before if prompt else 0
     encoded = encode(backbone, examples, before=before, more=max_new_tokens)
     for example in encoded:

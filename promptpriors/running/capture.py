@@ -38,7 +38,7 @@ def execute_capture(
         WorkError: if the disk fails.
     """
     section = config.capture
-    folder = None if section.out is None else expand(section.out)
+    folder = None if section.out is None else expand(section.out, "capture.out =")
     check_folder(folder or cache_folder(), "set capture.out to another", "store")
     on_progress("loading", 0.0, {})
     backbone = workspace.backbone(config.model, reading=True)

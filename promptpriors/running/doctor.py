@@ -2,10 +2,12 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+import psutil
 import torch
 
 from promptpriors.analysis.location import MIN_REACH_RATIO
@@ -37,6 +39,10 @@ TRIAL_STEPS = 15
 """Updates of a tried rate."""
 
 
+BUSY = 0.75
+"""Processes a core that run or wait for one, from which times say little."""
+
+
 class Finding(NamedTuple):
     """One check: passed, failed, or (None) a note without a verdict."""
 
@@ -54,6 +60,7 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     if config.train.lora is not None:
         raise InputError("doctor examines prompts; this config trains an adapter (train.lora)")
     on_progress("loading", 0.0, {})
+    yield machine(psutil.getloadavg()[0], os.cpu_count() or 1)
     config = config.placed(workspace.blocks(config.model))
     backbone, task = workspace.backbone(config.model_spec), workspace.task(config.task)
     prompt = fit_and_draw(config, workspace)
@@ -73,6 +80,19 @@ def examine(config: RunConfig, workspace: Workspace, on_progress: OnProgress) ->
     yield Finding("only the prompt changes", same, "weights are the same bytes after training")
     yield _reads(backbone, task, prompt)
     yield _forecast(config, workspace, fit_and_draw(config, workspace))
+
+
+def machine(load: float, cores: int) -> Finding:
+    """Whether the machine has time for this process.
+
+    Args:
+        load: processes that ran or waited for a core, the mean of the last minute.
+        cores: of the machine.
+    """
+    found = f"load {load:.1f} on {cores} cores"
+    if load >= BUSY * cores:
+        found += ": busy with other work, so all times are long; wait, or take fewer device.threads"
+    return Finding("machine", None, found)
 
 
 def advise(config: RunConfig, workspace: Workspace, on_progress: OnProgress) -> Finding:

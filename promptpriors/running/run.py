@@ -27,7 +27,7 @@ from promptpriors.running.spaces import Spaces
 from promptpriors.running.training_run import Job, SharedTraining, TrainingRun, announce_run
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import Run, is_done, read_run, run_id
-from promptpriors.runs.folder import held
+from promptpriors.runs.folder import held, read_done
 from promptpriors.training import Diverged, Regulariser, regularise
 from promptpriors.training.choices import encode_choices
 from promptpriors.training.parallel import ALONE, Team, check_device
@@ -66,7 +66,7 @@ def execute(
         )
     if is_done(folder):
         on_progress("done before", 1.0, {"folder": folder})
-        return read_run(folder)
+        return read_done(folder)
     on_progress("loading", 0.0, {"folder": folder})
     check_folder(runs, "give another by --runs")
     if config.sites_read():
@@ -78,14 +78,14 @@ def execute(
     announce_run(team, Job(training.prompt, model, task))
     with held(folder):
         if is_done(folder):  # done by another process in the meantime
-            return read_run(folder)
+            return read_done(folder)
         folder.mkdir(exist_ok=True)
         write_toml(folder / "config.toml", config.plain())
         (folder / "error.txt").unlink(missing_ok=True)
         try:
             TrainingRun(training, folder, workspace).complete()
         except Exception as error:
-            reason = f"prior {config.prior.name!r}: {error}"
+            reason = _reason(error, config)
             with suppress(OSError):  # the disk may be full
                 write_bytes(folder / "error.txt", f"{type(error).__name__}: {reason}\n".encode())
             if isinstance(error, Diverged):
@@ -94,6 +94,15 @@ def execute(
                 raise WorkError(f"{reason}\nThe run's folder is {folder}") from None
             raise
     return read_run(folder)
+
+
+def _reason(error: Exception, config: RunConfig) -> str:
+    """Why a run failed; the prior has its part in it unless the system has refused something."""
+    if not isinstance(error, OSError):
+        return f"prior {config.prior.name!r}: {error}"
+    what = error.strerror or str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}\nOnce that is mended, the same command goes on from the last evaluation"
 
 
 def fit_and_draw(config: RunConfig, workspace: Workspace) -> Prompt:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from promptpriors.errors import InputError, note
+from promptpriors.errors import InputError, brief, note
 from promptpriors.files import parse_toml, read_json, read_toml
 from promptpriors.runs.packed import SUFFIX, PackedRun, find_packed, find_packs, read_pack
 from promptpriors.runs.run import Run
@@ -53,6 +53,24 @@ def _packed_run(runs: Path, packed: PackedRun) -> Run:
     config = check_config(parse_toml(line.config, packed.where), packed.where)
     result = None if line.result is None else check_result(line.result, packed.where)
     return Run(runs / line.id, config, result, line.error, packed)
+
+
+def read_done(folder: Path) -> Run:
+    """Read a run that is done, with all that its own command shows.
+
+    Raises:
+        InputError: as ``read_run``; if its result lacks something.
+    """
+    run = read_run(folder)
+    result = run.result or {}
+    first = result.get("scores_initial", {})
+    lost = {"scores", "scores_initial"} - set(result) or set(result["scores"]) - set(first)
+    if lost:
+        raise InputError(
+            f"{run.where} is damaged: its result lacks {brief(min(lost))}\n"
+            "Delete its result.json, and the same command makes it again"
+        )
+    return run
 
 
 def list_runs(runs: Path) -> list[Run]:

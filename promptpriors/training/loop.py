@@ -2,24 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from promptpriors.errors import InputError, WorkError
 from promptpriors.models import Backbone
 from promptpriors.packing import encode, epochs
 from promptpriors.prompts import Prompt, check_way, trunk_of
 from promptpriors.prompts.objectives import mean_objective, objective_of
+from promptpriors.registry import Seed, check_call
 from promptpriors.training.evaluation import measure
 from promptpriors.training.parallel import ALONE, Team
-from promptpriors.training.rates import Relative, Schedule, factor, rates
+from promptpriors.training.rates import Relative, factor
 from promptpriors.training.regularisers import Regulariser
+from promptpriors.training.settings import RelativeRate, Settings, check_warmup
 from promptpriors.training.shares import backward
+from promptpriors.training.state import Progress
 from promptpriors.types import Site, Task
 
 
@@ -52,82 +55,6 @@ class Diverged(WorkError):
     """The loss became NaN, infinite, or far worse than a uniform guess."""
 
 
-class Progress:
-    """State of a training: all that is needed to go on from there.
-
-    Args:
-        prompt: what is trained.
-        lr: absolute, or relative to the prompt's present values.
-        weight_decay: decoupled, per unit of rate.
-        adapter: weights in the model that are trained in place of the prompt's vectors. They are no
-            part of a checkpoint.
-
-    Attributes:
-        trained: what is trained, by site; an adapter's weights as ``adapter``.
-        step: steps taken.
-        peak: the rate by site before schedule and warm-up.
-        optimiser: AdamW over what is trained, one group a site.
-        seconds: as ``Record.seconds``.
-        training_seconds: of the steps alone.
-        tokens: as ``Record.tokens``.
-        useful: tokens of the examples trained on, each counted in full.
-        ceiling: the loss above which training counts as diverged, known after the first evaluation.
-    """
-
-    def __init__(
-        self,
-        prompt: Prompt,
-        lr: float | Relative,
-        *,
-        weight_decay: float = 0.0,
-        adapter: Sequence[nn.Parameter] = (),
-    ) -> None:
-        self.prompt = prompt
-        self.trained = {site: [value] for site, value in prompt.values.items()}
-        self.step = 0
-        self.peak = rates(prompt, lr)
-        if adapter:
-            if isinstance(lr, Mapping):
-                raise InputError("an adapter starts at zero, and so would a relative rate")
-            self.trained, self.peak = {"adapter": list(adapter)}, {"adapter": float(lr)}
-        groups = [{"params": part, "lr": self.peak[site]} for site, part in self.trained.items()]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
-        self.seconds = self.training_seconds = 0.0
-        self.tokens = self.useful = 0
-        self.ceiling = math.inf
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """All that is trained."""
-        return [value for part in self.trained.values() for value in part]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Values and moments by name, for a checkpoint."""
-        found = {}
-        for site, value in self.prompt.values.items():
-            found[f"value/{site}"] = value.detach().clone()
-            moments = self.optimiser.state.get(value, {})
-            found |= {f"{key}/{site}": tensor for key, tensor in moments.items()}
-        return found
-
-    def counters(self) -> dict[str, Any]:
-        """Everything else of a checkpoint."""
-        names = ("step", "peak", "seconds", "training_seconds", "tokens", "useful", "ceiling")
-        return {name: getattr(self, name) for name in names}
-
-    def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint of ``tensors()`` and ``counters()``, on the prompt's device."""
-        for name in self.counters():
-            setattr(self, name, counters[name])
-        self.peak = {site: self.peak[site] for site in self.trained}  # in the order of the sites
-        for site, parameter in self.prompt.values.items():
-            parameter.data.copy_(tensors[f"value/{site}"])
-            for name in ("step", "exp_avg", "exp_avg_sq"):
-                if f"{name}/{site}" in tensors:
-                    device = "cpu" if name == "step" else parameter.device
-                    self.optimiser.state[parameter][name] = tensors[f"{name}/{site}"].to(device)
-
-
 def train(
     backbone: Backbone,
     prompt: Prompt,
@@ -136,7 +63,7 @@ def train(
     steps: int = 200,
     batch: int = 16,
     lr: float | Relative = {"relative": 0.1},  # noqa: B006 never changed
-    schedule: Schedule = "constant",
+    schedule: str = "constant",
     warmup: int = 0,
     weight_decay: float = 0.0,
     clip: float | None = None,
@@ -179,17 +106,66 @@ def train(
         A record before training (unless resumed) and one after each step.
 
     Raises:
-        InputError: for a prompt without vectors, an empty split, an example that is too long or
+        InputError: at once for settings that a config would not take; when the first record is
+            asked for, for a prompt without vectors, an empty split, an example that is too long or
             that the prompt's mode can't be put before exactly, or an objective that there is not
             or that does not go with prompt, model or data.
         Diverged: when a loss is not finite, the objective is worse than twice the start's and a
             uniform guess's, or a penalty is not finite.
     """
+    given = {
+        "steps": steps,
+        "batch": batch,
+        "batch_tokens": batch_tokens,
+        "lr": lr,
+        "schedule": schedule,
+        "warmup": warmup,
+        "weight_decay": weight_decay,
+        "clip": clip,
+        "evaluate_every": evaluate_every,
+        "grouping": grouping,
+        "checkpointing": checkpointing,
+        "objective": objective,
+        "seed": seed,
+    }
+    settings = check_call(_Call, "train", given)
+    check_warmup(settings.warmup, settings.steps)
+    return _train(
+        backbone,
+        prompt,
+        task,
+        settings,
+        trunk=trunk,
+        regularisers=regularisers,
+        progress=progress,
+        team=team,
+    )
+
+
+class _Call(Settings):
+    seed: Seed = 0
+    checkpointing: bool = False
+    objective: str = "answer"
+
+
+def _train(
+    backbone: Backbone,
+    prompt: Prompt,
+    task: Task,
+    settings: _Call,
+    *,
+    trunk: Path | None,
+    regularisers: Sequence[Regulariser],
+    progress: Progress | None,
+    team: Team,
+) -> Iterator[Record]:
+    """Train as ``train`` says, by checked settings."""
+    steps, objective = settings.steps, settings.objective
     forward = objective_of(objective)
     if not prompt.length and not (progress and progress.trained):
         raise InputError(f"a prompt of mode {prompt.mode!r} has nothing to train")
     prompt.to(backbone.device)
-    state = progress or Progress(prompt, lr, weight_decay=weight_decay)
+    state = progress or Progress(prompt, _rate(settings.lr), weight_decay=settings.weight_decay)
     if state.prompt is not prompt:
         raise InputError("progress belongs to another prompt; make it by Progress(prompt, lr)")
     learn, check = (
@@ -201,7 +177,9 @@ def train(
     # without a source the first token of the target is not predicted
     targets = sum(len(example.target) - (not example.pieces) for example in learn)
     trunks = [trunk_of(backbone, prompt, part, trunk) for part in (learn, check)]
-    forward = partial(forward, backbone, prompt, trunk=trunks[0], checkpointing=checkpointing)
+    forward = partial(
+        forward, backbone, prompt, trunk=trunks[0], checkpointing=settings.checkpointing
+    )
     descend = backward(team, forward, learn, state.parameters)
     measured = measure(
         "validation", backbone, prompt, check, trunk=trunks[1], team=team, trained=state.parameters
@@ -211,7 +189,7 @@ def train(
     began = time.perf_counter() - state.seconds
 
     def record(train_loss: float | None, penalty: float | None, share: float) -> Record:
-        due = state.step % evaluate_every == 0 or state.step == steps
+        due = state.step % settings.evaluate_every == 0 or state.step == steps
         val_loss = measured().loss if due else None
         aim = val_loss if state.step in {0, steps} else None
         if aim is not None and objective != "answer":
@@ -227,18 +205,31 @@ def train(
         guess = math.log(backbone.model.get_input_embeddings().num_embeddings)
         state.ceiling = 2 * max(guess, first.val_objective or 0.0)
         yield first
-    order = epochs(learn, batch, seed=seed, grouping=grouping, tokens=batch_tokens, skip=state.step)
+    order = epochs(
+        learn,
+        settings.batch,
+        seed=settings.seed,
+        grouping=settings.grouping,
+        tokens=settings.batch_tokens,
+        skip=state.step,
+    )
     while state.step < steps:
         chosen = next(order)
-        share = factor(state.step + 1, steps, schedule=schedule, warmup=warmup)
+        share = factor(state.step + 1, steps, schedule=settings.schedule, warmup=settings.warmup)
         start = time.perf_counter()
         penalty = _penalty(state, regularisers, targets)
-        train_loss, computed = _update(state, partial(descend, chosen, penalty), share, clip)
+        train_loss, computed = _update(
+            state, partial(descend, chosen, penalty), share, settings.clip
+        )
         state.training_seconds += time.perf_counter() - start
         state.step += 1
         state.tokens += computed
         state.useful += sum(learn[i].read + 1 for i in chosen)
         yield record(train_loss, None if penalty is None else float(penalty.detach()), share)
+
+
+def _rate(given: float | RelativeRate) -> float | Relative:
+    return {"relative": given.relative} if isinstance(given, RelativeRate) else given
 
 
 def _penalty(state: Progress, regularisers: Sequence[Regulariser], targets: int) -> Tensor | None:

@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
 from promptpriors.errors import InputError
 from promptpriors.geometry import rms
 from promptpriors.prompts import Prompt
+from promptpriors.registry import LARGEST
+from promptpriors.training.settings import Schedule
 from promptpriors.types import Site
 
-LARGEST = 1e30
-"""Rates above it overflow float32 in Adam's bias correction or after a few steps."""
-Schedule = Literal["constant", "cosine"]
 Relative = Mapping[str, float]
 """``{"relative": r}``: a rate in units of the start's root mean square per coordinate."""
 
@@ -29,12 +27,18 @@ def rates(prompt: Prompt, lr: float | Relative) -> dict[Site, float]:
     if isinstance(lr, Mapping) and set(lr) != {"relative"}:
         raise InputError(f"learning rate {dict(lr)!r}: expected a number or {{'relative': number}}")
     number = lr["relative"] if isinstance(lr, Mapping) else lr
-    if not isinstance(number, int | float) or not 0 < number <= LARGEST:
+    a_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not a_number or not 0 < number <= LARGEST:
         raise InputError(f"learning rate {number!r}: expected a number above 0, at most 1e30")
     if not isinstance(lr, Mapping):
         return dict.fromkeys(prompt.sites, float(number))
     found = {site: number * rms(value.detach()) for site, value in prompt.values.items()}
     for site, rate in found.items():
+        if rate > LARGEST:
+            raise InputError(
+                f"learning rate {number:g}, relative to the start at {site!r}, is {rate:g}; "
+                f"expected at most {LARGEST:g}"
+            )
         if rate == 0:
             raise InputError(
                 f"the start at {site!r} is zero, and so is a relative rate; give an absolute one"

@@ -1,5 +1,7 @@
 """Stores read back as spaces: subsets, unions, and domains of equal lengths."""
 
+import json
+
 import pytest
 import torch
 
@@ -34,6 +36,27 @@ def test_matched_spaces_have_texts_of_the_same_lengths_and_positions(two):
     assert torch.equal(*sizes)
     assert torch.equal(*(space.positions.sort().values for space in (short, long)))
     assert sizes[0].tolist() == list(range(2, 12))  # the short domain's own, first tokens left out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sites": 7},
+        {"sites": [1]},
+        {"sites": []},
+        {"what": "all"},
+        {"complete": "yes"},
+        {"task": "c4"},
+        {"key": None},
+        {"format": "1"},
+        {"format": []},
+    ],
+)
+def test_a_damaged_manifest_is_named(two, change):
+    path = two[0] / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(pp.InputError, match=r"manifest.json (is not the manifest|has format)"):
+        load_space(two[0], "final")
 
 
 def test_matched_points_are_points_of_their_store(two):

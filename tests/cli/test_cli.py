@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,54 @@ def test_report_writes_one_page(ran, place, cli):
     assert ran["id"] in (place / "page.html").read_text()
 
 
+def test_a_page_is_written_through_links_and_over_pages_alone(ran, place, cli):
+    (place / "link.html").symlink_to("page.html")
+    for _ in range(2):
+        assert cli("report", "runs", "--out", "link.html")[0] == 0
+    assert (place / "link.html").is_symlink()
+    (place / "page.html").write_text("<p>mine")
+    assert cli("report", "runs", "--out", "link.html")[0] == 2
+    assert (place / "page.html").read_text() == "<p>mine"
+    assert cli("report", "runs", "--out", "/dev/null")[0] == 0
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("lost", "word"), [("scores", "scores"), ("scores_initial", "scores_initial"), ("f", "'f'")]
+)
+def test_a_finished_run_whose_result_lacks_something_is_named(ran, place, cli, lost, word):
+    path = place / "runs" / ran["id"] / "result.json"
+    result = json.loads(path.read_text())
+    result["scores"]["f"] = 1.0
+    result.pop(lost, None)
+    path.write_text(json.dumps(result))
+    status, _, err = cli("run", "run.toml")
+    assert status == 2
+    assert f"{ran['id']} is damaged: its result lacks" in err
+    assert word in err
+    path.unlink()
+    assert cli("run", "run.toml")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lr": {"embed": "x"}},
+        {"scores": {"exact_match": {}}},
+        {"scores_initial": []},
+        {"steps": "many"},
+        {"val_loss": []},
+    ],
+)
+def test_a_result_with_a_wrong_value_is_left_out_by_every_command(ran, place, cli, change):
+    path = place / "runs" / ran["id"] / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    for words in (("list", "runs"), ("compare", "runs"), ("report", "runs"), ("run", "run.toml")):
+        _, _, err = cli(*words)
+        assert f"{ran['id']}/result.json is not the result of a run, {next(iter(change))}" in err
+        assert "defect" not in err
+
+
 @pytest.mark.slow
 def test_doctor_ends_with_one_when_a_check_fails(place, cli):
     status, out, _ = cli("doctor", "run.toml", "train.lr=1e-9", "--json")
@@ -189,7 +238,7 @@ BAD = [
     ("run run.toml prompt.bos=true", "has no first token"),
     ("run run.toml seed=" + "9" * 5000, "Exceeds the limit"),
     ("run run.toml model=" + "a" * 300 + "/b", "File name too long"),
-    ("run run.toml task=3", "task = 3: input should be a valid dictionary or"),
+    ("run run.toml task=3", "task = 3: expected a section [task] or a table such as"),
     ("run run.toml device.threads=100000000", "device.threads"),
     ("run run.toml device.name=meta", "holds no numbers"),
     ("ask abc question", "no run is called 'abc'"),
@@ -198,6 +247,35 @@ BAD = [
     ("list prior", "Did you mean 'priors'?"),
     ("list runs", "no such folder"),
     ("doctor run.toml prior.name=gausian", "Did you mean 'gaussian'?"),
+    ("run nothing.toml", "config needs the parameters 'model', 'task' and 'prior'"),
+    ("run run.toml train.lr=fast", "expected a number or a section [train.lr] or a table such as"),
+    ("run run.toml train.lr={a=1}", "[train] [lr] has no parameter 'a'. It takes: relative."),
+    ("run run.toml train=5", "train = 5: expected a section [train]"),
+    ("run run.toml prior.name=isotropic prior.sigma=1e300", "sigma = 1e+300: expected at most"),
+    ("run run.toml train.weight_decay=1e300", "train.weight_decay = 1e+300: expected at most"),
+    ("run run.toml train.steps=" + "9" * 30, "train.steps = " + "9" * 30),
+    ("run run.toml model=", "model = '': expected some text"),
+    ("run run.toml model=~no-such-user/x", "model = '~no-such-user/x' begins with a home folder"),
+    (
+        "run run.toml prior.space=store:~no-such-user/x",
+        "prior.space = store: '~no-such-user/x' begins with",
+    ),
+    (
+        "run jsonl.toml task.path=~no-such-user/x",
+        "path = '~no-such-user/x' begins with a home folder",
+    ),
+    ("run jsonl.toml task.path=", "path = '' is empty"),
+    ('run jsonl.toml task.path="a\\u0000b"', "path = 'a\\x00b': expected text without a null"),
+    ("run run.toml --runs loop", "can't be written (loop is no folder)"),
+    ("run loop", "loop: no such file"),
+    ("report runs --out loop", "loop is a link that leads to itself"),
+    ("report runs --out broken.json", "broken.json exists and is no report of ours"),
+    ("report runs --out .", "is a folder"),
+    ("demo --out broken.json", "broken.json is no folder"),
+    ("figures 1 --out broken.json", "broken.json is no folder"),
+    ("capture run.toml --out loop", "store loop can't be written"),
+    ("study arms.toml", "arms.a = 5: expected a section [arms.a]"),
+    ("study nothing.toml", "study nothing.toml needs the parameter 'base'"),
 ]
 
 
@@ -207,6 +285,9 @@ def test_bad_input_gets_a_few_lines_status_two_and_leaves_nothing(place, cli, li
     (place / "broken.json").write_text('{"data": [')
     (place / "noqas.json").write_text(SQUAD_WITHOUT_QAS)
     (place / "empty.jsonl").touch()
+    (place / "nothing.toml").touch()
+    (place / "arms.toml").write_text('base = "run.toml"\narms = {a = 5}\n')
+    (place / "loop").symlink_to("loop")
     (place / "jsonl.toml").write_text(
         'model = "tiny"\nprior = "gaussian"\ntask = {name = "jsonl", path = "empty.jsonl"}\n'
     )
@@ -223,9 +304,8 @@ def test_bad_input_gets_a_few_lines_status_two_and_leaves_nothing(place, cli, li
 
 
 def test_a_diverging_run_ends_with_one_and_names_prior_rate_and_step(place, cli):
-    status, out, err = cli(
-        "run", "run.toml", "train.lr=0.05", "prior={name='isotropic', sigma=2e38}"
-    )
+    words = ("train.lr=0.05", "train.weight_decay=1e29", "prior.name=isotropic")
+    status, out, err = cli("run", "run.toml", *words)
     assert status == 1
     assert out == ""
     message = next(row for row in err.splitlines() if row.startswith("failed: "))

@@ -139,3 +139,12 @@ def test_a_full_disk_behind_the_remarks_stops_nothing(monkeypatch):
 
     monkeypatch.setattr(sys, "stderr", Full())
     output.remark("step 1")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_give_way_unless_the_user_says_otherwise(cli, monkeypatch, given, expected):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    cli("list", "priors")
+    assert os.environ["OMP_WAIT_POLICY"] == expected

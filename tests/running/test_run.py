@@ -1,6 +1,8 @@
 """A run: its folder, its reproducibility, resuming, and how it fails."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from promptpriors.errors import Note
 from promptpriors.files import read_tensors, write_bytes, write_tensors
 from promptpriors.progress import silent
 from promptpriors.report import write_report
-from promptpriors.running.doctor import examine
+from promptpriors.running.doctor import examine, machine
 from promptpriors.running.run import execute, note_control_tokens
 from promptpriors.running.workspace import Workspace
 from promptpriors.runs import list_runs
@@ -241,9 +243,53 @@ def test_a_damaged_checkpoint_is_said_and_the_run_starts_again(tmp_path, workspa
     assert [row["step"] for row in run.metrics()] == list(range(7))
 
 
+def test_a_full_disk_is_said_as_such(tmp_path, workspace, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "state.safetensors")
+
+    monkeypatch.setattr("promptpriors.running.training_run.write_checkpoint", full)
+    with pytest.raises(pp.WorkError) as error:
+        execute(config(), tmp_path, workspace)
+    assert str(error.value).startswith("state.safetensors: No space left on device\n")
+    assert "the same command goes on" in str(error.value)
+
+
+def test_a_cache_that_can_not_be_written_is_said_before_anything_is_scored(
+    tmp_path, workspace, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PROMPTPRIORS_CACHE", str(tmp_path / "file" / "cache"))
+    stages = []
+
+    def on_progress(stage, share, known):
+        stages.append(stage)
+
+    deep = {"length": 3, "mode": "deep", "sites": ["block.1"]}
+    with pytest.warns(Note, match="the trunk cache .* can't be written") as notes:
+        execute(
+            config(prompt=deep),
+            tmp_path / "runs",
+            workspace,
+            on_progress=lambda stage, *_: stages.append((stage, len(notes))),
+        )
+    assert len(notes) == 1
+    assert ("scoring the start", 1) in stages
+    stages.clear()
+    captured = config(prior={"name": "gaussian", "space": "embed:mathematics"})
+    with pytest.raises(pp.InputError, match="the cache folder"):
+        execute(captured, tmp_path / "runs", workspace, on_progress=on_progress)
+    assert stages == ["loading"]
+    execute(config(), tmp_path / "runs", workspace)  # needs no cache
+
+
+def test_the_doctor_sees_a_busy_machine():
+    assert "busy with other work" in machine(3.9, 2).found
+    assert machine(0.4, 2).found == "load 0.4 on 2 cores"
+
+
 def test_a_diverging_run_names_prior_rate_and_step_and_keeps_the_reason(tmp_path, workspace):
-    overflows = {"name": "isotropic", "sigma": 2e38}
-    bad = config(train={**TINY["train"], "lr": 0.05}, prior=overflows)
+    grows = {"lr": 0.05, "weight_decay": 1e29}
+    bad = config(train={**TINY["train"], **grows}, prior="isotropic")
     with pytest.raises(pp.WorkError) as error:
         execute(bad, tmp_path, workspace)
     message = str(error.value)
@@ -410,7 +456,7 @@ def test_the_doctor_passes_what_learns_and_names_what_does_not(workspace):
 
 
 def test_the_doctor_says_that_training_diverges(workspace):
-    overflows = {"name": "isotropic", "sigma": 2e38}
-    bad = config(train={**TINY["train"], "lr": 0.05}, prior=overflows)
+    grows = {"lr": 0.05, "weight_decay": 1e29}
+    bad = config(train={**TINY["train"], **grows}, prior="isotropic")
     found = {f.check: f for f in examine(bad, workspace, silent)}
     assert found["loss stays finite"].passed is False

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 import promptpriors as pp
-from promptpriors.runs.pictures import Layer, Panel, Picture, read_picture, write_picture
+from promptpriors.files import write_json
+from promptpriors.runs.pictures import (
+    Layer,
+    Panel,
+    Picture,
+    check_figure,
+    read_picture,
+    write_picture,
+)
 
 WAY = torch.tensor([[0.0, 1.0], [2.0, 3.0], [torch.nan, torch.nan]])
 
@@ -41,3 +49,15 @@ def test_a_damaged_picture_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(pp.InputError, match="fig06"):
         read_picture(tmp_path, 6)
+
+
+def test_a_figure_replaces_figures_alone(tmp_path):
+    check_figure(tmp_path, 1)
+    (tmp_path / "fig01.png").write_bytes(b"mine")
+    with pytest.raises(pp.InputError, match=r"fig01\.png exists and is no figure of ours"):
+        check_figure(tmp_path, 1)
+    (tmp_path / "fig01.json").write_text('{"a": 1}')
+    with pytest.raises(pp.InputError, match=r"fig01\.json exists and is no figure's file of ours"):
+        check_figure(tmp_path, 1)
+    write_json(tmp_path / "fig01.json", {"figure": 1, "title": ""})
+    check_figure(tmp_path, 1)

@@ -76,7 +76,7 @@ def test_no_two_numbers_share_a_heading():
     [
         ({"kepd": 1.0}, "no parameter 'kepd'. Did you mean 'kept'"),
         ({"kept": "much"}, "kept = 'much'"),
-        ({"moved": {"p": 0.5}}, "needs the parameter 'null'"),
+        ({"moved": {"p": 0.5}}, "needs the parameters"),
         (None, "is damaged"),
     ],
 )
