@@ -110,7 +110,7 @@ def _run(run: Any) -> dict[str, Any]:
         "data": run.config["task"].get("path"),
         "prior": run.config["prior"]["name"],
         "mode": run.config["prompt"]["mode"],
-        "seed": run.config["seed"],
+        "seed": run.config.get("seed", 0),
         "steps": train.get("steps"),
         "rate": f"{rate['relative']:g} relative" if isinstance(rate, dict) else rate,
         "val_loss": result.get("val_loss"),

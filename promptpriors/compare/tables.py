@@ -152,11 +152,12 @@ def grouped(measured: Sequence[Measured]) -> Groups:
     groups: Groups = {}
     for found in measured:
         config = found.run.config
-        lr, task, mode = config["train"]["lr"], config["task"]["name"], config["prompt"]["mode"]
+        train, task, mode = config["train"], config["task"]["name"], config["prompt"]["mode"]
+        lr = train.get("lr", 0.0)
         rate = f"{lr['relative']:g} relative" if isinstance(lr, dict) else f"{lr:g}"
-        steps = config["train"]["steps"]
+        steps = train.get("steps", 0)
         words = f"{config['model']} · {task} · {mode} · lr {rate} · {steps} steps"
-        train = {key: value for key, value in config["train"].items() if key != "order"}
+        train = {key: value for key, value in train.items() if key != "order"}
         setting = words, canonical([setting_of(found.run), config["prompt"], train])
         groups.setdefault(setting, {}).setdefault(prior_of(found.run), []).append(found)
     return groups

@@ -30,7 +30,7 @@ def labels_of(runs: Sequence[Run]) -> dict[str, Label]:
             variants = _variants(alike)
             kinds = sorted(set(variants))
             for run, variant in zip(alike, variants, strict=True):
-                name = " · ".join([prior_of(run), *variant, f"seed {run.config['seed']}"])
+                name = " · ".join([prior_of(run), *variant, f"seed {run.config.get('seed', 0)}"])
                 labels[run.id] = Label(name, kinds.index(variant))
         counts = Counter(labels[run.id].name for run in mine)
         for run in mine:

@@ -10,7 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from torch import Tensor
 
 from promptpriors.errors import InputError
@@ -87,6 +94,12 @@ class _Near(_Part):
 class _Nearest(_Part):
     initial: list[list[_Near]]
     final: list[list[_Near]]
+
+    @model_validator(mode="after")
+    def _as_many(self) -> "_Nearest":
+        if len(self.initial) != len(self.final):
+            raise ValueError("expected as many vectors before training as after")
+        return self
 
 
 def _inside(value: Any) -> Any:
@@ -233,7 +246,7 @@ def _checked(schema: type[BaseModel], value: Any, where: Path | str, what: str) 
 def _said(error: ValidationError) -> str:
     item = error.errors()[0]
     message = str(item["msg"]).removeprefix("Value error, ")
-    found = f"{item['input']!r:.60}"
+    found = f"{item['input']!r}"[:60]
     return f"{message[0].lower()}{message[1:]}, found {found}"
 
 
