@@ -7,7 +7,7 @@ import torch
 from beartype.roar import BeartypeCallHintParamViolation
 from jaxtyping import TypeCheckError
 
-from promptpriors.figures.strings import clipped
+from promptpriors.errors import clipped
 from promptpriors.geometry import nearest_by_cosine
 from promptpriors.priors.isotropic import Isotropic
 from promptpriors.rng import generator

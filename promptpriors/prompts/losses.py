@@ -115,7 +115,7 @@ def check_way(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encod
         InputError: naming the longest example, for a prompt that is more than rows at the input
             and a model that computes texts of that length otherwise than in packed rows.
     """
-    if prompt is None or prompt.mode in INPUT or backbone.seq2seq:
+    if prompt is None or prompt.mode in INPUT or backbone.seq2seq or not encoded:
         return
     example = max(encoded, key=lambda example: example.read)
     needed = prompt.before + example.read + 1

@@ -4,7 +4,7 @@ What a file lacks may be from an earlier version; what it has must be right.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -189,7 +189,7 @@ def check_rows(rows: list[dict[str, Any]], where: Path | str) -> list[dict[str, 
         _ROWS.validate_python(rows)
     except ValidationError as error:
         number, *place = error.errors()[0]["loc"]
-        field = ".".join(map(str, place))
+        field = _field(place)
         line = int(number) + 1
         raise InputError(f"{where}, line {line}, {field}: {_said(error)}") from None
     return rows
@@ -232,11 +232,16 @@ def _is_finite(values: Tensor) -> bool:
     return values.is_floating_point() and bool(torch.isfinite(values).all())
 
 
+def _field(place: Iterable[Any]) -> str:
+    """The place of a value, without the types that were tried there."""
+    return ".".join(str(part) for part in place if "[" not in str(part))
+
+
 def _checked(schema: type[BaseModel], value: Any, where: Path | str, what: str) -> dict[str, Any]:
     try:
         schema.model_validate(value)
     except ValidationError as error:
-        field = ".".join(map(str, error.errors()[0]["loc"]))
+        field = _field(error.errors()[0]["loc"])
         raise InputError(
             f"{where} is not {what}: {f'{field}: ' if field else ''}{_said(error)}"
         ) from None

@@ -174,7 +174,7 @@ def test_a_result_with_a_wrong_value_is_left_out_by_every_command(ran, place, cl
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     for words in (("list", "runs"), ("compare", "runs"), ("report", "runs"), ("run", "run.toml")):
         _, _, err = cli(*words)
-        assert f"{ran['id']}/result.json is not the result of a run, {next(iter(change))}" in err
+        assert f"{ran['id']}/result.json is not the result of a run: {next(iter(change))}" in err
         assert "defect" not in err
 
 
@@ -268,9 +268,9 @@ BAD = [
     ('run jsonl.toml task.path="a\\u0000b"', "path = 'a\\x00b': expected text without a null"),
     ("run run.toml --runs loop", "can't be written (loop is no folder)"),
     ("run loop", "loop: no such file"),
-    ("report runs --out loop", "loop is a link that leads to itself"),
-    ("report runs --out broken.json", "broken.json exists and is no report of ours"),
-    ("report runs --out .", "is a folder"),
+    ("report . --out loop", "loop is a link that leads to itself"),
+    ("report . --out broken.json", "broken.json exists and is no report of ours"),
+    ("report . --out .", "is a folder"),
     ("demo --out broken.json", "broken.json is no folder"),
     ("figures 1 --out broken.json", "broken.json is no folder"),
     ("capture run.toml --out loop", "store loop can't be written"),

@@ -104,7 +104,7 @@ def test_an_answer_ends_before_the_stop_and_at_the_limit(tiny):
 
 
 def test_an_answer_has_at_least_one_token(tiny):
-    with pytest.raises(pp.InputError, match="expected at least 1"):
+    with pytest.raises(pp.InputError, match="greater than or equal to 1"):
         generate(tiny, None, EXAMPLES[:1], max_new_tokens=0)
 
 

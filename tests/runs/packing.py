@@ -9,7 +9,12 @@ from promptpriors.files import write_json, write_tensors, write_toml
 from promptpriors.runs.studies import Comparison, StudyRecord, StudyRun, write_study_record
 
 LOSSES = {"val_loss_initial": 2.5, "val_loss": 1.25, "val_loss_best": 1.0, "val_loss_none": 3.0}
-NEAREST = {"embed": {"initial": [], "final": [[{"token": " naïve “日本”", "cosine": 0.7897}]]}}
+NEAREST = {
+    "embed": {
+        "initial": [[{"token": "a", "cosine": 0.5}]],
+        "final": [[{"token": " naïve “日本”", "cosine": 0.7897}]],
+    }
+}
 
 
 def config(mode="soft", **train):
