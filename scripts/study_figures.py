@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpriors.analysis.plateau import MeanCurve
+from promptpriors.errors import clipped
 from promptpriors.figures.bands import Level, opacity, reach
 from promptpriors.figures.forest import (
     Effect,
@@ -15,7 +16,6 @@ from promptpriors.figures.forest import (
     heights,
     ordered,
 )
-from promptpriors.figures.strings import clipped
 from promptpriors.figures.styles import PLAIN, ArmStyle, verdict_label
 from promptpriors.files import write_bytes, write_json
 from promptpriors.runs.study_results import Contrast

@@ -4,8 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
-
-import torch
+from importlib.metadata import version
 
 from promptpriors.errors import InputError
 from promptpriors.files import write_bytes
@@ -35,10 +34,6 @@ def remembered(backbone: Backbone, question: str, length: int, ask: Callable[[],
 
 def _digest(backbone: Backbone) -> str:
     """What an answer depends on: weights by revision and by some of their values, and versions."""
-    import transformers
-
-    from promptpriors import __version__
-
     weights = [weight.detach().flatten()[:4].tolist() for weight in backbone.model.parameters()]
     about = {
         "revision": backbone.revision,
@@ -46,7 +41,7 @@ def _digest(backbone: Backbone) -> str:
         "weights": weights,
         "dtype": str(backbone.dtype),
         "device": backbone.device.type,
-        "versions": [__version__, torch.__version__, transformers.__version__],
+        "versions": [version(name) for name in ("promptpriors", "torch", "transformers")],
     }
     about["config"].pop("_name_or_path", None)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:32]
