@@ -54,10 +54,10 @@ def test_a_damaged_picture_is_refused(tmp_path):
 def test_a_figure_replaces_figures_alone(tmp_path):
     check_figure(tmp_path, 1)
     (tmp_path / "fig01.png").write_bytes(b"mine")
-    with pytest.raises(pp.InputError, match="fig01.png exists and is no figure of ours"):
+    with pytest.raises(pp.InputError, match=r"fig01\.png exists and is no figure of ours"):
         check_figure(tmp_path, 1)
     (tmp_path / "fig01.json").write_text('{"a": 1}')
-    with pytest.raises(pp.InputError, match="fig01.json exists and is no figure's file of ours"):
+    with pytest.raises(pp.InputError, match=r"fig01\.json exists and is no figure's file of ours"):
         check_figure(tmp_path, 1)
     write_json(tmp_path / "fig01.json", {"figure": 1, "title": ""})
     check_figure(tmp_path, 1)
