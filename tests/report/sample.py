@@ -77,6 +77,7 @@ def finished(
     folder: Path, name: str, settings: dict[str, Any], plane: Map | None, spread: Any, length: int
 ) -> Path:
     """A run with a result; ``spread`` None means without prompt vectors."""
+    settings["prompt"]["length"] = length
     run = start(folder, name, settings)
     generator = torch.Generator().manual_seed(int(name, 16))
     tensors: dict[str, torch.Tensor] = {"trajectory/steps": torch.arange(0, STEPS + 1, 10)}
