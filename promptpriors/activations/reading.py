@@ -23,7 +23,7 @@ from promptpriors.packing import (
     way_of,
 )
 from promptpriors.prompts import Prompt
-from promptpriors.prompts.insertion import insert, root_rows
+from promptpriors.prompts.insertion import INPUT, insert, root_rows
 from promptpriors.prompts.modes import block_of
 from promptpriors.types import Site
 
@@ -96,6 +96,11 @@ class Reader:
             raise InputError(f"model {backbone.name!r} is an encoder, which takes no prompt")
         self.backbone, self.sites, self.prompt = backbone, tuple(sites), prompt
         self._way = self._asked(before + longest)
+        if prompt is not None and prompt.mode not in INPUT and self._way != "packed":
+            raise InputError(
+                f"mode {prompt.mode!r} can't stand before texts of {longest} tokens, which model "
+                f"{backbone.name!r} does not compute in packed rows; set capture.tokens to less"
+            )
 
     def _asked(self, longest: int) -> Way:
         """How texts up to so many positions are read exactly."""

@@ -151,7 +151,8 @@ class _Blocks(torch.autograd.Function):
 
         The text's are left out where it needs none: below the first prompt it is a constant.
         """
-        call = _Call(ctx.saved_tensors[:5], ctx.tree, ctx.scores)
+        saved = ctx.saved_tensors  # once: a checkpointed block gives them only once
+        call = _Call(saved[:5], ctx.tree, ctx.scores)
         p, text = call.p, any(ctx.needs_input_grad[:3])
         into = [torch.zeros_like(x) if text else x[:0] for x in (call.q, call.k, call.v)]
         of_keys, of_values = torch.zeros_like(call.pk), torch.zeros_like(call.pv)
@@ -179,7 +180,7 @@ class _Blocks(torch.autograd.Function):
         for run, log in zip(call.parts[1], ctx.logs, strict=True):
             rows = slice(run.start, run.stop)
             # the fused kernel reads both row by row
-            part, out = (x[rows].transpose(0, 1) for x in (grads[0], ctx.saved_tensors[5]))
+            part, out = (x[rows].transpose(0, 1) for x in (grads[0], saved[5]))
             slopes = partial(_slopes, call.q[:, rows], part, out, log, call.scores.scale)
             if text:
                 keys, values = call.k[:, rows], call.v[:, rows]

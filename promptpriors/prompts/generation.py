@@ -72,10 +72,8 @@ def generate(
     """
     check_call(_Call, "generate", {"max_new_tokens": max_new_tokens, "stop": stop})
     before = prompt.before if prompt else 0
-    encoded = encode(backbone, examples, before=before, more=max_new_tokens)
-    for example in encoded:
-        if not example.pieces:
-            raise InputError(f"example {example.id!r} has no source, so there is nothing to answer")
+    asked = [_bare(example) for example in examples]
+    encoded = encode(backbone, asked, before=before, more=max_new_tokens)
 
     def ended(ids: list[int]) -> bool:
         return ids[-1] in backbone.ends or bool(stop and stop in backbone.decode(ids).lstrip())
@@ -95,6 +93,15 @@ def generate(
     return answers
 
 
+def _bare(example: Example) -> Example:
+    """An example without the answer that is known, which needs no room."""
+    if not isinstance(example, Example):  # refused where it is tokenised
+        return example
+    if not any(example.source):
+        raise InputError(f"example {example.id!r} has no source, so there is nothing to answer")
+    return example._replace(targets=("",), continuation=None)
+
+
 def _shares(
     backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded], limit: int
 ) -> Iterator[tuple[list[int], Method]]:
@@ -106,12 +113,12 @@ def _shares(
     if backbone.seq2seq:
         yield list(range(len(encoded))), seq2seq.answers
         return
+    check_way(backbone, prompt, encoded, more=limit)
     before = prompt.before if prompt else 0
     sizes = [before + sum(map(len, example.pieces)) for example in encoded]
     sides = [(backbone.side(size), backbone.side(size + limit)) for size in sizes]
     for side in sorted(set(sides)):
         members = [i for i, one in enumerate(sides) if one == side]
-        check_way(backbone, prompt, [encoded[i] for i in members])
         longest = max(sizes[i] for i in members) + limit
         if side[0] != side[1]:
             yield members, partial(_one_by_one, cached=False)

@@ -20,6 +20,7 @@ from promptpriors.packing import (
 )
 from promptpriors.prompts import seq2seq
 from promptpriors.prompts.insertion import INPUT, behind, insert, root_rows
+from promptpriors.prompts.modes import check_prompt
 from promptpriors.prompts.prompt import Prompt
 from promptpriors.prompts.readout import TokenLosses, read
 from promptpriors.prompts.trunk import Trunk
@@ -108,8 +109,16 @@ def _one_side(
     return (padded_losses if way == "padded" else single_losses)(backbone, prompt, encoded)
 
 
-def check_way(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded]) -> None:
+def check_way(
+    backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encoded], *, more: int = 0
+) -> None:
     """Refuse examples that a prompt can't be put before exactly.
+
+    Args:
+        backbone: the frozen model.
+        prompt: None for the plain model.
+        encoded: the examples; none are fine.
+        more: tokens that may be generated after a source.
 
     Raises:
         InputError: naming the longest example, for a prompt that is more than rows at the input
@@ -117,8 +126,14 @@ def check_way(backbone: Backbone, prompt: Prompt | None, encoded: Sequence[Encod
     """
     if prompt is None or prompt.mode in INPUT or backbone.seq2seq or not encoded:
         return
-    example = max(encoded, key=lambda example: example.read)
-    needed = prompt.before + example.read + 1
+    check_prompt(prompt.mode, prompt.values, backbone)
+
+    def positions(example: Encoded) -> int:
+        source = sum(map(len, example.pieces))
+        return prompt.before + max(example.read + 1, source + more)
+
+    example = max(encoded, key=positions)
+    needed = positions(example)
     if not backbone.side(needed) and packs_exactly(backbone, longest=needed - 1):
         return
     turn = backbone.side(needed)

@@ -276,6 +276,26 @@ def test_keys_of_one_side_of_a_switch_are_not_put_before_a_text_of_the_other(phi
         next(pp.train(phi, prompt, task, steps=1))
 
 
+@pytest.mark.parametrize("mode", ["soft", "deep-cut"])
+def test_long_segments_may_be_checkpointed(tiny, mode):
+    some = [pp.Example("a", ("x" * 290, "Question?"), ("yes",)), EXAMPLES[0]]
+    prompt, encoded, found = drawn(tiny, mode), encode(tiny, some), []
+    for checkpointing in (False, True):
+        prompt.zero_grad()
+        packed_losses(tiny, prompt, encoded, checkpointing=checkpointing).nats.mean().backward()
+        found.append([value.grad.clone() for value in prompt.values.values()])
+    torch.testing.assert_close(*found)
+
+
+def test_an_answer_needs_no_room_for_the_answer_that_is_known(phi):
+    known = pp.Example("a", ("y" * 40,), ("z" * 60,))
+    prompt = drawn(phi, "kv")
+    bare = generate(phi, prompt, [known._replace(targets=("",))], max_new_tokens=4)
+    assert generate(phi, prompt, [known], max_new_tokens=4) == bare
+    with pytest.raises(pp.InputError, match="example 'a' needs 75 positions"):
+        generate(phi, prompt, [known], max_new_tokens=30)
+
+
 def test_texts_are_answered_together_as_they_are_alone(tiny):
     asked = [pp.Example(str(n), ("Shared.\n", "a" * n), ("",)) for n in (1, 2, 2, 9, 30, 31)]
     together = generate(tiny, drawn(tiny, "kv"), asked, max_new_tokens=40, stop="q")

@@ -378,7 +378,7 @@ def test_another_metric_has_no_unit_of_losses(own):
     [
         ("{", "is not readable JSON"),
         ("[]", "expected a JSON object"),
-        (json.dumps({"format": 1}), "needs the parameter 'name'"),
+        (json.dumps({"format": 1}), "needs the parameters 'name'"),
         (json.dumps({"format": 9, "name": "x", "compare": {"margin": 0.1}, "runs": []}),
          "has format 9, expected 1"),
         (json.dumps({"format": 1, "name": "x", "compare": {"margin": 0.1},
