@@ -59,7 +59,7 @@ def test_a_failed_run_is_named_and_tried_again(study, cli, tmp_path):
     status, _, err = cli("study", study)
     assert status == 1
     assert "1 runs failed" in err
-    assert "Is a directory" in err
+    assert "metrics.jsonl" in err, err
     status, _, err = cli("study", study)
     assert status == 1
     assert "5 runs: 4 done, 1 failed (tried again)" in err

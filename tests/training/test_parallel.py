@@ -244,11 +244,12 @@ def test_bad_input_ends_every_process_with_one_message(tmp_path):
 @pytest.mark.slow
 def test_what_another_process_lacks_is_said_by_the_main_one(tmp_path):
     rows = [{"q": f"{i} plus {i}?", "a": str(2 * i)} for i in range(30)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "1").mkdir()
+    for rank in (0, 1):
+        (tmp_path / str(rank)).mkdir()
+    (tmp_path / "0" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     about = {"name": "jsonl", "path": "rows.jsonl", "source_field": "q", "targets_field": "a"}
     words = _words(tmp_path, task=about)
-    data = lambda rank: {"PROMPTPRIORS_DATA": str(tmp_path / str(rank) if rank else tmp_path)}  # noqa: E731
+    data = lambda rank: {"PROMPTPRIORS_DATA": str(tmp_path / str(rank))}  # noqa: E731
     found = _launch(words, lambda rank, port: _as_torchrun(rank, port) | data(rank))
     (main, _, said), (other, silent, noise) = found
     assert (main, other, silent, noise) == (2, 2, "", "")
