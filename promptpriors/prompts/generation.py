@@ -74,6 +74,9 @@ def generate(
     before = prompt.before if prompt else 0
     asked = [_bare(example) for example in examples]
     encoded = encode(backbone, asked, before=before, more=max_new_tokens)
+    for example in encoded:
+        if not example.pieces:
+            raise InputError(f"example {example.id!r} has no source, so there is nothing to answer")
 
     def ended(ids: list[int]) -> bool:
         return ids[-1] in backbone.ends or bool(stop and stop in backbone.decode(ids).lstrip())
@@ -95,10 +98,8 @@ def generate(
 
 def _bare(example: Example) -> Example:
     """An example without the answer that is known, which needs no room."""
-    if not isinstance(example, Example):  # refused where it is tokenised
+    if not isinstance(example, Example) or not any(example.source):  # refused afterwards
         return example
-    if not any(example.source):
-        raise InputError(f"example {example.id!r} has no source, so there is nothing to answer")
     return example._replace(targets=("",), continuation=None)
 
 
