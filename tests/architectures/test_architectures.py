@@ -22,7 +22,7 @@ USED = {
     "gemma3n_text": "packed",
     "gemma4_text": "packed",
     "jamba": "padded",
-    "llama4_text, no chunks": "alone",
+    "llama4_text, no chunks": "padded",
     "phi3, LongRoPE": "packed",
 }
 """Architectures whose special ways went wrong in other programs, and how they are computed."""
