@@ -48,7 +48,8 @@ def page(found: list[tuple[Outcome, bool]]) -> str:
         "",
         "*Right*: plain loss, soft loss, its gradient and greedy answers of texts of 14 to 145 "
         "tokens in one batch equal Hugging Face's own model called on one text at a time, "
-        "unpadded and without a cache; where they are offered, `kv` against its own cache (under a window one text at a time) and `deep-cut` one text at a time. Windows, "
+        "unpadded and without a cache; where they are offered, `kv` against its own cache (under a "
+        "window one text at a time) and `deep-cut` one text at a time. Windows, "
         "indices, chunks and original contexts are 20 to 64 positions there, so that the texts "
         "pass them. The models are random.",
         "",
